@@ -1,0 +1,28 @@
+"""Little World: a drawn world with ground truth for everything, and miniature models that live in it."""
+
+from .scenes import (  # noqa: F401
+    BACKGROUNDS,
+    COLORS,
+    HELD_OUT,
+    KINDS,
+    PLACES,
+    RELATIONS,
+    TIMES,
+    Group,
+    Scene,
+    Thing,
+    distinct_scenes,
+    random_scene,
+)
+
+_LATER = {"draw": "drawing", "contact_sheet": "drawing", "load_gallery": "gallery", "Example": "gallery",
+          "caption": "captions", "questions": "captions", "labels": "captions"}  # fmt: skip
+
+
+def __getattr__(name: str):
+    """Import what draws and loads only when it is used: `import little_world` stays light."""
+    if name in _LATER:
+        from importlib import import_module
+
+        return getattr(import_module(f".{_LATER[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

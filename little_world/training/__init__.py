@@ -1,0 +1,1 @@
+"""How each miniature is trained from scratch; the last lesson teaches with these same functions."""

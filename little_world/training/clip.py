@@ -1,0 +1,172 @@
+"""mini-clip: a bilingual CLIP trained from scratch on Little World (Radford et al. 2021, figure 3).
+
+    python -m little_world.training.clip            train (about half an hour on two cores), resume if interrupted
+    python -m little_world.training.clip --evaluate reprint the model card's table from the stored weights
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizerFast
+
+from ..paths import MODELS
+from .data import cache_folder, captions_and_facts, training_pixels
+from .loop import Recipe, fit
+from .tokenizer import train_tokenizer
+
+IMAGE_SIZE, PATCH, MAX_TOKENS = 96, 12, 64
+SCENES = 60_000
+RECIPE = Recipe(steps=1100, batch_size=384, learning_rate=1.5e-3, warmup=100)
+
+
+def config(tokenizer: CLIPTokenizerFast) -> CLIPConfig:
+    """3 M parameters: a ViT of 64 patches and 5 layers, a text transformer of 3."""
+    vision = dict(image_size=IMAGE_SIZE, patch_size=PATCH, hidden_size=192, intermediate_size=768, num_hidden_layers=5,
+                  num_attention_heads=3, hidden_act="gelu")  # fmt: skip
+    text = dict(vocab_size=len(tokenizer), hidden_size=160, intermediate_size=640, num_hidden_layers=3, num_attention_heads=4,
+                max_position_embeddings=MAX_TOKENS, hidden_act="gelu", bos_token_id=tokenizer.bos_token_id,
+                eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)  # fmt: skip
+    return CLIPConfig(vision_config=vision, text_config=text, projection_dim=128)
+
+
+def image_processor() -> CLIPImageProcessor:
+    """CLIP's own preprocessing at 96 x 96."""
+    size = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
+    return CLIPImageProcessor(size=size, crop_size=size, do_center_crop=False)
+
+
+def contrastive_loss(logits: torch.Tensor, also_true: torch.Tensor | None = None) -> torch.Tensor:
+    """CLIP's symmetric cross-entropy: picture i belongs to text i, row-wise and column-wise.
+
+    `logits` `(n, n)`, pictures x texts. In a drawn world we know when text j is true of picture i as well
+    (`also_true[i, j]`): such pairs are no negatives and are left out, or the model would learn to tell apart
+    what is the same.
+    """
+    n = len(logits)
+    if also_true is not None:
+        logits = logits.masked_fill(also_true & ~torch.eye(n, dtype=torch.bool, device=logits.device), float("-inf"))
+    target = torch.arange(n, device=logits.device)
+    return (torch.nn.functional.cross_entropy(logits, target) + torch.nn.functional.cross_entropy(logits.T, target)) / 2
+
+
+class Facts:
+    """Sets of facts as rows of 0 and 1, so that "is this caption true of that picture" is one matrix product."""
+
+    def __init__(self, known: list[frozenset]):
+        self.index = {fact: i for i, fact in enumerate(sorted(set().union(*known)))}
+
+    def rows(self, sets: list[frozenset]) -> torch.Tensor:
+        rows = torch.zeros(len(sets), len(self.index))
+        for row, facts in zip(rows, sets):
+            row[[self.index[f] for f in facts]] = 1
+        return rows
+
+
+def also_true(known: torch.Tensor, said: torch.Tensor) -> torch.Tensor:
+    """`[i, j]`: everything caption j says holds in picture i."""
+    return known @ said.T >= said.sum(dim=1)
+
+
+class Batches:
+    """The batch of a step, always the same for a step: shuffled scenes, one random caption each, light noise."""
+
+    def __init__(self, count: int, tokenizer: CLIPTokenizerFast, recipe: Recipe, device: str):
+        self.pixels = training_pixels(count, IMAGE_SIZE)
+        self.captions, self.known = captions_and_facts(count)
+        self.facts = Facts(self.known)
+        self.tokenizer, self.recipe, self.device = tokenizer, recipe, device
+        self.mean, self.std = (torch.tensor(v).view(3, 1, 1) for v in (image_processor().image_mean, image_processor().image_std))
+
+    def __getitem__(self, step: int):
+        n, count = self.recipe.batch_size, len(self.pixels)
+        per_epoch = count // n
+        epoch, at = divmod(step, per_epoch)
+        chosen = np.random.default_rng([self.recipe.seed, epoch]).permutation(count)[at * n : (at + 1) * n]
+        rng = np.random.default_rng([self.recipe.seed, 1, step])
+        captions = [self.captions[i][int(rng.integers(len(self.captions[i])))] for i in chosen]
+        images = torch.from_numpy(self.pixels[np.sort(chosen)][np.argsort(np.argsort(chosen))]).permute(0, 3, 1, 2).float() / 255
+        images = jitter(images, torch.Generator().manual_seed(step))
+        images = (images - self.mean) / self.std
+        text = self.tokenizer([c.text for c in captions], padding=True, truncation=True, return_tensors="pt")
+        known, said = self.facts.rows([self.known[i] for i in chosen]), self.facts.rows([c.said for c in captions])
+        return images.to(self.device), text.to(self.device), also_true(known, said).to(self.device)
+
+
+def jitter(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """A little brightness, contrast and grain, so that the model also reads pictures that others painted."""
+    n = len(images)
+    uniform = lambda low, high: torch.empty(n, 1, 1, 1).uniform_(low, high, generator=generator)  # noqa: E731
+    images = (images - 0.5) * uniform(0.85, 1.15) + 0.5 + uniform(-0.08, 0.08)
+    grain = uniform(-0.06, 0.06).clamp_min(0)  # half of the pictures get none
+    return (images + grain * torch.randn(images.shape, generator=generator)).clamp(0, 1)
+
+
+def build_tokenizer(folder: Path, captions: list) -> CLIPTokenizerFast:
+    if not (folder / "merges.txt").exists():
+        train_tokenizer((c.text for some in captions[:20_000] for c in some), folder, max_length=MAX_TOKENS)
+    return CLIPTokenizerFast.from_pretrained(folder, model_max_length=MAX_TOKENS)
+
+
+def train(folder: Path, recipe: Recipe = RECIPE, scenes: int = SCENES, device: str = "cpu") -> None:
+    """Train (or go on training) and write the finished model to `folder` in half precision."""
+    from .evaluate_clip import table, write_card, zero_shot_kind
+
+    torch.manual_seed(recipe.seed)
+    work = cache_folder() / "mini-clip"
+    captions, _ = captions_and_facts(min(scenes, 20_000))
+    tokenizer = build_tokenizer(work / "tokenizer", captions)
+    model = CLIPModel._from_config(config(tokenizer), attn_implementation="eager").to(device)
+    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters", flush=True)
+    processor = CLIPProcessor(image_processor=image_processor(), tokenizer=tokenizer)
+    batches = Batches(scenes, tokenizer, recipe, device)
+
+    def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        images, text, same = batches[step]
+        out = model(pixel_values=images, input_ids=text.input_ids, attention_mask=text.attention_mask)
+        logits = out.logits_per_image.float()
+        right = (logits.masked_fill(same & ~torch.eye(len(same), dtype=torch.bool, device=device), -1e9).argmax(1)
+                 == torch.arange(len(same), device=device)).float().mean()  # fmt: skip
+        return contrastive_loss(logits, same), {"accuracy": float(right), "scale": float(model.logit_scale.detach().exp())}
+
+    def look(step: int, shown: torch.nn.Module) -> None:
+        print({"step": step, **{f"kind {lang}": round(zero_shot_kind(shown, processor, lang, 10), 3) for lang in ("zh", "en")}}, flush=True)
+
+    seconds = fit(model, loss, recipe, work / "checkpoint.pt", device=device, look=look, look_every=250)
+    model.eval()
+    # Stored in half precision: half the download, and the card is measured on the stored weights.
+    temporary = folder.with_name(folder.name + ".part")
+    model.half().save_pretrained(temporary)
+    processor.save_pretrained(temporary)
+    processor.image_processor.save_pretrained(temporary)  # transformers 4 looks for these under their own names
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copy(work / "tokenizer" / name, temporary)
+    if folder.exists():
+        shutil.rmtree(folder)
+    os.replace(temporary, folder)
+    write_card(folder, table(folder), seconds=seconds, recipe=recipe, scenes=scenes)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--evaluate", action="store_true", help="measure the stored model and print its card's table")
+    parser.add_argument("--folder", type=Path, default=MODELS / "mini-clip")
+    parser.add_argument("--steps", type=int, default=RECIPE.steps)
+    parser.add_argument("--scenes", type=int, default=SCENES)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    args = parser.parse_args()
+    if args.evaluate:
+        from .evaluate_clip import markdown, table
+
+        print(markdown(table(args.folder)))
+    else:
+        train(args.folder, Recipe(**{**RECIPE.__dict__, "steps": args.steps}), args.scenes, args.device)
+
+
+if __name__ == "__main__":
+    main()

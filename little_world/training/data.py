@@ -1,0 +1,96 @@
+"""Training data: scenes drawn by the hundred thousand, with captions and what they say.
+
+Scene i of a stream is always the same, whichever process draws it. Pixels are kept in a memory-mapped
+file in the cache folder, so a second run, or a resumed one, does not draw them again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm.auto import tqdm
+
+from .. import backgrounds, canvas, scenes, shapes, stickers
+from ..captions import caption, random_plan
+from ..drawing import draw
+from ..scenes import Scene, random_scene
+
+TRAIN, TEST = 1, 2  # streams: seeds of the two never meet
+
+
+def cache_folder() -> Path:
+    """Where drawn training data and checkpoints are kept between runs: COURSE_CACHE, else in the user's cache."""
+    folder = os.environ.get("COURSE_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "multimodal-course"
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return Path(folder)
+
+
+def scene_rng(stream: int, index: int) -> np.random.Generator:
+    return np.random.default_rng([stream, index])
+
+
+def training_scene(index: int, stream: int = TRAIN) -> Scene:
+    """Scene `index` of a stream."""
+    return random_scene(scene_rng(stream, index))
+
+
+def _pixels(index: int, size: int) -> np.ndarray:
+    image = draw(training_scene(index), 128)
+    return np.asarray(image if size == 128 else image.resize((size, size), Image.Resampling.BICUBIC))
+
+
+def _world_hash() -> str:
+    """Changes when the world's drawing changes, so that stale pictures are never trained on."""
+    source = "".join(inspect.getsource(m) for m in (backgrounds, canvas, scenes, shapes, stickers))
+    return hashlib.sha256(source.encode()).hexdigest()[:12]
+
+
+def training_pixels(count: int, size: int, workers: int | None = None) -> np.ndarray:
+    """Pictures of training scenes 0..count-1 as uint8 `(count, size, size, 3)`, drawn once and then memory-mapped."""
+    path = cache_folder() / f"scenes-{_world_hash()}-{size}px-{count}.npy"
+    if not path.exists():
+        temporary = path.with_suffix(".part")
+        pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, (count, size, size, 3))
+        with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
+            drawn = pool.map(partial(_pixels, size=size), range(count), chunksize=256)
+            for i, picture in enumerate(tqdm(drawn, total=count, desc=f"drawing {size} px", mininterval=10)):
+                pixels[i] = picture
+        pixels.flush()
+        del pixels
+        os.replace(temporary, path)
+    return np.load(path, mmap_mode="r")
+
+
+@dataclass(frozen=True)
+class Caption:
+    text: str
+    said: frozenset[tuple[str, ...]]
+
+
+def training_captions(index: int, per_language: int = 3) -> list[Caption]:
+    """Captions of training scene `index`, half Chinese and half English, each with the facts it states."""
+    scene, rng = training_scene(index), scene_rng(TRAIN + 100, index)
+    found = []
+    for lang in ("zh", "en") * per_language:
+        plan = random_plan(rng)
+        found.append(Caption(caption(scene, lang, plan=plan, rng=rng), plan.said(scene)))
+    return found
+
+
+def _captions_and_facts(index: int) -> tuple[list[Caption], frozenset]:
+    return training_captions(index), training_scene(index).facts()
+
+
+def captions_and_facts(count: int, workers: int | None = None) -> tuple[list[list[Caption]], list[frozenset]]:
+    """Captions and facts of training scenes 0..count-1."""
+    with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
+        both = list(tqdm(pool.map(_captions_and_facts, range(count), chunksize=512), total=count, desc="captions", mininterval=10))
+    return [c for c, _ in both], [f for _, f in both]

@@ -1,0 +1,122 @@
+"""One training loop for every miniature: warm-up and cosine, bf16 where it helps, checkpoints, resume."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a run is: everything that changes its result."""
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    warmup: int = 200
+    weight_decay: float = 0.1
+    betas: tuple[float, float] = (0.9, 0.98)
+    clip_norm: float = 1.0
+    ema: float = 0.0  # decay of the averaged weights, 0 for none
+    seed: int = 0
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Linear warm-up, then half a cosine down to 1 % of the peak."""
+    if step < recipe.warmup:
+        return recipe.learning_rate * (step + 1) / recipe.warmup
+    t = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, t))))
+
+
+def autocast(device: str):
+    """bfloat16 autocast: several times faster than float32 on CPUs with AVX-512 or AMX, and on GPUs."""
+    wanted = os.environ.get("COURSE_AUTOCAST", "1") != "0"
+    return torch.autocast(device, torch.bfloat16) if wanted else contextlib.nullcontext()
+
+
+def fit(
+    model: torch.nn.Module,
+    loss: Callable[[int], tuple[torch.Tensor, dict[str, float]]],
+    recipe: Recipe,
+    checkpoint: Path,
+    *,
+    device: str = "cpu",
+    look: Callable[[int, torch.nn.Module], None] | None = None,
+    look_every: int = 500,
+    save_every: float = 120.0,
+) -> float:
+    """Train until `recipe.steps`; returns the seconds spent, earlier runs counted in.
+
+    `loss(step)` draws the batch of that step and returns its loss and what else to log; a batch must follow from
+    the step alone, so that a resumed run goes on as if it had never stopped. `look` is called now and then with
+    the (averaged) weights. The checkpoint is written to a temporary file and renamed: a kill loses two minutes.
+    """
+    decay = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
+    other = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
+    groups = [{"params": decay, "weight_decay": recipe.weight_decay}, {"params": other, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas, fused=True)
+    averaged = torch.optim.swa_utils.AveragedModel(
+        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.ema)) if recipe.ema else None  # fmt: skip
+    first, spent = 0, 0.0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, map_location=device, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        if averaged is not None:
+            averaged.load_state_dict(state["averaged"])
+        first, spent = state["step"], state["seconds"]
+        print(f"resuming at step {first}", flush=True)
+
+    def save(step: int) -> None:
+        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "seconds": spent + time.time() - start}
+        if averaged is not None:
+            state["averaged"] = averaged.state_dict()
+        temporary = checkpoint.with_suffix(".part")
+        torch.save(state, temporary)
+        os.replace(temporary, checkpoint)
+
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    start = last_save = last_log = time.time()
+    model.train()
+    logged: dict[str, float] = {}
+    for step in range(first, recipe.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(recipe, step)
+        with autocast(device):
+            value, extra = loss(step)
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+        optimizer.step()
+        if averaged is not None:
+            averaged.update_parameters(model)
+        for name, number in {"loss": float(value.detach()), **extra}.items():
+            logged[name] = 0.95 * logged.get(name, number) + 0.05 * number
+        now = time.time()
+        if (step + 1) % 50 == 0:
+            pace = 50 * recipe.batch_size / max(now - last_log, 1e-9)
+            last_log = now
+            record = {"step": step + 1, "seconds": round(spent + now - start), "samples/s": round(pace),
+                      **{k: round(v, 4) for k, v in logged.items()}}  # fmt: skip
+            print(json.dumps(record), flush=True)
+        if now - last_save > save_every or step + 1 == recipe.steps:
+            save(step + 1)
+            last_save = time.time()
+        if look and ((step + 1) % look_every == 0 or step + 1 == recipe.steps):
+            shown = averaged.module if averaged is not None else model
+            shown.eval()
+            with torch.no_grad():
+                look(step + 1, shown)
+            shown.train()
+    if averaged is not None:
+        model.load_state_dict(averaged.module.state_dict())
+    return spent + time.time() - start

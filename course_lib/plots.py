@@ -1,0 +1,157 @@
+"""The figures of the lessons: pictures in rows, scores beside a picture, a similarity matrix.
+
+Each function returns a matplotlib `Figure`, which a notebook shows when it stands last in a cell. The ground is
+opaque and light, so that a figure reads in a dark theme too, and Chinese never shows as boxes: the characters
+come from a font of the course's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+from PIL import ImageFont
+
+from .images import open_image
+
+FONT = Path(__file__).parent / "fonts" / "CourseSansSC-Regular.otf"
+INK, MUTED, GROUND = "#2b2d42", "#8d93a8", "#fdfcfa"
+COLORS = ("#3a6ea5", "#e07a5f", "#5b9279", "#e6b84c", "#8b6bb1", "#4aa3b5")  # told apart by colour-blind readers too
+
+
+@lru_cache(maxsize=1)
+def use_style() -> None:
+    """The course's look for all of matplotlib, Chinese font included. Called by every function here."""
+    font_manager.fontManager.addfont(str(FONT))
+    plt.rcParams.update({
+        "font.family": ["DejaVu Sans", font_manager.FontProperties(fname=FONT).get_name()], "font.size": 10,
+        "axes.unicode_minus": False, "figure.facecolor": GROUND, "axes.facecolor": GROUND, "savefig.facecolor": GROUND,
+        "figure.dpi": 96, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": MUTED, "xtick.color": INK,
+        "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 11,
+        "axes.prop_cycle": plt.cycler(color=COLORS), "legend.frameon": False, "figure.constrained_layout.use": True,
+    })  # fmt: skip
+
+
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """The course's font for drawing on PIL pictures."""
+    return ImageFont.truetype(str(FONT), size)
+
+
+def figure(width: float, height: float, rows: int = 1, columns: int = 1, **options) -> tuple[Figure, np.ndarray]:
+    """A figure in the course's style and its axes `(rows, columns)`; sizes in inches."""
+    use_style()
+    made, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **options)
+    plt.close(made)  # or a notebook would show it twice
+    return made, axes
+
+
+def gallery(images: Sequence, titles: Sequence[str] | None = None, *, columns: int = 6, size: float = 1.5,
+            title_colors: Sequence[str] | None = None) -> Figure:  # fmt: skip
+    """Pictures in rows, each with its title under the rows' upper edge. `size` is a picture's side in inches."""
+    count = len(images)
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    made, axes = figure(columns * size, rows * (size + (0.26 if titles is not None else 0.04)), rows, columns)
+    for i, axis in enumerate(axes.flat):
+        axis.axis("off")
+        if i < count:
+            axis.imshow(open_image(images[i]))
+            if titles is not None:
+                axis.set_title(titles[i], fontsize=9, pad=3, color=title_colors[i] if title_colors is not None else INK)
+    return made
+
+
+def scores(image, result: dict[str, float], *, truth: str | None = None, percent: bool = True, width: float = 6.4) -> Figure:
+    """A picture beside its labels' scores as bars, best first; the true label's bar is green."""
+    ranked = sorted(result.items(), key=lambda item: item[1], reverse=True)
+    made, axes = figure(width, max(1.9, 0.3 * len(ranked) + 0.5), 1, 2, gridspec_kw={"width_ratios": [1, 1.7]})
+    picture, bars = axes[0]
+    picture.imshow(open_image(image))
+    picture.axis("off")
+    names = [name for name, _ in ranked]
+    values = [value for _, value in ranked]
+    shades = [COLORS[2] if name == truth else COLORS[0] if truth is None or i else COLORS[1] for i, name in enumerate(names)]
+    bars.barh(names, values, color=shades, height=0.7)
+    bars.invert_yaxis()
+    bars.spines[["bottom", "left"]].set_visible(False)
+    bars.tick_params(length=0, labelbottom=False)
+    for i, value in enumerate(values):
+        bars.text(max(value, 0), i, f" {value:.1%}" if percent else f" {value:.2f}", va="center", fontsize=9)
+    bars.set_xlim(min(0.0, *values), max(values) * 1.22 + 1e-6)
+    return made
+
+
+def similarity(matrix: np.ndarray, texts: Sequence[str], images: Sequence | None = None, *, title: str = "",
+               cell: float = 0.62, digits: int = 2, limits: tuple[float, float] | None = None) -> Figure:  # fmt: skip
+    """A `(n_images, n_texts)` matrix with its values, pictures along the rows and texts along the columns."""
+    matrix = np.asarray(matrix)
+    rows, columns = matrix.shape
+    longest = max(map(len, texts), default=1)
+    made, axes = figure(columns * cell + 1.6, rows * cell + 0.9 + min(longest, 24) * 0.055)
+    axis = axes[0, 0]
+    low, high = limits or (float(matrix.min()), float(matrix.max()))
+    axis.imshow(matrix, cmap="YlGnBu", vmin=low, vmax=high, aspect="equal")
+    for i in range(rows):
+        for j in range(columns):
+            dark = (matrix[i, j] - low) > 0.6 * (high - low)
+            axis.text(j, i, f"{matrix[i, j]:.{digits}f}", ha="center", va="center", fontsize=8, color="white" if dark else INK)
+    axis.set_xticks(range(columns), texts, rotation=40, ha="left", rotation_mode="anchor", fontsize=9)
+    axis.xaxis.tick_top()
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    if images is None:
+        axis.set_yticks(range(rows), range(rows))
+    else:
+        axis.set_yticks([])
+        for i, image in enumerate(images):
+            corner = axis.inset_axes((-1.05 / columns, 1 - (i + 0.96) / rows, 0.92 / columns, 0.92 / rows))
+            corner.imshow(open_image(image))
+            corner.axis("off")
+    if title:
+        axis.set_xlabel(title, fontsize=10, labelpad=8)
+    return made
+
+
+def bars(values: dict[str, float] | dict[str, dict[str, float]], *, title: str = "", percent: bool = True, width: float = 7.0,
+         height: float = 3.0) -> Figure:  # fmt: skip
+    """Upright bars; {label: value}, or {group: {label: value}} for groups side by side with a legend."""
+    grouped = values if isinstance(next(iter(values.values())), dict) else {"": values}
+    labels = list(next(iter(grouped.values())))
+    made, axes = figure(width, height)
+    axis, share = axes[0, 0], 0.8 / len(grouped)
+    for g, (group, row) in enumerate(grouped.items()):
+        x = np.arange(len(labels)) + (g - (len(grouped) - 1) / 2) * share
+        drawn = axis.bar(x, [row[k] for k in labels], share * 0.92, label=group, color=COLORS[g % len(COLORS)])
+        axis.bar_label(drawn, [f"{row[k]:.0%}" if percent else f"{row[k]:.2f}" for k in labels], fontsize=8, padding=2)
+    axis.set_xticks(range(len(labels)), labels)
+    axis.tick_params(length=0)
+    axis.set_title(title, loc="left")
+    axis.margins(y=0.14)
+    axis.spines["left"].set_visible(False)
+    axis.set_yticks([])
+    if len(grouped) > 1:
+        axis.legend(ncols=len(grouped), loc="upper right", bbox_to_anchor=(1, 1.16), fontsize=9)
+    return made
+
+
+def curves(x: Sequence[float], lines: dict[str, Sequence[float]], *, xlabel: str = "", ylabel: str = "", title: str = "",
+           percent: bool = False, width: float = 6.4, height: float = 3.0) -> Figure:  # fmt: skip
+    """Lines over x, each named at its end."""
+    made, axes = figure(width, height)
+    axis = axes[0, 0]
+    for name, values in lines.items():
+        axis.plot(x, values, marker="o" if len(x) <= 30 else None, markersize=4, linewidth=2, label=name)
+    axis.set_xlabel(xlabel)
+    axis.set_ylabel(ylabel)
+    axis.set_title(title, loc="left")
+    axis.grid(axis="y", color=MUTED, alpha=0.25)
+    if percent:
+        axis.yaxis.set_major_formatter("{x:.0%}")
+    if len(lines) > 1:
+        axis.legend(fontsize=9)
+    return made

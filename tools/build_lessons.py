@@ -2,8 +2,9 @@
 
     python3 course.py build [--only NAME ...] [--changed] [--no-execute] [--jobs N]
 
-A notebook is written when it is complete (to a temporary file, then renamed), so a failing lesson leaves the stored
-notebook as it was. Two builds of the same source give the same file, but for what a cell itself makes random.
+A notebook is written when it is complete (to a temporary file, then renamed), so a failing lesson leaves the
+stored notebook as it was. Two builds of the same source give the same file, but for what a cell itself makes
+random.
 """
 
 from __future__ import annotations
@@ -25,8 +26,15 @@ from tools import gates, kernels
 from tools.lessons import Lesson, LessonError, make_notebook, read_lessons
 
 ROOT = Path(__file__).resolve().parents[1]
-# What every lesson may depend on. Coarse on purpose: imports inside functions and data read by path count too.
-DEPENDENCIES = ("course_lib", "little_world", "data", "tools/lessons.py", "tools/kernels.py", "pyproject.toml")
+# What every lesson may depend on. Coarse on purpose: imports in functions and data read by path count too.
+DEPENDENCIES = (
+    "course_lib",
+    "little_world",
+    "data",
+    "tools/lessons.py",
+    "tools/kernels.py",
+    "pyproject.toml",
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,9 @@ def carry_outputs(nb: NotebookNode, path: Path) -> None:
     """Give the cells of `nb` the outputs that the stored notebook has for the very same cells."""
     if not path.exists():
         return
-    stored = {cell.get("id"): cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"}
+    stored = {
+        cell.get("id"): cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"
+    }
     for cell in nb.cells:
         if cell.cell_type == "code" and (old := stored.get(cell.id)) is not None:
             cell.outputs, cell.execution_count = old.outputs, old.execution_count
@@ -81,7 +91,9 @@ def build(job: Job, *, root: Path, digest: str, execute: bool) -> list[str]:
             kernels.run_notebook(nb, _existing(job.path.parent), lang=job.lang, env={"OMP_NUM_THREADS": "1"})
             for index, cell in enumerate(nb.cells):
                 if kernels.shows_widget(cell) and "nbval-ignore-output" not in cell.metadata.get("tags", []):
-                    raise LessonError(f'{job.lesson.name}, cell {index} shows a widget: tag it "nbval-ignore-output"')
+                    raise LessonError(
+                        f'{job.lesson.name}, cell {index} shows a widget: tag it "nbval-ignore-output"'
+                    )
             kernels.tidy_outputs(nb, job.lang)
             nb.metadata.course["built_from"] = digest
         else:
@@ -106,8 +118,12 @@ def is_current(job: Job, digest: str, root: Path) -> bool:
 
 def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
     parser = argparse.ArgumentParser(prog="course.py build", description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="lessons to build, by name or its beginning")
-    parser.add_argument("--changed", action="store_true", help="skip what was built from the same source and code")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="lessons to build, by name or its beginning"
+    )
+    parser.add_argument(
+        "--changed", action="store_true", help="skip what was built from the same source and code"
+    )
     parser.add_argument("--no-execute", action="store_true", help="keep stored outputs, run nothing")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="notebooks run at once")
     args = parser.parse_args(argv)
@@ -120,20 +136,27 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
     if args.only:
         for name in args.only:
             if not any(lesson.name.startswith(name) for lesson in lessons):
-                print(f"no lesson is called {name}; there are: {', '.join(x.name for x in lessons)}", file=sys.stderr)
+                print(
+                    f"no lesson is called {name}; there are: {', '.join(x.name for x in lessons)}",
+                    file=sys.stderr,
+                )
                 return 2
         lessons = [lesson for lesson in lessons if lesson.name.startswith(tuple(args.only))]
 
     dependencies = dependencies_digest(root)
     digests = {lesson.name: built_from(lesson, dependencies) for lesson in lessons}
-    jobs = [Job(lsn, folder, lang, path) for lsn in lessons for (folder, lang), path in lsn.outputs(root).items()]
+    jobs = [
+        Job(lsn, folder, lang, path) for lsn in lessons for (folder, lang), path in lsn.outputs(root).items()
+    ]
     if args.changed:
         jobs = [job for job in jobs if not is_current(job, digests[job.lesson.name], root)]
     failed = 0
     with ThreadPoolExecutor(max(1, args.jobs)) as pool:
         started = time.perf_counter()
         futures = {
-            pool.submit(build, job, root=root, digest=digests[job.lesson.name], execute=not args.no_execute): job
+            pool.submit(
+                build, job, root=root, digest=digests[job.lesson.name], execute=not args.no_execute
+            ): job
             for job in jobs
         }
         for future in as_completed(futures):

@@ -1,4 +1,4 @@
-"""What a committed notebook must not be: out of step with its source, unsafe to publish, unexecuted, or too big."""
+"""What a committed notebook must not be: unlike its source, unsafe to publish, unexecuted, or too big."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from tools.lessons import Lesson, make_notebook
+from tools.lessons import Lesson, first_line, make_notebook
 
 MAX_BYTES = 700_000
 
@@ -30,7 +30,7 @@ _KEY = re.compile(
 
 
 def problems(path: Path, folder: str) -> list[str]:
-    """What is wrong with the stored notebook at `path`, one sentence each; `folder` says what it should hold."""
+    """What is wrong with the stored notebook at `path`, a sentence each; `folder` says what it should hold."""
     found = []
     nb = nbformat.read(path, as_version=4)
     size = path.stat().st_size
@@ -43,7 +43,7 @@ def problems(path: Path, folder: str) -> list[str]:
     for index, cell in enumerate(nb.cells):
         outputs = cell.get("outputs", [])
         if any(output.output_type == "error" for output in outputs):
-            found.append(f"cell {index} stores an error: {_first_line(cell.source)}")
+            found.append(f"cell {index} stores an error: {first_line(cell.source)}")
         for text in [cell.source, *_texts(outputs)]:
             for pattern, what in ((_MACHINE_PATH, "a machine's path"), (_KEY, "what looks like a key")):
                 if match := pattern.search(text):
@@ -54,7 +54,7 @@ def problems(path: Path, folder: str) -> list[str]:
         if folder == "exercises" and (outputs or cell.execution_count is not None):
             found.append(f"cell {index} of an exercise stores an output")
         if folder != "exercises" and cell.source.strip() and cell.execution_count is None:
-            found.append(f"cell {index} was not executed: {_first_line(cell.source)}")
+            found.append(f"cell {index} was not executed: {first_line(cell.source)}")
     if folder != "exercises" and not any(cell.get("outputs") for cell in nb.cells):
         found.append("it stores no output at all")
     return found
@@ -66,9 +66,9 @@ def differences(path: Path, lesson: Lesson, folder: str, lang: str, root: Path) 
     if not path.exists():
         return [f"it is missing; {remedy}"]
     stored, meant = nbformat.read(path, as_version=4), make_notebook(lesson, folder, lang, root)
-    for index, (a, b) in enumerate(zip(stored.cells, meant.cells)):
+    for index, (a, b) in enumerate(zip(stored.cells, meant.cells, strict=False)):
         if _cell_key(a) != _cell_key(b):
-            return [f"cell {index} differs from the lesson's source ({_first_line(b.source)}); {remedy}"]
+            return [f"cell {index} differs from the lesson's source ({first_line(b.source)}); {remedy}"]
     if len(stored.cells) != len(meant.cells):
         return [f"it has {len(stored.cells)} cells where the source makes {len(meant.cells)}; {remedy}"]
     stored.metadata.get("course", {}).pop("built_from", None)
@@ -80,7 +80,9 @@ def differences(path: Path, lesson: Lesson, folder: str, lang: str, root: Path) 
 def strays(root: Path, lessons: list[Lesson]) -> list[Path]:
     """Notebooks in the built folders that no lesson makes."""
     made = {path for lesson in lessons for path in lesson.outputs(root).values()}
-    there = {p for folder in ("notebooks", "exercises", "solutions") for p in (root / folder).rglob("*.ipynb")}
+    there = {
+        p for folder in ("notebooks", "exercises", "solutions") for p in (root / folder).rglob("*.ipynb")
+    }
     return sorted(p for p in there - made if ".ipynb_checkpoints" not in p.parts)
 
 
@@ -88,14 +90,12 @@ def _texts(outputs: list[NotebookNode]) -> list[str]:
     texts = []
     for output in outputs:
         texts.append(output.get("text", ""))
-        texts += [v for mime, v in output.get("data", {}).items() if isinstance(v, str) and mime.startswith("text/")]
+        texts += [
+            v for mime, v in output.get("data", {}).items() if isinstance(v, str) and mime.startswith("text/")
+        ]
         texts += output.get("traceback", [])
     return texts
 
 
 def _cell_key(cell: NotebookNode) -> tuple:
     return cell.get("id"), cell.cell_type, cell.source, cell.metadata
-
-
-def _first_line(source: str) -> str:
-    return source.strip().splitlines()[0] if source.strip() else "(empty)"

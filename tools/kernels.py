@@ -16,9 +16,9 @@ from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# What a kernel's environment holds so that a stored output shows the result and nothing else: no progress bars, no
-# library chatter, no network, the same hash order each time. A failing exercise check raises instead of only
-# showing its panel, so that a headless run notices it.
+# What a kernel's environment holds so that a stored output shows the result and nothing else: no progress
+# bars, no library chatter, no network, the same hash order each time. A failing exercise check raises instead
+# of only showing its panel, so that a headless run notices it.
 QUIET = {
     "TQDM_DISABLE": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -41,7 +41,7 @@ _WIDGET_NOTE = {
 
 
 def headless_env() -> dict[str, str]:
-    """Environment variables for headless kernels: `QUIET`, the checkout importable, a user's own set-up left aside."""
+    """Environment for headless kernels: `QUIET`, the checkout importable, a user's own set-up left aside."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return QUIET | {"PYTHONPATH": path, "JUPYTER_PREFER_ENV_PATH": "1", "IPYTHONDIR": _ipython_dir()}
 
@@ -67,8 +67,8 @@ def run_notebook(
 ) -> NotebookNode:
     """Run `nb` in place in a fresh kernel of this Python, in `folder`; each output is stored as it came.
 
-    `on_cell(index)` is called after each code cell. Raises `nbclient.exceptions.CellExecutionError`, which carries
-    the traceback, at the first cell that fails, unless `allow_errors`.
+    `on_cell(index)` is called after each code cell. Raises `nbclient.exceptions.CellExecutionError`, which
+    carries the traceback, at the first cell that fails, unless `allow_errors`.
     """
     client = NotebookClient(
         nb,
@@ -87,8 +87,8 @@ def run_notebook(
 def tidy_outputs(nb: NotebookNode, lang: str) -> None:
     """Leave in `nb` only what a reader wants to see and what is the same on every run.
 
-    Dropped: stderr (unless the cell is tagged `keep-stderr`), widget views and their state (the picture or table
-    beside them stays; where there is none, a sentence says to run the cell), memory addresses, time stamps.
+    Dropped: stderr (unless the cell is tagged `keep-stderr`), widget views and their state (the picture or
+    table beside them stays; where there is none, a sentence says to run the cell), memory addresses, time stamps.
     """
     nb.metadata.pop("widgets", None)
     nb.metadata.language_info = {"name": "python"}  # the kernel wrote its own version into it

@@ -1,4 +1,4 @@
-'''A lesson's source and the notebooks it stands for (nothing is executed here).
+"""A lesson's source and the notebooks it stands for (nothing is executed here).
 
 `lessons/NAME.py` is a jupytext *percent* file that holds both languages:
 
@@ -14,18 +14,17 @@
     # %% tags=["nbval-ignore-output"]
     ...                       # tags are kept: this one says that the output differs from run to run
 
-Every markdown cell tagged `zh` is followed by its `en` twin. A code cell may be tagged in the same way, in pairs, where
-sharing it is impossible. The build adds the badges and the set-up cell after the title.
+Every markdown cell tagged `zh` is followed by its `en` twin. A code cell may be tagged in the same way, in
+pairs, where sharing it is impossible. The build adds the badges and the set-up cell after the title.
 
-In an exercise, a code cell with `### BEGIN SOLUTION` ... `### END SOLUTION` is an nbgrader solution cell, and one with
-`points=2` is an nbgrader test cell; both may give a `grade_id="step1"`, which is otherwise made from NAME and a count.
-The remaining nbgrader metadata is filled in.
-'''
+In an exercise, a code cell with `### BEGIN SOLUTION` ... `### END SOLUTION` is an nbgrader solution cell, and
+one with `points=2` is an nbgrader test cell; both may give a `grade_id="step1"`, which is otherwise made from
+NAME and a count. The remaining nbgrader metadata is filled in.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,18 +35,14 @@ import yaml
 from nbformat import NotebookNode
 from nbgrader.preprocessors import ClearHiddenTests, ClearSolutions
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from tools.project import repository
 
 LANGUAGES = ("zh", "en")
 BRANCH = "main"
 
-_SETUP = '''\
+_SETUP = """\
 LANG = "{lang}"
 
-import sys
 from importlib.util import find_spec
 
 if "google.colab" in sys.modules and find_spec("course_lib") is None:
@@ -57,7 +52,7 @@ if "google.colab" in sys.modules and find_spec("course_lib") is None:
 
 from course_lib.settings import set_language
 
-set_language(LANG)'''
+set_language(LANG)"""
 _SETUP_NOTE = {
     "zh": "只在 Colab 上运行：保留 Colab 自带的 torch、numpy 和 Pillow，只补装缺少的部分。",
     "en": "Only on Colab, which keeps its own torch, numpy and Pillow: what is missing is added.",
@@ -116,10 +111,15 @@ def read_lessons(folder: Path) -> list[Lesson]:
     return [read_lesson(path) for path in sorted(folder.glob("*.py"))]
 
 
+def first_line(source: str) -> str:
+    """A cell's first line, to name it by."""
+    return source.strip().splitlines()[0] if source.strip() else "(empty)"
+
+
 def _check(lesson: Lesson) -> None:
     waiting = None  # the zh cell whose en twin must come next
     for cell in lesson.cells:
-        where = f"{lesson.path.name}, cell {cell.source.strip().splitlines()[0] if cell.source.strip() else '(empty)'!r}"
+        where = f"{lesson.path.name}, cell {first_line(cell.source)!r}"
         lang = cell.metadata.get("lang")
         if cell.cell_type == "raw":
             raise LessonError(f"{where}: a raw cell; use markdown or code")
@@ -132,22 +132,20 @@ def _check(lesson: Lesson) -> None:
         if lang is None and cell.cell_type == "markdown":
             raise LessonError(f"{where}: a markdown cell without a lang")
         if "BEGIN SOLUTION" in cell.source and lesson.kind != "exercise":
-            raise LessonError(f"{where}: a solution in a lesson whose front matter does not say kind: exercise")
+            raise LessonError(
+                f"{where}: a solution in a lesson whose front matter does not say kind: exercise"
+            )
         waiting = cell.cell_type if lang == "zh" else None
     if waiting is not None:
         raise LessonError(f"{lesson.path.name}: the last zh cell lacks its en twin")
     if not lesson.cells or not lesson.cells[0].source.startswith("# "):
-        raise LessonError(f"{lesson.path.name}: the first cell must be markdown that begins with a title, '# ...'")
-
-
-def repository(root: Path) -> str:
-    """The repository's address, from the one place it stands in (`[project.urls]` in pyproject.toml)."""
-    with open(root / "pyproject.toml", "rb") as file:
-        return tomllib.load(file)["project"]["urls"]["Repository"].rstrip("/")
+        raise LessonError(
+            f"{lesson.path.name}: the first cell must be markdown that begins with a title, '# ...'"
+        )
 
 
 def badges(root: Path, notebook: Path, lang: str | None = None) -> str:
-    """Markdown that opens `notebook` (a path inside `root`) on Colab and on Binder, and in the other language."""
+    """Markdown that opens `notebook` (a path inside `root`) on Colab, on Binder, in the other language."""
     slug = repository(root).removeprefix("https://github.com/")
     inside = notebook.relative_to(root).as_posix()
     colab = f"https://colab.research.google.com/github/{slug}/blob/{BRANCH}/{inside}"
@@ -228,7 +226,7 @@ def _complete_nbgrader(nb: NotebookNode, name: str) -> None:
 
 
 def _number(nb: NotebookNode, name: str) -> None:
-    """Give every cell an id that depends on the lesson and the cell's own text, so that an insertion moves no other."""
+    """Give every cell an id from the lesson and the cell's own text, so that an insertion moves no other."""
     seen: dict[str, int] = {}
     for cell in nb.cells:
         seen[cell.source] = seen.get(cell.source, 0) + 1

@@ -2,9 +2,9 @@
 
     python -m tools.pin [--torch VERSION]
 
-The resolution is uv's, for all platforms at once. CUDA's own packages are left out: a learner without an NVIDIA card
-never gets them, and one with a card gets those that the torch build asks for. Run the tests on the new versions
-before you commit them.
+The resolution is uv's, for all platforms at once. CUDA's own packages are left out: a learner without an NVIDIA
+card never gets them, and one with a card gets those that the torch build asks for. Run the tests on the new
+versions before you commit them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 CONSTRAINTS = ROOT / "constraints.txt"
 HEADER = """\
-# The versions the tests last ran with; `python -m tools.pin` rewrites this file. pyproject.toml holds the ranges.
+# The versions the tests last ran with; `python -m tools.pin` rewrites this file. The ranges: pyproject.toml.
 """
 _CUDA = re.compile(r"^(nvidia-|cuda-|triton\b)")
 
@@ -40,9 +40,29 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         wanted = Path(folder, "wanted.txt")
         wanted.write_text(f"torch=={args.torch or pinned('torch')}\n", encoding="utf-8")
-        command = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "--extra", "test", "--universal"]
-        command += ["--python-version", "3.10", "--constraints", str(wanted), "--no-header", "--no-annotate", "--quiet"]
-        lines = subprocess.run(command, cwd=ROOT, check=True, text=True, stdout=subprocess.PIPE).stdout.splitlines()
+        command = [
+            sys.executable,
+            "-m",
+            "uv",
+            "pip",
+            "compile",
+            "pyproject.toml",
+            "--extra",
+            "test",
+            "--universal",
+        ]
+        command += [
+            "--python-version",
+            "3.10",
+            "--constraints",
+            str(wanted),
+            "--no-header",
+            "--no-annotate",
+            "--quiet",
+        ]
+        lines = subprocess.run(
+            command, cwd=ROOT, check=True, text=True, stdout=subprocess.PIPE
+        ).stdout.splitlines()
     temporary = CONSTRAINTS.with_suffix(".tmp")
     temporary.write_text(HEADER + "\n".join(x for x in lines if not _CUDA.match(x)) + "\n", encoding="utf-8")
     os.replace(temporary, CONSTRAINTS)

@@ -160,7 +160,7 @@ def ensure(extras: Sequence[str], torch_index: Optional[str] = None) -> None:
         raise Problem(
             say(
                 "磁盘只剩 {:.1f} GB，安装大约需要 {:.0f} GB；请先清理出空间，再运行一次。",
-                "Only {:.1f} GB of disk are free, the install needs about {:.0f} GB: make room, run this again.",
+                "Only {:.1f} GB of disk are free, the install needs about {:.0f} GB: make room, try again.",
             ).format(free / 1024**3, NEEDED_DISK / 1024**3)
         )
     make_venv()
@@ -205,8 +205,8 @@ def torch_attempts(
     """The ways to install torch, in the order to try them: `("pip" or "uv", arguments)`.
 
     Only on Linux do the ordinary wheels bring gigabytes of CUDA. There, without an NVIDIA driver, every way
-    asks for the CPU build by name, so that none of them can end in CUDA: first from wherever pip is configured
-    to look, then through uv, which knows PyTorch's own index. With a driver, uv picks the build that suits it.
+    asks for the CPU build by name, so that none of them can end in CUDA: first from wherever pip is set to
+    look, then through uv, which knows PyTorch's own index. With a driver, uv picks the build that suits it.
     (Asking pip what it would install is no way to find out: without separate metadata on the index, which few
     mirrors have, `pip install --dry-run` downloads every wheel.)
     """
@@ -285,32 +285,32 @@ _REMEDIES = (
     (
         r"ensurepip is not available|No module named '?(venv|ensurepip)",
         "这个 Python 缺少 venv 模块：在 Debian 或 Ubuntu 上运行 sudo apt install python3-venv，再运行一次。",
-        "This Python lacks the venv module: on Debian or Ubuntu, sudo apt install python3-venv, run this again.",
+        "This Python lacks the venv module: on Debian or Ubuntu, sudo apt install python3-venv; try again.",
     ),
     (
-        r"getaddrinfo|name resolution|Name or service not known|nodename nor servname|dns error|is unreachable"
+        r"getaddrinfo|name resolution|Name or service not known|nodename nor servname|dns error|unreachable"
         r"|NewConnectionError|Max retries exceeded|ConnectTimeout|ReadTimeout|Connection refused"
         r"|Connection reset|RemoteDisconnected|ProxyError|Temporary failure|error sending request|timed out",
-        "网络不通：请检查网络或代理，再运行一次；在国内可以先设置镜像：pip config set global.index-url 镜像网址",
-        "The network is out of reach: check it (or the proxy) and run this again; where the package index is slow "
+        "网络不通：请检查网络或代理后再试；在国内可以先设镜像：pip config set global.index-url 镜像网址",
+        "The network is out of reach: check it (or the proxy) and try again; where the package index is slow "
         "or blocked, name a mirror first: pip config set global.index-url URL-OF-A-MIRROR",
     ),
     (
         r"CERTIFICATE_VERIFY_FAILED|SSLError|certificate verify failed",
         "无法验证服务器证书：请检查系统时间和代理；公司网络请向管理员索取证书，并设置 PIP_CERT。",
-        "The server's certificate could not be verified: check the clock and the proxy; on a company network ask "
-        "for its certificate and set PIP_CERT to it.",
+        "The server's certificate could not be verified: check the clock and the proxy; on a company network "
+        "ask for its certificate and set PIP_CERT to it.",
     ),
     (
         r"No matching distribution found|Could not find a version|No solution found|no wheels? (with|for)",
         "软件源里没有适合这台机器的版本：请换用 Python 3.12，或换一个更完整的镜像，再运行一次。",
-        "The package index has no version for this machine: use Python 3.12, or a more complete mirror, and run "
-        "this again.",
+        "The package index has no version for this machine: use Python 3.12, or a more complete mirror, and "
+        "try again.",
     ),
     (
         r"Microsoft Visual C\+\+|command '.*(gcc|cc|clang)' failed|Failed (to build|building wheel)",
         "有一个包没有现成的安装文件，需要编译：请改用 Python 3.12，删除 .venv 后再运行一次。",
-        "A package has no ready-made wheel and would have to be compiled: use Python 3.12, remove .venv, run again.",
+        "A package has no ready-made wheel and would have to be compiled: remove .venv and use Python 3.12.",
     ),
     (
         r"Permission denied|Errno 13|WinError 5\b|Access is denied|Read-only file system",
@@ -439,7 +439,7 @@ def command_lab(args: argparse.Namespace, _rest: List[str]) -> int:
         raise Problem(
             say(
                 "端口 {0} 已被占用：请换一个，例如 --port {1}，或不写 --port，让程序自己找。",
-                "Port {0} is in use: choose another, such as --port {1}, or leave --port out to have one found.",
+                "Port {0} is in use: choose another, such as --port {1}, or leave --port out altogether.",
             ).format(args.port, args.port + 1)
         )
     ensure(["lab"], args.torch_index)

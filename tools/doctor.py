@@ -54,9 +54,8 @@ def services() -> tuple[list[dict], list[str]]:
             else:
                 problems.append(
                     say(
-                        zh=f"{setting.name} 指向的 {setting.value} 中没有模型：请改正，或删掉它以使用自带的模型。",
-                        en=f"{setting.name} names {setting.value}, which holds no model: correct it, or remove "
-                        "it to use the model that comes with the course.",
+                        zh=f"{setting.name} 指向的 {setting.value} 中没有模型：请改正，或删掉它。",
+                        en=f"{setting.name} names {setting.value}, which has no model: correct or remove it.",
                     )
                 )
     return rows, problems

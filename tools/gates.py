@@ -30,7 +30,7 @@ _KEY = re.compile(
 
 
 def problems(path: Path, folder: str) -> list[str]:
-    """What is wrong with the stored notebook at `path`, a sentence each; `folder` says what it should hold."""
+    """What is wrong with the notebook stored at `path`, a sentence each; `folder` says what it is to hold."""
     found = []
     nb = nbformat.read(path, as_version=4)
     size = path.stat().st_size

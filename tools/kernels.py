@@ -87,8 +87,8 @@ def run_notebook(
 def tidy_outputs(nb: NotebookNode, lang: str) -> None:
     """Leave in `nb` only what a reader wants to see and what is the same on every run.
 
-    Dropped: stderr (unless the cell is tagged `keep-stderr`), widget views and their state (the picture or
-    table beside them stays; where there is none, a sentence says to run the cell), memory addresses, time stamps.
+    Dropped: stderr (unless the cell is tagged `keep-stderr`), time stamps, memory addresses, widget views and
+    their state (the picture or table beside one stays; where there is none, a sentence says to run the cell).
     """
     nb.metadata.pop("widgets", None)
     nb.metadata.language_info = {"name": "python"}  # the kernel wrote its own version into it

@@ -21,7 +21,7 @@ TARGET = Path(__file__).parents[1] / "course_lib" / "fonts" / "CourseSansSC-Regu
 def characters() -> str:
     """GB 2312 level 1, ASCII, Chinese punctuation and the signs that lessons use."""
     hanzi = (bytes([a, b]).decode("gb2312", "ignore") for a in range(0xB0, 0xD8) for b in range(0xA1, 0xFF))
-    signs = "，。、；：？！“”‘’（）【】《》—…·￥％°×÷±≤≥≠→←↑↓✓✗●○■□▲△–αβγσμτθλ²³½∞√≈"
+    signs = "¥，。、；：？！“”‘’（）【】《》—…·￥％°×÷±≤≥≠→←↑↓✓✗●○■□▲△–αβγσμτθλ²³½∞√≈"
     return "".join(hanzi) + "".join(map(chr, range(0x20, 0x7F))) + signs
 
 

@@ -2,9 +2,9 @@
 
     python -m tools.pin [--torch VERSION]
 
-The resolution is uv's, for all platforms at once. CUDA's own packages are left out: a learner without an NVIDIA
-card never gets them, and one with a card gets those that the torch build asks for. Run the tests on the new
-versions before you commit them.
+The resolution is uv's, for all platforms at once. CUDA's own packages are left out: a learner without an
+NVIDIA card never gets them, and one with a card gets those that the torch build asks for. Run the tests on
+the new versions before you commit them.
 """
 
 from __future__ import annotations

@@ -48,7 +48,11 @@ def say(zh: str, en: str) -> str:
 
 
 class Problem(Exception):
-    """A step failed; the message says in a sentence what to do."""
+    """A step failed; the message says in a sentence what to do, `kind` what sort of failure it was."""
+
+    def __init__(self, message: str, kind: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 # ------------------------------------------------------------------------------------------- surroundings
@@ -147,7 +151,7 @@ def installed_extras() -> List[str]:
     return list(stamp.get("extras", [])) if current else []
 
 
-def ensure(extras: Sequence[str], torch_index: Optional[str] = None) -> None:
+def ensure(extras: Sequence[str], args: argparse.Namespace) -> None:
     """Make .venv and install the course with `extras` into it, unless that was done already."""
     have = installed_extras()
     if set(extras) <= set(have):
@@ -164,7 +168,7 @@ def ensure(extras: Sequence[str], torch_index: Optional[str] = None) -> None:
             ).format(free / 1024**3, NEEDED_DISK / 1024**3)
         )
     make_venv()
-    install_torch(torch_index)
+    install_torch(args.torch_index, args.allow_cuda)
     wanted = sorted(set(extras) | set(have))
     target = "{}[{}]".format(ROOT, ",".join(wanted))
     command = [
@@ -200,13 +204,14 @@ def installed(pattern: str) -> bool:
 
 
 def torch_attempts(
-    version: str, system: str, nvidia: bool, index: Optional[str]
+    version: str, system: str, nvidia: bool, index: Optional[str], allow_cuda: bool = False
 ) -> List[Tuple[str, List[str]]]:
     """The ways to install torch, in the order to try them: `("pip" or "uv", arguments)`.
 
     Only on Linux do the ordinary wheels bring gigabytes of CUDA. There, without an NVIDIA driver, every way
     asks for the CPU build by name, so that none of them can end in CUDA: first from wherever pip is set to
     look, then through uv, which knows PyTorch's own index. With a driver, uv picks the build that suits it.
+    Only who asks for it (`allow_cuda`) gets the ordinary wheels where neither way works.
     (Asking pip what it would install is no way to find out: without separate metadata on the index, which few
     mirrors have, `pip install --dry-run` downloads every wheel.)
     """
@@ -219,15 +224,17 @@ def torch_attempts(
             ("uv", ["--torch-backend", "auto", "--no-deps", "torch=={}".format(version)]),
             ("pip", ["torch=={}".format(version)]),
         ]
-    if system == "Linux":
-        return [
-            ("pip", ["torch=={}+cpu".format(version)]),
-            ("uv", ["--torch-backend", "cpu", "--no-deps", "torch=={}".format(version)]),
-        ]
-    return [("pip", ["torch=={}".format(version)])]
+    ordinary = ("pip", ["torch=={}".format(version)])
+    if system != "Linux":
+        return [ordinary]
+    cpu_only = [
+        ("pip", ["torch=={}+cpu".format(version)]),
+        ("uv", ["--torch-backend", "cpu", "--no-deps", "torch=={}".format(version)]),
+    ]
+    return cpu_only + [ordinary] if allow_cuda else cpu_only
 
 
-def install_torch(index: Optional[str]) -> None:
+def install_torch(index: Optional[str], allow_cuda: bool) -> None:
     """Install the torch version of constraints.txt, the CPU build where there is no NVIDIA driver."""
     version = re.search(r"^torch==([^\s;]+)", read_text(ROOT / "constraints.txt"), re.MULTILINE)[1]
     if installed("torch-{}*.dist-info".format(version)):
@@ -240,7 +247,7 @@ def install_torch(index: Optional[str]) -> None:
             )
         )
     nvidia = has_nvidia()
-    attempts = torch_attempts(version, platform.system(), nvidia, index)
+    attempts = torch_attempts(version, platform.system(), nvidia, index, allow_cuda)
     title = say("安装 PyTorch {}", "Installing PyTorch {}").format(version)
     if not nvidia:
         title += say("（CPU 版）", " (for the CPU)")
@@ -253,41 +260,45 @@ def install_torch(index: Optional[str]) -> None:
                 step(title, ["-m", "uv", "pip", "install", "--python", str(venv_python())] + arguments)
             return
         except Problem as problem:
+            if problem.kind not in ("network", "certificate", "version"):
+                raise  # a full disk is full for every source
             if number < len(attempts):
-                print("  " + say("换一个来源再试。", "Trying another source."))
+                print("  " + say("换一个来源再试。", "Trying another source."), flush=True)
                 continue
             raise Problem(
-                "{} {}".format(
-                    problem,
-                    say(
-                        "连不上 PyTorch 的下载站时，可以指定镜像：python3 course.py --torch-index 镜像网址",
-                        "Where PyTorch's own index is out of reach, name a mirror: "
-                        "python3 course.py --torch-index URL-OF-A-MIRROR",
-                    ),
-                )
+                say(
+                    "下载不到 PyTorch：请检查网络后再试，或用 --torch-index 镜像网址 指定镜像，"
+                    "或用 --allow-cuda 接受几 GB 的普通版。",
+                    "PyTorch could not be fetched: check the network and try again, or name a mirror with "
+                    "--torch-index URL, or accept the ordinary build of several GB with --allow-cuda.",
+                ),
+                problem.kind,
             ) from problem
 
 
-def diagnose(output: str) -> str:
-    """What a failed step's output means and what to do about it, in a sentence."""
-    for pattern, zh, en in _REMEDIES:
+def diagnose(output: str) -> Problem:
+    """What a failed step's output means and what to do about it."""
+    for kind, pattern, zh, en in _REMEDIES:
         if re.search(pattern, output, re.IGNORECASE):
-            return say(zh, en)
-    return say("原因见上面几行和日志 {}。", "The lines above and the log {} say why.").format(LOG)
+            return Problem(say(zh, en), kind)
+    return Problem(say("原因见上面几行和日志 {}。", "The lines above and the log {} say why.").format(LOG))
 
 
 _REMEDIES = (
     (
+        "disk",
         r"No space left on device|Errno 28|WinError 112|not enough space",
         "磁盘满了：请清理出约 3 GB 空间，再运行一次。",
         "The disk is full: make about 3 GB of room and run this again.",
     ),
     (
+        "venv",
         r"ensurepip is not available|No module named '?(venv|ensurepip)",
         "这个 Python 缺少 venv 模块：在 Debian 或 Ubuntu 上运行 sudo apt install python3-venv，再运行一次。",
         "This Python lacks the venv module: on Debian or Ubuntu, sudo apt install python3-venv; try again.",
     ),
     (
+        "network",
         r"getaddrinfo|name resolution|Name or service not known|nodename nor servname|dns error|unreachable"
         r"|NewConnectionError|Max retries exceeded|ConnectTimeout|ReadTimeout|Connection refused"
         r"|Connection reset|RemoteDisconnected|ProxyError|Temporary failure|error sending request|timed out",
@@ -296,28 +307,33 @@ _REMEDIES = (
         "or blocked, name a mirror first: pip config set global.index-url URL-OF-A-MIRROR",
     ),
     (
+        "certificate",
         r"CERTIFICATE_VERIFY_FAILED|SSLError|certificate verify failed",
         "无法验证服务器证书：请检查系统时间和代理；公司网络请向管理员索取证书，并设置 PIP_CERT。",
         "The server's certificate could not be verified: check the clock and the proxy; on a company network "
         "ask for its certificate and set PIP_CERT to it.",
     ),
     (
+        "version",
         r"No matching distribution found|Could not find a version|No solution found|no wheels? (with|for)",
         "软件源里没有适合这台机器的版本：请换用 Python 3.12，或换一个更完整的镜像，再运行一次。",
         "The package index has no version for this machine: use Python 3.12, or a more complete mirror, and "
         "try again.",
     ),
     (
+        "compiler",
         r"Microsoft Visual C\+\+|command '.*(gcc|cc|clang)' failed|Failed (to build|building wheel)",
         "有一个包没有现成的安装文件，需要编译：请改用 Python 3.12，删除 .venv 后再运行一次。",
         "A package has no ready-made wheel and would have to be compiled: remove .venv and use Python 3.12.",
     ),
     (
+        "permission",
         r"Permission denied|Errno 13|WinError 5\b|Access is denied|Read-only file system",
         "没有写入权限：请把课程放到你自己的文件夹里，关闭正在使用 .venv 的程序，再运行一次。",
         "No permission to write: put the course into a folder of your own, close what uses .venv, run again.",
     ),
     (
+        "memory",
         r"MemoryError|exit status -9|Killed",
         "内存不够：请关闭其他程序后再运行一次。",
         "Memory ran out: close other programs and run this again.",
@@ -361,10 +377,10 @@ def step(title: str, arguments: Sequence[str], python: Optional[str] = None, log
             file.write("\n".join(["== " + title] + lines + [""]))
     seconds = time.monotonic() - started
     if code:
-        print("{}: {}".format(title, say("失败", "failed")))
+        print("{}: {}".format(title, say("失败", "failed")), flush=True)
         for line in [line for line in lines if line.strip()][-6:]:
-            print("  | " + line[:200])
-        raise Problem(diagnose("\n".join(lines) + "\nexit status {}".format(code)))
+            print("  | " + line[:200], flush=True)
+        raise diagnose("\n".join(lines) + "\nexit status {}".format(code))
     print("{}: {:.0f} s".format(title, seconds), flush=True)
 
 
@@ -442,7 +458,7 @@ def command_lab(args: argparse.Namespace, _rest: List[str]) -> int:
                 "Port {0} is in use: choose another, such as --port {1}, or leave --port out altogether.",
             ).format(args.port, args.port + 1)
         )
-    ensure(["lab"], args.torch_index)
+    ensure(["lab"], args)
     lesson = Path("notebooks", _language, FIRST_LESSON)
     url = "/lab/tree/" + lesson.as_posix() if (ROOT / lesson).exists() else "/lab"
     command = [
@@ -477,7 +493,7 @@ def replace_process(arguments: List[str]) -> int:
 
 def command_test(args: argparse.Namespace, rest: List[str]) -> int:
     """Run the unit tests and every notebook and solution, outputs compared."""
-    ensure(["lab", "test"], args.torch_index)
+    ensure(["lab", "test"], args)
     given = [argument for argument in rest if not argument.startswith("-")]
     places = (
         []
@@ -500,20 +516,20 @@ def command_test(args: argparse.Namespace, rest: List[str]) -> int:
 
 def command_build(args: argparse.Namespace, rest: List[str]) -> int:
     """Build the notebooks from lessons/."""
-    ensure(["lab", "test"], args.torch_index)
+    ensure(["lab", "test"], args)
     return in_venv("-m", "tools.build_lessons", *rest)
 
 
 def command_run(args: argparse.Namespace, rest: List[str]) -> int:
     """Run every notebook without a browser."""
-    ensure(["lab"], args.torch_index)
+    ensure(["lab"], args)
     languages = ["--lang", args.lang] if args.lang else []
     return in_venv("-m", "tools.run_notebooks", *languages, *rest)
 
 
 def command_bench(args: argparse.Namespace, rest: List[str]) -> int:
     """Run benchmarks/*.py, or those that are named."""
-    ensure(["lab"], args.torch_index)
+    ensure(["lab"], args)
     scripts = [path for path in sorted((ROOT / "benchmarks").glob("*.py")) if not path.name.startswith("_")]
     if rest:
         scripts = [path for path in scripts if path.stem in rest]
@@ -679,6 +695,15 @@ def make_parser() -> argparse.ArgumentParser:
         help=say(
             "PyTorch 安装包的镜像（或设置 COURSE_TORCH_INDEX）",
             "a mirror of PyTorch's wheels (or COURSE_TORCH_INDEX)",
+        ),
+    )
+    parser.add_argument(
+        "--allow-cuda",
+        action="store_true",
+        default=bool(os.environ.get("COURSE_ALLOW_CUDA")),
+        help=say(
+            "找不到 CPU 版 PyTorch 时，接受几 GB 的 CUDA 版",
+            "without a CPU build, accept the gigabytes of CUDA",
         ),
     )
     return parser

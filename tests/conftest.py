@@ -1,0 +1,61 @@
+"""What every test runs under: one thread, no network but loopback, and the same examples each time."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # the tests run from a checkout that is not installed, too
+
+# Before any library reads them. A test worker has a core to itself, and no model hub is to be asked for anything.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import hypothesis  # noqa: E402
+from nbval.plugin import IPyNbCell  # noqa: E402
+
+from tools import kernels  # noqa: E402
+
+hypothesis.settings.register_profile("course", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("course")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """stderr is not stored in the notebooks (see `kernels.tidy_outputs`), so nbval is not to miss it there."""
+    for notebook in {id(item.parent): item.parent for item in items if isinstance(item, IPyNbCell)}.values():
+        notebook.skip_compare += ("stderr",)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    """nbval starts a notebook's kernel while it sets up the first cell: give it the same surroundings as the build."""
+    if not isinstance(item, IPyNbCell):
+        return (yield)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in kernels.headless_env().items():
+            patch.setenv(name, value)
+        patch.setenv("COURSE_LANG", item.path.parent.name)
+        return (yield)
+
+
+@pytest.fixture(autouse=True)
+def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that reaches for the network fails at once instead of depending on it."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            host = address[0]
+            if host != "localhost" and not ipaddress.ip_address(host.split("%")[0]).is_loopback:
+                raise ConnectionRefusedError(f"a test may speak to loopback only, not to {host}")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)

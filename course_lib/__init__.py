@@ -1,0 +1,37 @@
+"""The services of the course: CLIP now, and what the later sections add, on models and protocols alone.
+
+Importing the package is cheap. A name is imported from its module when it is first used, and PyTorch
+only when a model is wanted.
+"""
+
+from importlib import import_module
+
+_HOME = {
+    "CLIPService": "clip",
+    "Classification": "clip",
+    "open_image": "images",
+    "open_images": "images",
+    "say": "settings",
+    "language": "settings",
+    "set_language": "settings",
+    "CourseError": "errors",
+    "CourseWarning": "errors",
+    "ImageError": "errors",
+    "ModelError": "errors",
+    "SettingsError": "errors",
+    "TextError": "errors",
+}
+
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value  # the next access does not come here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

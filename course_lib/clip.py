@@ -1,0 +1,276 @@
+"""CLIP and its relatives: pictures and texts as vectors in one space (chapter, section 二).
+
+One class serves CLIP (Radford et al. 2021), Chinese-CLIP, AltCLIP, MetaCLIP 2, SigLIP and SigLIP 2. They
+share the two towers and the cosine; scale, bias, padding and activation differ, and are read from the
+model.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import normalize
+from tqdm.auto import tqdm
+
+from . import loading, settings
+from .errors import TextError, warn
+from .images import ImageSource, is_many
+from .preprocessing import Preprocessor
+from .settings import say
+
+SOFTMAX = ("clip", "chinese_clip", "altclip", "metaclip_2")  # the texts compete, probabilities add up to 1
+SIGMOID = ("siglip", "siglip2")  # each text by itself: does it fit this picture? (Zhai et al. 2023)
+
+Images = ImageSource | Iterable[ImageSource]
+Texts = str | Iterable[str]
+
+
+class Classification(dict):
+    """Label to probability, in the order the labels were given, with the verdict beside it.
+
+    `label` is the answer, or None where the service abstained. `similarities` maps each label to its
+    cosine. `none` is the probability that no label fits, 0 unless `none_of_these` was given.
+    """
+
+    def __init__(self, probabilities: dict, similarities: dict, *, none: float, abstain: bool):
+        super().__init__(probabilities)
+        self.similarities, self.none = similarities, none
+        best = max(self, key=self.get)
+        self.label: str | None = None if abstain or none > self[best] else best
+
+
+class CLIPService:
+    """Encodes pictures and texts, compares them, and classifies without training.
+
+    `model_name` is a folder, a hub id (`course_lib.registry` has some) or "mini-clip"; without it the
+    settings decide. Features are float32 of length 1: their dot product is the cosine. Services on one
+    model share it.
+    """
+
+    def __init__(
+        self, model_name: str | os.PathLike | None = None, *, device: str | None = None, batch_size: int = 16
+    ):
+        self.name = settings.resolve("COURSE_CLIP_MODEL", model_name).value
+        self.device = loading.pick_device(device)
+        self.batch_size = batch_size
+        loaded = loading.load(self.name, families=SOFTMAX + SIGMOID, device=self.device)
+        self.model, self.tokenizer = loaded.model, loaded.tokenizer
+        self.preprocessor = Preprocessor(loaded.image_processor)
+        self.family = self.model.config.model_type
+        self.logit_scale = self.model.logit_scale.exp().item()  # the learned temperature, not a constant 100
+        self.logit_bias = self.model.logit_bias.item() if self.family in SIGMOID else 0.0
+        self.max_tokens = _max_tokens(self.model.config, self.tokenizer)
+
+    def __repr__(self) -> str:
+        return f"CLIPService({self.name!r}, family={self.family!r}, device={self.device!r})"
+
+    def encode_image(self, image: Images, *, progress: bool = True) -> np.ndarray:
+        """Image features, float32 `(n, d)`, L2-normalised, of one picture or many.
+
+        A picture is anything `open_image` takes; many are a list, an iterator or an `(n, H, W, 3)` array.
+        Threads read ahead while the model computes. Raises `ImageError` for a picture that cannot be read.
+        """
+        images = list(image) if is_many(image) else [image]
+        return self._encode(images, self.preprocessor.prepare, self._image_features, progress)
+
+    def encode_text(self, text: Texts, *, progress: bool = True) -> np.ndarray:
+        """Text features, float32 `(n, d)`, L2-normalised, of one text or many.
+
+        A text longer than the model reads is cut, with a `CourseWarning` saying by how many tokens. Raises
+        `TextError` for an empty text, or what is no text.
+        """
+        texts = [_checked(text) for text in _listed(text)]
+        return self._encode(texts, str, self._text_features, progress)
+
+    def similarity(self, image: Images, texts: Texts) -> np.ndarray:
+        """Cosine similarity in [-1, 1], float32 `(n_images, n_texts)`; `(n_texts,)` for a single picture.
+
+        Raises `ImageError` for an unreadable picture, `TextError` for no text.
+        """
+        similarities = self.encode_image(image) @ self.encode_text(_some(texts)).T
+        return similarities if is_many(image) else similarities[0]
+
+    def logits(self, image: Images, texts: Texts) -> np.ndarray:
+        """The model's `logits_per_image`, shaped like `similarity`: cosine x scale, + bias for SigLIP."""
+        return self._logits(self.similarity(image, texts))
+
+    def probabilities(self, image: Images, texts: Texts) -> np.ndarray:
+        """Probabilities, shaped like `similarity`: softmax over the texts, or a sigmoid each for SigLIP."""
+        return self._activate(self.logits(image, texts))
+
+    def zero_shot_classify(
+        self,
+        image: Images,
+        labels: Iterable[str],
+        *,
+        template: Texts | None = None,
+        none_of_these: Texts | None = None,
+        min_similarity: float | None = None,
+    ) -> Classification | list[Classification]:
+        """Zero-shot classification (Radford et al. 2021, section 3.1), a list of results for many pictures.
+
+        `template` puts each label into a sentence at its `{}`; over several templates the features are
+        averaged, as in the paper. A softmax crowns one of the labels even when none is right. Two ways to
+        abstain, which leave `label` None: `none_of_these`, texts for anything else, compete with the labels
+        and win; or the best cosine is below `min_similarity`. Raises `TextError` for no, empty or repeated
+        labels.
+        """
+        labels = _checked_labels(labels)
+        text_features = self._label_features(labels, template)
+        if none_of_these is not None:
+            text_features = np.concatenate([text_features, self.encode_text(_some(none_of_these))])
+        similarities = self.encode_image(image) @ text_features.T
+        probabilities = self._activate(self._logits(similarities))
+        n = len(labels)
+        results = [
+            Classification(
+                dict(zip(labels, probability[:n].tolist(), strict=True)),
+                dict(zip(labels, cosine[:n].tolist(), strict=True)),
+                none=float(
+                    probability[n:].sum() if self.family in SOFTMAX else probability[n:].max(initial=0)
+                ),
+                abstain=min_similarity is not None and cosine[:n].max() < min_similarity,
+            )
+            for cosine, probability in zip(similarities, probabilities, strict=True)
+        ]
+        return results if is_many(image) else results[0]
+
+    def _label_features(self, labels: list[str], template: Texts | None) -> np.ndarray:
+        templates = ["{}"] if template is None else _some(template)
+        for text in templates:
+            if "{}" not in _checked(text):
+                raise TextError(
+                    say(
+                        zh=f"模板“{text}”里没有 {{}}，请用 {{}} 标出标签的位置。",
+                        en=f"The template {text!r} has no {{}}, please mark the label's place with {{}}.",
+                    )
+                )
+        prompts = [text.replace("{}", label) for text in templates for label in labels]
+        features = self.encode_text(prompts).reshape(len(templates), len(labels), -1).mean(axis=0)
+        return features / np.linalg.norm(features, axis=-1, keepdims=True)
+
+    def _logits(self, similarities: np.ndarray) -> np.ndarray:
+        return similarities * np.float32(self.logit_scale) + np.float32(self.logit_bias)
+
+    def _activate(self, logits: np.ndarray) -> np.ndarray:
+        logits = torch.from_numpy(logits)
+        return (logits.softmax(dim=-1) if self.family in SOFTMAX else logits.sigmoid()).numpy()
+
+    @torch.inference_mode()
+    def _encode(self, items: list, prepare: Callable, features: Callable, progress: bool) -> np.ndarray:
+        width = (
+            getattr(self.model.config, "projection_dim", None) or self.model.config.vision_config.hidden_size
+        )
+        encoded = [np.empty((0, width), np.float32)]
+        # The bar appears after two seconds, so that short work stays silent.
+        with tqdm(total=len(items), disable=not progress, delay=2, leave=False) as bar:
+            for batch in _read_ahead(prepare, items, self.batch_size):
+                encoded.append(normalize(features(batch), dim=-1).cpu().numpy())
+                bar.update(len(batch))
+        return np.concatenate(encoded)
+
+    def _image_features(self, batch: list) -> torch.Tensor:
+        return _pooled(self.model.get_image_features(**self.preprocessor.batch(batch, self.device)))
+
+    def _text_features(self, texts: list[str]) -> torch.Tensor:
+        if self.family in SIGMOID:
+            # Lower case, as in training: SigLIP 2's tokenizer leaves that to its caller.
+            texts = [text.lower() for text in texts]
+        longest = max(len(ids) for ids in self.tokenizer(texts, verbose=False)["input_ids"])
+        if longest > self.max_tokens:
+            cut = longest - self.max_tokens
+            warn(
+                say(
+                    zh=f"文本超出模型上限 {self.max_tokens} 个 token，末尾 {cut} 个已截去，请写短一些。",
+                    en=f"A text exceeds the model's limit of {self.max_tokens} tokens, "
+                    f"its last {cut} were cut, please shorten it.",
+                )
+            )
+        inputs = self.tokenizer(
+            texts,
+            # SigLIP attends to its padding, so it must see as much of it as in training.
+            padding="max_length" if self.family in SIGMOID else True,
+            truncation=True,
+            max_length=self.max_tokens,
+            return_tensors="pt",
+        )
+        return _pooled(self.model.get_text_features(**inputs.to(self.device)))
+
+
+def _pooled(output: Any) -> torch.Tensor:
+    """The projected vectors: `pooler_output` since transformers 5, the output itself before."""
+    return getattr(output, "pooler_output", output)
+
+
+def _max_tokens(config: Any, tokenizer: Any) -> int:
+    text = config.text_config
+    # RoBERTa, AltCLIP's text tower, counts positions from behind its padding index.
+    first = text.pad_token_id + 1 if config.model_type == "altclip" else 0
+    return min(tokenizer.model_max_length, text.max_position_embeddings - first)
+
+
+def _read_ahead(prepare: Callable, items: list, batch_size: int) -> Iterator[list]:
+    """`prepare` every item in threads, and yield batches while the next two are being prepared."""
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        batches: deque[list] = deque()
+        for start in range(0, len(items), batch_size):
+            batches.append([pool.submit(prepare, item) for item in items[start : start + batch_size]])
+            if len(batches) > 2:
+                yield [future.result() for future in batches.popleft()]
+        for batch in batches:
+            yield [future.result() for future in batch]
+
+
+def _listed(texts: Texts) -> list[str]:
+    return [texts] if isinstance(texts, str) or not isinstance(texts, Iterable) else list(texts)
+
+
+def _some(texts: Texts) -> list[str]:
+    if texts := _listed(texts):
+        return texts
+    raise TextError(
+        say(
+            zh="标签或文本的列表是空的，请至少给出一个。",
+            en="The list of labels or texts is empty, please give at least one.",
+        )
+    )
+
+
+def _checked(text: Any) -> str:
+    if not isinstance(text, str):
+        raise TextError(
+            say(
+                zh=f"文本必须是字符串，不能是 {type(text).__name__}，请传入 str。",
+                en=f"A text must be a string, not {type(text).__name__}, please pass a str.",
+            )
+        )
+    if not text.strip():
+        raise TextError(
+            say(zh="文本或标签是空的，请写上内容。", en="A text or label is empty, please write something.")
+        )
+    return text
+
+
+def _checked_labels(labels: Iterable[str]) -> list[str]:
+    if isinstance(labels, str):
+        raise TextError(
+            say(
+                zh=f"标签必须放在列表里，请写成 [{labels!r}]。",
+                en=f"The labels must be a list, please write [{labels!r}].",
+            )
+        )
+    labels = [_checked(label) for label in _some(labels)]
+    if repeated := [label for label in labels if labels.count(label) > 1]:
+        raise TextError(
+            say(
+                zh=f"标签“{repeated[0]}”重复了，请让每个标签只出现一次。",
+                en=f"The label {repeated[0]!r} appears more than once, please give each label once.",
+            )
+        )
+    return labels

@@ -1,0 +1,49 @@
+"""The few errors a learner can meet. Each says in one sentence what is wrong and what to do about it."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+
+class CourseError(Exception):
+    """Base of the course's errors: one sentence, shown in a notebook without a traceback.
+
+    The message is folded to a single line, whatever was put into it (a path, another library's text).
+    The usual Python traceback stays available to `%debug`, and outside notebooks nothing changes.
+    """
+
+    def __init__(self, message: str):
+        super().__init__(" ".join(str(message).split()))
+
+    def _render_traceback_(self) -> list[str]:
+        # IPython's own hook: it prints these lines in place of the traceback.
+        return [f"\x1b[31m{type(self).__name__}\x1b[0m: {self}"]
+
+
+class ImageError(CourseError, ValueError):
+    """A picture that cannot be read, or an argument that is no picture."""
+
+
+class TextError(CourseError, ValueError):
+    """Text, labels or a template that cannot be used."""
+
+
+class ModelError(CourseError, OSError):
+    """A model that is not there, cannot be fetched, or is not what it claims to be."""
+
+
+class SettingsError(CourseError, ValueError):
+    """A setting with a value that makes no sense."""
+
+
+class CourseWarning(UserWarning):
+    """Something was changed on the learner's behalf, a text cut short for instance."""
+
+
+def warn(message: str) -> None:
+    """A `CourseWarning` that points at the learner's own line, not at one inside the libraries."""
+    depth, frame = 1, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in ("course_lib", "torch"):
+        depth, frame = depth + 1, frame.f_back
+    warnings.warn(message, CourseWarning, stacklevel=depth + 1)

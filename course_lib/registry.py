@@ -1,0 +1,215 @@
+"""The full-size models the course names, each with what it takes to run it. Model names stand nowhere else.
+
+A model that vanishes from its hub is mended here, in one line. What is not known is None, and `source` says
+where the rest comes from. Read in November 2026.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .settings import say
+
+
+@dataclass(frozen=True)
+class FullSize:
+    """A full-size model: `id` on the Hugging Face hub, and the same model on ModelScope where it is known.
+
+    `revision` is the branch that holds safetensors, where the main branch has only a pickle.
+    `languages` are the two of this course that it understands.
+    """
+
+    id: str
+    task: str  # "clip", "vision-language", "diffusion", "video"
+    family: str  # `model_type` in the model's config.json; the pipeline's class for a diffusion model
+    languages: tuple[str, ...]
+    source: str
+    license: str | None = None
+    parameters: int | None = None
+    download_gb: float | None = None
+    revision: str | None = None
+    modelscope: str | None = None
+
+    @property
+    def memory_gb(self) -> float | None:
+        """Memory of the weights in float32, as the course computes on a CPU; a run takes somewhat more."""
+        return None if self.parameters is None else self.parameters * 4 / 1e9
+
+
+_MODELS = (
+    # Chinese labels want a text encoder that was trained on Chinese: these first.
+    FullSize(
+        "OFA-Sys/chinese-clip-vit-base-patch16",
+        "clip",
+        "chinese_clip",
+        ("zh",),
+        license="apache-2.0",
+        parameters=188_000_000,
+        download_gb=0.753,
+        revision="refs/pr/1",
+        modelscope="AI-ModelScope/chinese-clip-vit-base-patch16",
+        source="model card and file list; parameters from the OFA-Sys/Chinese-CLIP README",
+    ),
+    FullSize(
+        "google/siglip2-base-patch16-224",
+        "clip",
+        "siglip",
+        ("zh", "en"),
+        license="apache-2.0",
+        parameters=375_187_970,
+        download_gb=1.5,
+        modelscope="google/siglip2-base-patch16-224",
+        source="model card; download is parameters x 4 bytes",
+    ),
+    FullSize(
+        "facebook/metaclip-2-worldwide-b32",
+        "clip",
+        "metaclip_2",
+        ("zh", "en"),
+        license="cc-by-nc-4.0",
+        parameters=600_000_000,
+        source="parameters as the hub rounds them; licence of the MetaCLIP repository, non-commercial",
+    ),
+    FullSize(
+        "facebook/metaclip-2-worldwide-l14",
+        "clip",
+        "metaclip_2",
+        ("zh", "en"),
+        license="cc-by-nc-4.0",
+        parameters=1_000_000_000,
+        source="parameters as the hub rounds them; licence of the MetaCLIP repository, non-commercial",
+    ),
+    FullSize(
+        "BAAI/AltCLIP",
+        "clip",
+        "altclip",
+        ("zh", "en"),
+        license="creativeml-openrail-m",
+        download_gb=3.46,
+        parameters=865_000_000,
+        revision="refs/pr/7",
+        source="model card and file list; parameters are download / 4 bytes",
+    ),
+    FullSize(
+        "google/siglip-base-patch16-256-multilingual",
+        "clip",
+        "siglip",
+        ("zh", "en"),
+        license="apache-2.0",
+        parameters=370_000_000,
+        download_gb=1.48,
+        source="model card and file list; parameters are download / 4 bytes",
+    ),
+    FullSize(
+        "openai/clip-vit-base-patch32",
+        "clip",
+        "clip",
+        ("en",),
+        license=None,
+        parameters=151_277_313,
+        download_gb=0.605,
+        revision="refs/pr/32",
+        modelscope="AI-ModelScope/clip-vit-base-patch32",
+        source="file list; parameters counted; the card names no licence, the code's is MIT",
+    ),
+    FullSize(
+        "google/siglip-base-patch16-224",
+        "clip",
+        "siglip",
+        ("en",),
+        license="apache-2.0",
+        parameters=203_155_970,
+        download_gb=0.813,
+        source="model card and file list; parameters counted from the architecture",
+    ),
+    FullSize(
+        "Qwen/Qwen3.5-0.8B",
+        "vision-language",
+        "qwen3_5",
+        ("zh", "en"),
+        license="apache-2.0",
+        parameters=800_000_000,
+        source="parameters from its name; licence at second hand",
+    ),
+    FullSize(
+        "Qwen/Qwen3-VL-2B-Instruct",
+        "vision-language",
+        "qwen3_vl",
+        ("zh", "en"),
+        license="apache-2.0",
+        parameters=2_000_000_000,
+        source="parameters from its name",
+    ),
+    FullSize(
+        "HuggingFaceTB/SmolVLM-256M-Instruct",
+        "vision-language",
+        "idefics3",
+        ("en",),
+        parameters=256_000_000,
+        source="parameters from its name",
+    ),
+    FullSize(
+        "HuggingFaceTB/SmolVLM-500M-Instruct",
+        "vision-language",
+        "idefics3",
+        ("en",),
+        parameters=500_000_000,
+        source="parameters from its name",
+    ),
+    FullSize(
+        "stable-diffusion-v1-5/stable-diffusion-v1-5",
+        "diffusion",
+        "StableDiffusionPipeline",
+        ("en",),
+        license="creativeml-openrail-m",
+        modelscope="AI-ModelScope/stable-diffusion-v1-5",
+        source="model card",
+    ),
+    FullSize(
+        "HuggingFaceTB/SmolVLM2-256M-Video-Instruct",
+        "video",
+        "smolvlm",
+        ("en",),
+        parameters=256_000_000,
+        source="parameters from its name",
+    ),
+    FullSize(
+        "HuggingFaceTB/SmolVLM2-500M-Video-Instruct",
+        "video",
+        "smolvlm",
+        ("en",),
+        parameters=500_000_000,
+        source="parameters from its name",
+    ),
+)
+
+
+def info(name: str) -> FullSize | None:
+    """The entry of a model by its id (on either hub), or None for one the course does not know."""
+    return next((model for model in _MODELS if name in (model.id, model.modelscope)), None)
+
+
+def models(*, task: str | None = None, language: str | None = None) -> list[FullSize]:
+    """The models for a task that understand a language, the course's own choice first."""
+    return [
+        model
+        for model in _MODELS
+        if (task is None or model.task == task) and (language is None or language in model.languages)
+    ]
+
+
+def table(*, task: str | None = None, language: str | None = None) -> str:
+    """`models(...)` as a Markdown table in the learner's language."""
+    head = say(
+        zh="| 模型 | 语言 | 下载 (GB) | 内存 (GB) | 许可证 |",
+        en="| model | languages | download (GB) | memory (GB) | licence |",
+    )
+
+    def row(model: FullSize) -> str:
+        sizes = ("?" if size is None else f"{size:.1f}" for size in (model.download_gb, model.memory_gb))
+        cells = (f"`{model.id}`", ", ".join(model.languages), *sizes, model.license or "?")
+        return f"| {' | '.join(cells)} |"
+
+    return "\n".join(
+        [head, "|---|---|--:|--:|---|", *(row(model) for model in models(task=task, language=language))]
+    )

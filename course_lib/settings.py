@@ -1,0 +1,142 @@
+"""Which model, device and language the course uses, and where each choice came from.
+
+The first that is given wins: an argument, the environment, a `.env` file (looked for from the working
+directory upwards, then beside the project), and in the end the miniature. A later service adds its
+settings to `KNOWN` and asks `resolve`; nothing else in `course_lib` reads the environment.
+"""
+
+from __future__ import annotations
+
+import codecs
+import locale
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from io import StringIO
+from pathlib import Path
+
+from .errors import SettingsError
+
+LANGUAGES = ("zh", "en")
+
+
+@dataclass(frozen=True)
+class Known:
+    """A setting the course understands: its variable, its default, and whether its value is a secret."""
+
+    name: str
+    default: str | None = None
+    secret: bool = False
+
+
+KNOWN = {
+    known.name: known
+    for known in (
+        Known("COURSE_LANG"),
+        Known("COURSE_DEVICE", default="auto"),
+        Known("COURSE_CLIP_MODEL", default="mini-clip"),
+        Known("HF_ENDPOINT"),
+    )
+}
+
+
+@dataclass(frozen=True, repr=False)
+class Setting:
+    """A setting as it stands: `source` is "argument", "environment", ".env" or "default"."""
+
+    name: str
+    value: str | None
+    source: str
+
+    def __str__(self) -> str:
+        secret = self.name in KNOWN and KNOWN[self.name].secret
+        value = "-" if self.value is None else "******" if secret else self.value
+        source = {
+            "argument": say(zh="参数", en="argument"),
+            "environment": say(zh="环境变量", en="environment"),
+            "default": say(zh="默认", en="default"),
+        }.get(self.source, self.source)
+        return f"{self.name} = {value} ({source})"
+
+    __repr__ = __str__  # so that a key never reaches an output, a log or a traceback
+
+
+def resolve(name: str, argument: object | None = None) -> Setting:
+    """The value of a setting in `KNOWN` and where it came from. An empty value counts as not given."""
+    given = {"argument": argument, "environment": os.environ.get(name), ".env": _dotenv().get(name)}
+    for source, value in given.items():
+        if value is not None and str(value).strip():
+            return Setting(name, str(value).strip(), source)
+    return Setting(name, KNOWN[name].default, "default")
+
+
+def describe() -> list[Setting]:
+    """Every setting the course understands, as it stands now (what `course.py doctor` prints)."""
+    return [resolve(name) for name in KNOWN]
+
+
+def locate(model_name: str) -> str:
+    """The folder of a miniature ("mini-clip"), or the name unchanged: a folder, or an id on the hub."""
+    if "/" in model_name or not model_name.startswith("mini-"):
+        return model_name
+    from little_world.paths import MODELS  # the one place where course_lib knows of the bench it is tried on
+
+    return str(MODELS / model_name)
+
+
+def language() -> str:
+    """The learner's language, "zh" or "en": `set_language`, then COURSE_LANG, then the locale, then "en"."""
+    return (
+        _chosen or _as_language(resolve("COURSE_LANG").value) or _as_language(locale.getlocale()[0]) or "en"
+    )
+
+
+def set_language(lang: str | None) -> None:
+    """Fix the language for this process; None goes back to the environment and the locale."""
+    global _chosen
+    if lang is not None and lang not in LANGUAGES:
+        raise SettingsError(
+            say(
+                zh=f"语言只能是 zh 或 en，不能是 {lang!r}。",
+                en=f"The language must be zh or en, not {lang!r}.",
+            )
+        )
+    _chosen = lang
+
+
+def say(*, zh: str, en: str) -> str:
+    """The one of two texts that is in the learner's language."""
+    return zh if language() == "zh" else en
+
+
+_chosen: str | None = None
+
+
+def _as_language(tag: str | None) -> str | None:
+    """The course's language for a tag such as zh_CN.UTF-8 or Windows' Chinese (Simplified)_China."""
+    tag = (tag or "").lower()
+    return "zh" if tag.startswith(("zh", "chinese")) else "en" if tag.startswith("en") else None
+
+
+def _dotenv() -> dict[str, str | None]:
+    """The `.env` that counts, as a dictionary; the process's own environment is left alone."""
+    from dotenv import find_dotenv
+
+    beside_project = Path(__file__).resolve().parents[1] / ".env"
+    path = Path(find_dotenv(usecwd=True) or beside_project)
+    return _read_dotenv(path, path.stat().st_mtime_ns) if path.is_file() else {}
+
+
+@lru_cache(maxsize=4)
+def _read_dotenv(path: Path, modified: int) -> dict[str, str | None]:
+    from dotenv import dotenv_values
+
+    data = path.read_bytes()
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        text = data.decode("utf-16", errors="replace")  # what PowerShell's `>` writes
+    else:
+        try:
+            text = data.decode("utf-8-sig")  # Notepad writes a byte order mark
+        except UnicodeDecodeError:
+            text = data.decode("gb18030", errors="replace")  # a Chinese Windows editor
+    return dotenv_values(stream=StringIO(text))

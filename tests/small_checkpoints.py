@@ -1,0 +1,372 @@
+"""Small random checkpoints of the real architectures, laid out file by file as on the hub.
+
+Only the sizes are small. Tokenizers are trained on a handful of sentences, weights are random but spread
+widely enough that different inputs give clearly different vectors.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+SENTENCES = [
+    "a photo of a cat",
+    "a photo of two dogs on the grass",
+    "a red car",
+    "an airplane in the sky",
+    "a landscape",
+    "一张猫的照片",
+    "两只狗在草地上",
+    "一辆红色的汽车",
+    "天空中的飞机",
+    "风景",
+    "The quick brown fox, 123!",
+]
+
+FAMILIES = ("clip", "chinese_clip", "altclip", "metaclip_2", "siglip", "siglip2", "siglip2_naflex")
+
+_TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+_VISION = {**_TOWER, "image_size": 32, "patch_size": 8}
+
+
+def make(family: str, folder: Path, *, image_size: int = 32) -> Path:
+    """Write a checkpoint of a family in FAMILIES: config, safetensors, tokenizer, image processor."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = _TOKENIZERS[family](folder)
+    torch.manual_seed(7)
+    model = _MODELS[family](tokenizer, image_size)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim >= 2:  # the usual initialisation is so narrow that all outputs look alike
+                parameter.normal_(std=0.25)
+            elif name == "logit_scale":
+                parameter.fill_(3.0)
+            elif name == "logit_bias":
+                parameter.fill_(-4.0)
+    model.eval().save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(_IMAGE_PROCESSORS[family](image_size)))
+    return folder
+
+
+def make_clip(folder: Path, *, image_size: int = 224, **sizes) -> Path:
+    """A CLIP checkpoint of a chosen size (see `CLIPVisionConfig`), for benchmarks: ViT-B/32 by default."""
+    from transformers import CLIPConfig, CLIPModel
+
+    folder.mkdir(parents=True, exist_ok=True)
+    ids = _clip_tokenizer(folder)
+    torch.manual_seed(7)
+    config = CLIPConfig(
+        text_config={**ids, "hidden_size": 512, "num_hidden_layers": 12, "num_attention_heads": 8, **sizes},
+        vision_config={"image_size": image_size, "patch_size": 32, **sizes},
+    )
+    CLIPModel(config).eval().save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(_clip_images(image_size)))
+    return folder
+
+
+def _save(folder: Path, tokenizer: Tokenizer, **config) -> None:
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+
+
+def _clip_tokenizer(folder: Path) -> dict:
+    """Byte-level BPE as vocab.json and merges.txt, the form openai/clip-vit-base-patch32 has."""
+    tokenizer = Tokenizer(models.BPE(continuing_subword_prefix="", end_of_word_suffix="</w>"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=600, end_of_word_suffix="</w>", initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+    )
+    # Words are fed one by one, without the blanks that CLIP's own pre-tokenizer drops.
+    tokenizer.train_from_iterator((word for text in SENTENCES for word in text.split()), trainer)
+    trained = json.loads(tokenizer.to_str())["model"]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    words = [*alphabet, *(letter + "</w>" for letter in alphabet), *trained["vocab"]]
+    vocabulary = {word: number for number, word in enumerate(dict.fromkeys(words))}
+    for special in ("<|startoftext|>", "<|endoftext|>"):
+        vocabulary[special] = len(vocabulary)
+    merges = [" ".join(pair) if isinstance(pair, list) else pair for pair in trained["merges"]]
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n")
+    end = vocabulary["<|endoftext|>"]
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps(
+            {
+                "tokenizer_class": "CLIPTokenizer",
+                "model_max_length": 77,
+                "bos_token": "<|startoftext|>",
+                "eos_token": "<|endoftext|>",
+                "pad_token": "<|endoftext|>",
+                "unk_token": "<|endoftext|>",
+            }
+        )
+    )
+    return {"vocab_size": len(vocabulary), "eos_token_id": end, "bos_token_id": end - 1, "pad_token_id": end}
+
+
+def _bert_tokenizer(folder: Path) -> dict:
+    """vocab.txt and no tokenizer_config.json: the form OFA-Sys/chinese-clip-vit-base-patch16 has."""
+    letters = sorted({letter for text in SENTENCES for letter in text.lower() if not letter.isspace()})
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "cat", "dog", "photo", "##s"]
+    vocabulary = [*words, *letters, *(f"##{letter}" for letter in letters)]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    return {"vocab_size": len(vocabulary), "pad_token_id": 0}
+
+
+def _xlm_roberta_tokenizer(folder: Path) -> dict:
+    """Unigram with the special tokens of XLM-R, as BAAI/AltCLIP and facebook/metaclip-2-* have."""
+    specials = ["<s>", "<pad>", "</s>", "<unk>"]
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(vocab_size=150, special_tokens=[*specials, "<mask>"], unk_token="<unk>")
+    tokenizer.train_from_iterator(SENTENCES * 5, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    _save(
+        folder,
+        tokenizer,
+        tokenizer_class="XLMRobertaTokenizer",
+        model_max_length=77,
+        bos_token="<s>",
+        cls_token="<s>",
+        eos_token="</s>",
+        sep_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        mask_token="<mask>",
+    )
+    return {"vocab_size": tokenizer.get_vocab_size(), "bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2}
+
+
+def _siglip_tokenizer(folder: Path) -> dict:
+    """A SentencePiece model, as google/siglip-base-patch16-224 has."""
+    import sentencepiece
+
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(text.lower() for text in SENTENCES * 5),
+        model_prefix=str(folder / "spiece"),
+        vocab_size=110,
+        model_type="unigram",
+        pad_id=-1,
+        bos_id=-1,
+        eos_id=1,
+        unk_id=2,
+        minloglevel=2,
+        character_coverage=1.0,
+        hard_vocab_limit=False,
+        user_defined_symbols=["<pad>"],
+        pad_piece="<pad>",
+    )
+    (folder / "spiece.vocab").unlink()
+    size = len(sentencepiece.SentencePieceProcessor(model_file=str(folder / "spiece.model")))
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps(
+            {
+                "tokenizer_class": "SiglipTokenizer",
+                "model_max_length": 64,
+                "do_lower_case": True,
+                "pad_token": "</s>",
+                "eos_token": "</s>",
+                "unk_token": "<unk>",
+                "model_input_names": ["input_ids"],
+            }
+        )
+    )
+    return {"vocab_size": size, "pad_token_id": 1, "eos_token_id": 1, "bos_token_id": 1}
+
+
+def _gemma_tokenizer(folder: Path) -> dict:
+    """Gemma's BPE with byte fallback, ending every text with <eos>: the form google/siglip2-* have."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    tokenizer.normalizer = normalizers.Replace(" ", "▁")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_next")
+    specials = ["<pad>", "<eos>", "<bos>", "<unk>"]
+    bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
+    trainer = trainers.BpeTrainer(vocab_size=450, special_tokens=[*specials, *bytes_])
+    tokenizer.train_from_iterator([text.lower() for text in SENTENCES], trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A <eos>", special_tokens=[("<eos>", 1)])
+    _save(
+        folder,
+        tokenizer,
+        tokenizer_class="GemmaTokenizer",
+        model_max_length=64,
+        bos_token="<bos>",
+        eos_token="<eos>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        padding_side="right",
+        add_bos_token=False,
+        add_eos_token=True,
+        do_lower_case=True,
+        model_input_names=["input_ids"],
+    )
+    return {"vocab_size": tokenizer.get_vocab_size(), "pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2}
+
+
+def _clip_model(ids: dict, image_size: int):
+    from transformers import CLIPConfig, CLIPModel
+
+    return CLIPModel(
+        CLIPConfig(
+            text_config={**_TOWER, **ids, "max_position_embeddings": 77},
+            vision_config={**_VISION, "image_size": image_size},
+            projection_dim=24,
+        )
+    )
+
+
+def _chinese_clip_model(ids: dict, image_size: int):
+    from transformers import ChineseCLIPConfig, ChineseCLIPModel
+
+    return ChineseCLIPModel(
+        ChineseCLIPConfig(
+            text_config={**_TOWER, **ids, "max_position_embeddings": 80},
+            vision_config={**_VISION, "image_size": image_size},
+            projection_dim=24,
+        )
+    )
+
+
+def _altclip_model(ids: dict, image_size: int):
+    from transformers import AltCLIPConfig, AltCLIPModel
+
+    return AltCLIPModel(
+        AltCLIPConfig(
+            text_config={**_TOWER, **ids, "max_position_embeddings": 60, "project_dim": 24},
+            vision_config={**_VISION, "image_size": image_size},
+            projection_dim=24,
+        )
+    )
+
+
+def _metaclip_2_model(ids: dict, image_size: int):
+    from transformers import MetaClip2Config, MetaClip2Model
+
+    return MetaClip2Model(
+        MetaClip2Config(
+            text_config={**_TOWER, **ids, "max_position_embeddings": 77},
+            vision_config={**_VISION, "image_size": image_size},
+            projection_dim=24,
+        )
+    )
+
+
+def _siglip_model(ids: dict, image_size: int):
+    from transformers import SiglipConfig, SiglipModel
+
+    return SiglipModel(
+        SiglipConfig(
+            text_config={**_TOWER, **ids, "max_position_embeddings": 64, "projection_size": 32},
+            vision_config={**_VISION, "image_size": image_size},
+        )
+    )
+
+
+def _siglip2_naflex_model(ids: dict, image_size: int):
+    from transformers import Siglip2Config, Siglip2Model
+
+    vision = {key: value for key, value in _VISION.items() if key != "image_size"}
+    return Siglip2Model(
+        Siglip2Config(
+            text_config={**_TOWER, **ids, "max_position_embeddings": 64, "projection_size": 32},
+            vision_config={**vision, "patch_size": 16, "num_patches": 256},
+        )
+    )
+
+
+def _clip_images(side: int) -> dict:
+    # Whole numbers for the sizes: the old form, which openai/clip-vit-base-patch32 still has.
+    return {
+        "feature_extractor_type": "CLIPFeatureExtractor",
+        "do_resize": True,
+        "size": side,
+        "resample": 3,
+        "do_center_crop": True,
+        "crop_size": side,
+        "do_normalize": True,
+        "image_mean": [0.48145466, 0.4578275, 0.40821073],
+        "image_std": [0.26862954, 0.26130258, 0.27577711],
+    }
+
+
+def _crop_images(side: int) -> dict:
+    return {
+        **_clip_images(side),
+        "image_processor_type": "CLIPImageProcessor",
+        "size": {"shortest_edge": side},
+        "crop_size": {"height": side, "width": side},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_convert_rgb": True,
+    }
+
+
+def _chinese_clip_images(side: int) -> dict:
+    return {
+        **_clip_images(side),
+        "feature_extractor_type": "ChineseCLIPFeatureExtractor",
+        "image_processor_type": "ChineseCLIPImageProcessor",
+        "do_center_crop": False,
+        "size": {"height": side, "width": side},
+    }
+
+
+def _siglip_images(side: int) -> dict:
+    return {
+        "image_processor_type": "SiglipImageProcessor",
+        "processor_class": "SiglipProcessor",
+        "do_resize": True,
+        "size": {"height": side, "width": side},
+        "resample": 2,
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.5, 0.5, 0.5],
+    }
+
+
+def _naflex_images(side: int) -> dict:
+    config = {key: value for key, value in _siglip_images(side).items() if key != "size"}
+    return {
+        **config,
+        "image_processor_type": "Siglip2ImageProcessor",
+        "processor_class": "Siglip2Processor",
+        "max_num_patches": 256,
+        "patch_size": 16,
+    }
+
+
+_TOKENIZERS = {
+    "clip": _clip_tokenizer,
+    "chinese_clip": _bert_tokenizer,
+    "altclip": _xlm_roberta_tokenizer,
+    "metaclip_2": _xlm_roberta_tokenizer,
+    "siglip": _siglip_tokenizer,
+    "siglip2": _gemma_tokenizer,
+    "siglip2_naflex": _gemma_tokenizer,
+}
+_MODELS = {
+    "clip": _clip_model,
+    "chinese_clip": _chinese_clip_model,
+    "altclip": _altclip_model,
+    "metaclip_2": _metaclip_2_model,
+    "siglip": _siglip_model,
+    "siglip2": _siglip_model,
+    "siglip2_naflex": _siglip2_naflex_model,
+}
+_IMAGE_PROCESSORS = {
+    "clip": _clip_images,
+    "chinese_clip": _chinese_clip_images,
+    "altclip": _crop_images,
+    "metaclip_2": _crop_images,
+    "siglip": _siglip_images,
+    "siglip2": _siglip_images,
+    "siglip2_naflex": _naflex_images,
+}

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the tests run from a checkout that is not installed, too
 
-# Before any library reads them. A test worker has a core to itself, and no model hub is to be asked for anything.
+# Before any library reads them. A test worker has a core to itself, and no model hub is asked for anything.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -29,14 +29,14 @@ hypothesis.settings.load_profile("course")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """stderr is not stored in the notebooks (see `kernels.tidy_outputs`), so nbval is not to miss it there."""
+    """stderr is not stored in notebooks (see `kernels.tidy_outputs`), so nbval is not to miss it there."""
     for notebook in {id(item.parent): item.parent for item in items if isinstance(item, IPyNbCell)}.values():
         notebook.skip_compare += ("stderr",)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
-    """nbval starts a notebook's kernel while it sets up the first cell: give it the same surroundings as the build."""
+    """nbval starts a kernel while it sets up a notebook's first cell: give it the build's surroundings."""
     if not isinstance(item, IPyNbCell):
         return (yield)
     with pytest.MonkeyPatch.context() as patch:

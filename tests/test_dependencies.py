@@ -1,4 +1,4 @@
-"""pyproject.toml, constraints.txt, environment.yml and the imports say the same, and the wheel holds what it must."""
+"""pyproject.toml, constraints.txt, environment.yml and the imports agree; the wheel holds what it must."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tools.project import project
 ROOT = Path(__file__).resolve().parents[1]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 
-# Colab's runtime 2026.01 as googlecolab/backend-info lists it (pip-freeze.txt at commit bd8aaa4): the course must
-# be at home there without changing a version.
+# Colab's runtime 2026.01 as googlecolab/backend-info lists it (pip-freeze.txt at commit bd8aaa4): the course
+# must be at home there without changing a version.
 COLAB = {
     "torch": "2.9.0+cpu",
     "transformers": "4.57.6",
@@ -143,7 +143,7 @@ def test_environment_yml_carries_the_same_dependencies():
 
 
 def third_party_imports(folder: Path) -> set[str]:
-    """Top-level names that the modules below `folder` import, wherever in them; the standard library aside."""
+    """Top-level names that modules below `folder` import, wherever in them; the standard library aside."""
     names = set()
     for path in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):

@@ -164,7 +164,7 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
             try:
                 wrong = future.result()
             except (CellExecutionError, CellTimeoutError, DeadKernelError, LessonError) as error:
-                wrong = [f"not written: {error}"]
+                wrong = [f"not written: {kernels.plain(error)}"]
             failed += bool(wrong)
             print(f"{time.perf_counter() - started:6.1f} s  {path.as_posix()}", flush=True)
             for sentence in wrong:

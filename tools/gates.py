@@ -31,6 +31,8 @@ _KEY = re.compile(
 
 def problems(path: Path, folder: str) -> list[str]:
     """What is wrong with the notebook stored at `path`, a sentence each; `folder` says what it is to hold."""
+    if not path.exists():
+        return ["it is missing"]
     found = []
     nb = nbformat.read(path, as_version=4)
     size = path.stat().st_size

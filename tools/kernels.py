@@ -33,6 +33,7 @@ QUIET = {
 CELL_TIMEOUT = 900  # seconds; a live training takes two or three minutes on two slow cores
 KEEP_STDERR = "keep-stderr"
 _WIDGET = "application/vnd.jupyter.widget-view+json"
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
 _WIDGET_NOTE = {
     "zh": "*（交互控件：运行这一格后出现。）*",
@@ -111,6 +112,11 @@ def tidy_outputs(nb: NotebookNode, lang: str) -> None:
                     output.data["text/plain"] = _ADDRESS.sub("0x...", output.data["text/plain"])
             kept.append(output)
         cell.outputs = kept
+
+
+def plain(error: Exception) -> str:
+    """What a failed run says, without the colours of a terminal."""
+    return _ANSI.sub("", str(error)).strip()
 
 
 def shows_widget(cell: NotebookNode) -> bool:

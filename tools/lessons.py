@@ -43,6 +43,7 @@ BRANCH = "main"
 _SETUP = """\
 LANG = "{lang}"
 
+import sys
 from importlib.util import find_spec
 
 if "google.colab" in sys.modules and find_spec("course_lib") is None:

@@ -8,7 +8,6 @@ The exit status is 1 when a notebook fails.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import time
 from pathlib import Path
@@ -21,7 +20,6 @@ from tools import kernels
 
 ROOT = Path(__file__).resolve().parents[1]
 LANGUAGES = ("zh", "en")
-_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def find(root: Path, languages: tuple[str, ...], only: list[str] | None) -> list[Path]:
@@ -39,7 +37,7 @@ def run(path: Path, bar: tqdm) -> str | None:
     try:
         kernels.run_notebook(nb, path.parent, lang=path.parent.name, on_cell=lambda index: bar.update())
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-        return _ANSI.sub("", str(error)).strip()
+        return kernels.plain(error)
     return None
 
 

@@ -293,7 +293,7 @@ _REMEDIES = (
     ),
     (
         "venv",
-        r"ensurepip is not available|No module named '?(venv|ensurepip)",
+        r"ensurepip\s+is\s+not\s+available|No module named '?(venv|ensurepip)",
         "这个 Python 缺少 venv 模块：在 Debian 或 Ubuntu 上运行 sudo apt install python3-venv，再运行一次。",
         "This Python lacks the venv module: on Debian or Ubuntu, sudo apt install python3-venv; try again.",
     ),

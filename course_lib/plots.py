@@ -13,7 +13,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib import font_manager
+from matplotlib import font_manager, mlab
 from matplotlib.figure import Figure
 from PIL import ImageFont
 
@@ -154,4 +154,106 @@ def curves(x: Sequence[float], lines: dict[str, Sequence[float]], *, xlabel: str
         axis.yaxis.set_major_formatter("{x:.0%}")
     if len(lines) > 1:
         axis.legend(fontsize=9)
+    return made
+
+
+def heatmap(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], *, title: str = "", width: float = 6.4,
+            row_height: float = 0.5) -> Figure:  # fmt: skip
+    """Shares in 0..1 as a table `(rows, columns)`, the higher the darker."""
+    made, axes = figure(width, len(rows) * row_height + (0.75 if title else 0.45))
+    axis = axes[0, 0]
+    axis.imshow(values, cmap="YlGnBu", vmin=0, vmax=1.15, aspect="auto")
+    for (i, j), value in np.ndenumerate(values):
+        axis.text(j, i, f"{value:.0%}", ha="center", va="center", color="white" if value > 0.6 else INK)
+    axis.set_xticks(range(len(columns)), columns)
+    axis.set_yticks(range(len(rows)), rows)
+    axis.xaxis.tick_top()
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    axis.set_xticks(np.arange(len(columns) - 1) + 0.5, minor=True)
+    axis.set_yticks(np.arange(len(rows) - 1) + 0.5, minor=True)
+    axis.grid(which="minor", color=GROUND, linewidth=3)
+    axis.tick_params(which="minor", length=0)
+    axis.set_title(title, loc="left")
+    return made
+
+
+def tokens(rows: dict[str, Sequence[tuple[str, int]]], *, width: float = 7.0) -> Figure:
+    """Texts as the tokens a model reads: {text: [(piece, id), ...]}, a box for each, its id underneath."""
+    made, axes = figure(width, 0.78 * len(rows))
+    axis = axes[0, 0]
+    axis.axis("off")
+    cells = lambda piece: sum(2.0 if ord(c) > 0x2E7F else 1.15 for c in piece)  # noqa: E731
+    right = 0.0
+    for r, pieces in enumerate(rows.values()):
+        x = 0.0
+        for i, (piece, number) in enumerate(pieces):
+            wide = max(cells(piece), 1.15 * len(str(number))) + 1.2
+            axis.add_patch(plt.Rectangle((x, r - 0.34), wide, 0.68, color=COLORS[i % len(COLORS)], alpha=0.18, lw=0))
+            axis.text(x + wide / 2, r - 0.1, piece, ha="center", va="center", fontsize=12)
+            axis.text(x + wide / 2, r + 0.2, number, ha="center", va="center", fontsize=8, color=MUTED)
+            x += wide + 0.35
+        right = max(right, x)
+    axis.set_xlim(0, right)
+    axis.set_ylim(len(rows) - 0.5, -0.5)
+    return made
+
+
+def pixels(image, left: int, top: int, side: int = 8, *, titles: Sequence[str] = ("", "", ""), width: float = 8.0) -> Figure:
+    """A picture with a square marked, the square enlarged, and the numbers of its red channel."""
+    image = np.asarray(open_image(image))
+    patch = image[top : top + side, left : left + side]
+    made, axes = figure(width, width / 3 + 0.2, 1, 3)
+    for axis, shown, title in zip(axes[0], (image, patch, patch), titles):
+        axis.imshow(shown, alpha=0.35 if axis is axes[0, 2] else 1)
+        axis.set_title(title, fontsize=10)
+        axis.tick_params(length=0, labelsize=8)
+        axis.spines[:].set_visible(False)
+    axes[0, 0].add_patch(plt.Rectangle((left - 0.5, top - 0.5), side, side, fill=False, color="white", lw=3))
+    axes[0, 0].add_patch(plt.Rectangle((left - 0.5, top - 0.5), side, side, fill=False, color=COLORS[1], lw=1.5))
+    for axis in axes[0, 1:]:
+        axis.set_xticks(range(side), range(left, left + side))
+        axis.set_yticks(range(side), range(top, top + side))
+    for (i, j), value in np.ndenumerate(patch[..., 0]):
+        axes[0, 2].text(j, i, value, ha="center", va="center", fontsize=8)
+    return made
+
+
+def sound(samples: np.ndarray, rate: int, *, titles: Sequence[str] = ("", ""), xlabel: str = "s", width: float = 7.0) -> Figure:
+    """A waveform `(n,)` in -1..1, and under it its spectrogram, in kHz over the same seconds."""
+    made, axes = figure(width, 3.4, 2, 1, sharex=True, gridspec_kw={"height_ratios": [1, 1.6]})
+    (wave,), (spectrum,) = axes
+    wave.plot(np.arange(len(samples)) / rate, samples, linewidth=0.6)
+    wave.set_ylim(-1, 1)
+    power, frequencies, times = mlab.specgram(samples, NFFT=512, Fs=rate, noverlap=384)
+    decibels = 10 * np.log10(power + 1e-12)
+    spectrum.pcolormesh(times, frequencies / 1e3, decibels, cmap="magma", vmin=decibels.max() - 70, rasterized=True)
+    spectrum.set_ylabel("kHz")
+    spectrum.set_xlabel(xlabel)
+    for axis, title in zip((wave, spectrum), titles):
+        axis.set_title(title, loc="left", fontsize=10)
+    return made
+
+
+def timeline(events: Sequence[tuple[str, str, str | None, str]], *, now: str, width: float = 8.0) -> Figure:
+    """What was there from when to when: [(name, begin, end, note), ...], months as "2021-01".
+
+    An end of None: still there at `now`; an end equal to the beginning: announced, but never there.
+    """
+    year = lambda month: int(month[:4]) + (int(month[5:7]) - 1) / 12  # noqa: E731
+    made, axes = figure(width, 0.34 * len(events) + 0.5)
+    axis = axes[0, 0]
+    for i, (name, begin, end, note) in enumerate(events):
+        left, right = year(begin), year(end or now)
+        color = COLORS[2] if end is None else MUTED
+        if begin == end:
+            axis.plot(left, i, "o", markersize=9, markerfacecolor=GROUND, markeredgecolor=MUTED, markeredgewidth=2)
+        else:
+            axis.barh(i, right - left, left=left, height=0.55, color=color, alpha=0.9 if end is None else 0.45)
+        axis.text(left - 0.1, i, name, ha="right", va="center", fontsize=9)
+        axis.text(right + 0.1, i, note, va="center", fontsize=8.5, color=INK if end is None else MUTED)
+    axis.axvline(year(now), color=MUTED, linewidth=0.8, linestyle=":")
+    axis.set_ylim(len(events) - 0.4, -0.6)
+    axis.set_yticks([])
+    axis.spines["left"].set_visible(False)
     return made

@@ -467,6 +467,7 @@ def command_lab(args: argparse.Namespace, _rest: List[str]) -> int:
         "--ServerApp.root_dir={}".format(ROOT),
         "--LabApp.default_url={}".format(url),
     ]
+    command.append("--log-level=WARN")  # leaves the address to open
     if args.port:
         command += ["--ServerApp.port={}".format(args.port), "--ServerApp.port_retries=0"]
     if args.no_browser:

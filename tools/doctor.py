@@ -29,7 +29,7 @@ def packages() -> list[dict]:
             found = None
         ok = found is not None and requirement.specifier.contains(found, prereleases=True)
         rows.append(
-            {"name": requirement.name, "version": found, "range": str(requirement.specifier), "ok": ok}
+            {"name": requirement.name, "version": found, "range": text[len(requirement.name) :], "ok": ok}
         )
     return rows
 

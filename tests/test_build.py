@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import io
 import json
 import os
 import re
@@ -11,8 +13,10 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbgrader.utils import is_grade, is_solution
+from PIL import Image
 
 from tools import build_lessons, gates, kernels, run_notebooks
 from tools.lessons import LANGUAGES, LessonError, badges, make_notebook, read_lesson
@@ -274,6 +278,30 @@ def test_a_failing_lesson_leaves_the_stored_notebook_as_it_was(repo, capsys):
     assert "ZeroDivisionError" in capsys.readouterr().err
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == ["00_small.ipynb"]
+
+
+def test_a_stored_picture_keeps_its_pixels_in_fewer_bytes_and_once():
+    noise = np.random.default_rng(0).integers(0, 40, (64, 64, 1), dtype=np.uint8).repeat(3, axis=2)
+    opaque = Image.fromarray(noise).convert("RGBA")
+    glass = opaque.copy()
+    glass.putalpha(100)
+    for picture, mode in ((opaque, "RGB"), (glass, "RGBA")):
+        raw = io.BytesIO()
+        picture.save(raw, "PNG", compress_level=0)
+        data = {
+            "image/png": base64.b64encode(raw.getvalue()).decode(),
+            "image/jpeg": "",
+            "text/plain": "<Image>",
+        }
+        cell = nbformat.v4.new_code_cell(outputs=[nbformat.v4.new_output("display_data", data=data)])
+        kernels.tidy_outputs(nbformat.v4.new_notebook(cells=[cell]), "en")
+        (output,) = cell.outputs
+        stored = base64.b64decode(output.data["image/png"])
+        assert len(stored) < len(raw.getvalue()) / 2
+        assert "image/jpeg" not in output.data
+        reopened = Image.open(io.BytesIO(stored))
+        assert reopened.mode == mode
+        assert np.array_equal(np.asarray(reopened.convert("RGBA")), np.asarray(picture))
 
 
 def test_an_untagged_widget_is_an_error(repo, capsys):

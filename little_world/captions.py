@@ -49,9 +49,12 @@ class Plan:
 FULL = Plan()
 
 
-def random_plan(rng: np.random.Generator) -> Plan:
-    """Mostly rich, sometimes terse: how people caption pictures, and how they search for them."""
-    if rng.random() < 0.2:
+def random_plan(rng: np.random.Generator, terse: float = 0.2) -> Plan:
+    """Mostly rich, sometimes terse: how people caption pictures, and how they search for them.
+
+    `terse` is the share of captions that tell nothing but kinds, counts and perhaps colours.
+    """
+    if rng.random() < terse:
         return Plan(bool(rng.random() < 0.5), False, False, False, False, False)
     keep = rng.random(6) < (0.85, 0.65, 0.4, 0.9, 0.7, 0.55)
     return Plan(*map(bool, keep))

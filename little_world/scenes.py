@@ -39,7 +39,7 @@ HELD_OUT = frozenset({
 _PLACE_CENTERS = {
     "left": (0.26, 0.52), "right": (0.74, 0.52), "top": (0.50, 0.27), "bottom": (0.50, 0.74), "center": (0.50, 0.52),
 }  # fmt: skip
-_HALF_SIZE = {"small": (0.12, 0.15), "large": (0.205, 0.24)}
+_HALF_SIZE = {"small": (0.14, 0.165), "large": (0.205, 0.24)}
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ def _scatter(rng, count: int) -> list[tuple[float, float, float]]:
     while True:
         spots: list[tuple[float, float, float]] = []
         for _ in range(60):
-            size = rng.uniform(0.125, 0.185 if count < 4 else 0.16)
+            size = rng.uniform(0.135, 0.185 if count < 4 else 0.165)
             x, y = rng.uniform(size + 0.02, 0.98 - size), rng.uniform(size + 0.06, 0.98 - size)
             if all(max(abs(x - a), abs(y - b)) > size + s + 0.01 for a, b, s in spots):
                 spots.append((x, y, size))

@@ -75,12 +75,16 @@ class Caption:
     said: frozenset[tuple[str, ...]]
 
 
-def training_captions(index: int, per_language: int = 3) -> list[Caption]:
-    """Captions of training scene `index`, half Chinese and half English, each with the facts it states."""
+def training_captions(index: int, per_language: int = 4) -> list[Caption]:
+    """Captions of training scene `index`, half Chinese and half English, each with the facts it states.
+
+    Every other one is terse. A rich caption can be matched by its background, hour and place alone; a terse one
+    only by the kinds, which are the hardest to see and else learned last.
+    """
     scene, rng = training_scene(index), scene_rng(TRAIN + 100, index)
     found = []
-    for lang in ("zh", "en") * per_language:
-        plan = random_plan(rng)
+    for i, lang in enumerate(("zh", "en") * per_language):
+        plan = random_plan(rng, terse=1.0 if i // 2 % 2 else 0.1)
         found.append(Caption(caption(scene, lang, plan=plan, rng=rng), plan.said(scene)))
     return found
 

@@ -1,0 +1,212 @@
+"""mini-vlm: a bilingual LLaVA (Liu et al. 2023) trained from scratch on Little World.
+
+    python -m little_world.training.vlm             train (two to three hours on two cores), resume if interrupted
+    python -m little_world.training.vlm --evaluate  reprint the model card's table from the stored weights
+
+The vision tower starts from mini-clip, as LLaVA's starts from CLIP; everything is then trained together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    CLIPImageProcessor,
+    CLIPModel,
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    PreTrainedTokenizerFast,
+)
+
+from ..paths import MODELS
+from .data import cache_folder
+from .loop import Recipe, fit
+from .vlm_data import Conversations
+
+IMAGE_SIZE, PATCH = 128, 16
+IMAGE_TOKENS = (IMAGE_SIZE // PATCH) ** 2
+SCENES, DOCUMENTS, CHARTS = 40_000, 24_000, 16_000
+RECIPE = Recipe(steps=6000, batch_size=64, learning_rate=1e-3, warmup=150, weight_decay=0.05, betas=(0.9, 0.95))
+
+USER, ASSISTANT, SYSTEM, END, PAD, IMAGE = "<|user|>", "<|assistant|>", "<|system|>", "<|end|>", "<|pad|>", "<image>"
+CHAT_TEMPLATE = (
+    "{%- for message in messages -%}"
+    "{{- '<|' + message['role'] + '|>' -}}"
+    "{%- if message['content'] is string -%}{{- message['content'] -}}"
+    "{%- else -%}"
+    "{%- for part in message['content'] if part['type'] in ('image', 'image_url') -%}{{- '<image>' -}}{%- endfor -%}"
+    "{%- for part in message['content'] if part['type'] == 'text' -%}{{- part['text'] -}}{%- endfor -%}"
+    "{%- endif -%}{{- '<|end|>' -}}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
+)
+
+
+def train_tokenizer(texts, folder: Path, vocabulary: int = 1600) -> PreTrainedTokenizerFast:
+    """Byte-level BPE over questions and answers; digits stay single, so that any number can be read and written."""
+    learner = Tokenizer(models.BPE())
+    learner.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(r" ?[\p{L}]+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+"), behavior="isolated"),
+         pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])  # fmt: skip
+    learner.decoder = decoders.ByteLevel()
+    specials = [PAD, END, USER, ASSISTANT, SYSTEM, IMAGE]
+    learner.train_from_iterator(texts, trainers.BpeTrainer(
+        vocab_size=vocabulary, special_tokens=specials, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))  # fmt: skip
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=learner, pad_token=PAD, eos_token=END, model_max_length=1024, padding_side="left",
+                                        extra_special_tokens={"image_token": IMAGE}, clean_up_tokenization_spaces=False)  # fmt: skip
+    tokenizer.add_special_tokens({"additional_special_tokens": specials[2:]}, replace_extra_special_tokens=False)
+    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def build_processor(tokenizer: PreTrainedTokenizerFast) -> LlavaProcessor:
+    size = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
+    return LlavaProcessor(CLIPImageProcessor(size=size, crop_size=size, do_center_crop=False), tokenizer, patch_size=PATCH,
+                          vision_feature_select_strategy="default", chat_template=CHAT_TEMPLATE, num_additional_image_tokens=1)  # fmt: skip
+
+
+def build_model(tokenizer: PreTrainedTokenizerFast, clip_folder: Path | None) -> LlavaForConditionalGeneration:
+    """6 M parameters: mini-clip's vision tower at 128 px, a Llama of 4 layers."""
+    vision = CLIPVisionConfig(image_size=IMAGE_SIZE, patch_size=PATCH, hidden_size=192, intermediate_size=768, num_hidden_layers=5,
+                              num_attention_heads=3, hidden_act="gelu")  # fmt: skip
+    text = LlamaConfig(vocab_size=len(tokenizer), hidden_size=256, intermediate_size=704, num_hidden_layers=4, num_attention_heads=4,
+                       num_key_value_heads=4, max_position_embeddings=1024, pad_token_id=tokenizer.pad_token_id,
+                       bos_token_id=None, eos_token_id=tokenizer.eos_token_id, tie_word_embeddings=True)  # fmt: skip
+    config = LlavaConfig(vision_config=vision, text_config=text, image_token_id=tokenizer.convert_tokens_to_ids(IMAGE),
+                         vision_feature_layer=-1, vision_feature_select_strategy="default", image_seq_length=IMAGE_TOKENS,
+                         tie_word_embeddings=True)  # fmt: skip
+    model = LlavaForConditionalGeneration._from_config(config, attn_implementation="eager")
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    if clip_folder and clip_folder.exists():
+        start_from_clip(model, clip_folder)
+    return model
+
+
+def start_from_clip(model: LlavaForConditionalGeneration, clip_folder: Path) -> None:
+    """Copy mini-clip's vision tower; its patches of 12 pixels become patches of 16 by resizing the filters."""
+    source = CLIPModel.from_pretrained(clip_folder, dtype=torch.float32).vision_model.state_dict()
+    tower = model.model.vision_tower
+    target = tower.state_dict()
+    prefix = "vision_model." if next(iter(target)).startswith("vision_model.") else ""  # transformers 4 has it
+    loaded = {}
+    for name, value in source.items():
+        key = prefix + name
+        if name.endswith("patch_embedding.weight"):
+            old = value.shape[-1]
+            value = torch.nn.functional.interpolate(value, size=(PATCH, PATCH), mode="bicubic", antialias=True) * (old / PATCH) ** 2
+        if key in target and target[key].shape == value.shape:
+            loaded[key] = value
+    missing = set(target) - set(loaded) - {prefix + "embeddings.position_ids"}
+    if missing:
+        raise ValueError(f"mini-clip's vision tower has another shape: {sorted(missing)[:3]}")
+    tower.load_state_dict({**target, **loaded})
+
+
+class Batches:
+    """The batch of a step: conversations as token ids, labels on the answers only, pictures as pixels."""
+
+    def __init__(self, conversations: Conversations, processor: LlavaProcessor, recipe: Recipe, device: str):
+        self.conversations, self.recipe, self.device = conversations, recipe, device
+        self.tokenizer = processor.tokenizer
+        self.mean, self.std = (torch.tensor(v).view(3, 1, 1) for v in (processor.image_processor.image_mean, processor.image_processor.image_std))
+        self.ids = {t: self.tokenizer.convert_tokens_to_ids(t) for t in (USER, ASSISTANT, END, IMAGE, PAD)}
+
+    def encode(self, turns, images: int) -> tuple[list[int], list[int]]:
+        """Token ids and labels of a conversation, exactly as the chat template writes it."""
+        user, assistant, end, image = (self.ids[t] for t in (USER, ASSISTANT, END, IMAGE))
+        texts = self.tokenizer([x for t in turns for x in (t.question, t.answer)], add_special_tokens=False)["input_ids"]
+        ids: list[int] = []
+        labels: list[int] = []
+        for i in range(len(turns)):
+            question, answer = texts[2 * i], texts[2 * i + 1]
+            asked = [user, *([image] * (IMAGE_TOKENS * images) if i == 0 else []), *question, end, assistant]
+            ids += asked + [*answer, end]
+            labels += [-100] * len(asked) + [*answer, end]
+        return ids, labels
+
+    def __getitem__(self, step: int):
+        n = self.recipe.batch_size
+        some = [self.conversations[step * n + i] for i in range(n)]
+        rows = [self.encode(c.turns, len(c.pixels)) for c in some]
+        longest = max(len(ids) for ids, _ in rows)
+        ids = torch.full((n, longest), self.ids[PAD])
+        labels = torch.full((n, longest), -100)
+        for i, (row, answer) in enumerate(rows):
+            ids[i, : len(row)] = torch.tensor(row)
+            labels[i, : len(row)] = torch.tensor(answer)
+        pixels = torch.from_numpy(np.stack([p for c in some for p in c.pixels])).permute(0, 3, 1, 2).float() / 255
+        pixels = (pixels - self.mean) / self.std
+        mask = (ids != self.ids[PAD]).long()
+        return {k: v.to(self.device) for k, v in {"input_ids": ids, "attention_mask": mask, "labels": labels, "pixel_values": pixels}.items()}
+
+
+def train(folder: Path, recipe: Recipe = RECIPE, device: str = "cpu", scenes: int = SCENES, documents: int = DOCUMENTS, charts: int = CHARTS) -> None:
+    from .evaluate_vlm import quick_look, table, write_card
+
+    torch.manual_seed(recipe.seed)
+    work = cache_folder() / "mini-vlm"
+    conversations = Conversations(scenes, documents, charts)
+    if not (work / "tokenizer" / "tokenizer.json").exists():
+        texts = [x for i in range(8000) for t in conversations[10_000_000 + i].turns for x in (t.question, t.answer)]
+        train_tokenizer(texts, work / "tokenizer")
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(work / "tokenizer")
+    processor = build_processor(tokenizer)
+    model = build_model(tokenizer, MODELS / "mini-clip").to(device)
+    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {len(tokenizer)} tokens", flush=True)
+    batches = Batches(conversations, processor, recipe, device)
+
+    def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        batch = batches[step]
+        labels = batch.pop("labels")
+        hidden = model.model(**batch, use_cache=False).last_hidden_state[:, :-1]
+        wanted = labels[:, 1:]
+        kept = wanted != -100  # the vocabulary's logits only where an answer is: most positions are picture and question
+        logits = model.lm_head(hidden[kept]).float()
+        target = wanted[kept]
+        value = torch.nn.functional.cross_entropy(logits, target)
+        return value, {"token accuracy": float((logits.argmax(-1) == target).float().mean()), "length": float(labels.shape[1])}
+
+    look = lambda step, shown: print({"step": step, **quick_look(shown, processor)}, flush=True)  # noqa: E731
+    seconds = fit(model, loss, recipe, work / "checkpoint.pt", device=device, look=look, look_every=500)
+    model.eval()
+    temporary = folder.with_name(folder.name + ".part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    model.half().save_pretrained(temporary)
+    processor.save_pretrained(temporary)
+    processor.image_processor.save_pretrained(temporary)  # transformers 4 looks for it under its own name
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(temporary, folder)
+    write_card(folder, table(folder), seconds=seconds, recipe=recipe)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--evaluate", action="store_true", help="measure the stored model and print its card's table")
+    parser.add_argument("--folder", type=Path, default=MODELS / "mini-vlm")
+    parser.add_argument("--steps", type=int, default=RECIPE.steps)
+    parser.add_argument("--batch-size", type=int, default=RECIPE.batch_size)
+    parser.add_argument("--small", action="store_true", help="a few hundred pictures: to try the code")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    args = parser.parse_args()
+    if args.evaluate:
+        from .evaluate_vlm import markdown, table
+
+        print(markdown(table(args.folder)))
+        return
+    recipe = Recipe(**{**RECIPE.__dict__, "steps": args.steps, "batch_size": args.batch_size})
+    train(args.folder, recipe, args.device, *((400, 200, 200) if args.small else ()))
+
+
+if __name__ == "__main__":
+    main()

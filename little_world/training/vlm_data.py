@@ -1,0 +1,108 @@
+"""Conversations for mini-vlm: pictures of scenes, signs and charts, each with several questions and true answers.
+
+One picture is looked at once and asked five things: the picture's tokens are the costly part of a sample, so
+several turns on one picture teach several times as much in the same time.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from ..charts import draw_chart, random_chart
+from ..dialogue import Turn, chart_turns, document_turns, outside_turns, scene_turns, several_turns
+from ..documents import draw_document, random_document
+from ..scenes import Scene
+from .data import TRAIN, cache_folder, scene_rng, training_pixels, training_scene
+
+DOCUMENTS, CHARTS = TRAIN + 10, TRAIN + 20  # streams of seeds
+TEST_DOCUMENTS, TEST_CHARTS = TRAIN + 11, TRAIN + 21
+TURNS = 5
+SHARES = {"scene": 0.5, "document": 0.22, "chart": 0.14, "several": 0.14}
+
+
+@dataclass(frozen=True)
+class Conversation:
+    pixels: list[np.ndarray]  # each (128, 128, 3) uint8
+    turns: list[Turn]
+
+
+def _document_pixels(index: int) -> np.ndarray:
+    return np.asarray(draw_document(random_document(scene_rng(DOCUMENTS, index))))
+
+
+def _chart_pixels(index: int) -> np.ndarray:
+    return np.asarray(draw_chart(random_chart(scene_rng(CHARTS, index))))
+
+
+def _drawn(name: str, make, count: int) -> np.ndarray:
+    """Pictures 0..count-1 of a maker, drawn once and memory-mapped."""
+    path = cache_folder() / f"{name}-128px-{count}.npy"
+    if not path.exists():
+        temporary = path.with_suffix(".part")
+        pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, (count, 128, 128, 3))
+        with ProcessPoolExecutor(os.cpu_count()) as pool:
+            for i, picture in enumerate(tqdm(pool.map(make, range(count), chunksize=64), total=count, desc=name, mininterval=10)):
+                pixels[i] = picture
+        pixels.flush()
+        del pixels
+        os.replace(temporary, path)
+    return np.load(path, mmap_mode="r")
+
+
+class Conversations:
+    """Conversation i of a training run, always the same for an i."""
+
+    def __init__(self, scenes: int, documents: int, charts: int):
+        self.scenes, self.documents, self.charts = scenes, documents, charts
+        self.scene_pixels = training_pixels(scenes, 128)
+        self.document_pixels = _drawn("documents", _document_pixels, documents)
+        self.chart_pixels = _drawn("charts", _chart_pixels, charts)
+        self.alike: dict[tuple, list[int]] = {}  # scenes that share a kind, or a place: for fair comparisons
+        for i in range(min(scenes, 8_000)):
+            scene = training_scene(i)
+            for key in (("place", scene.background, scene.time), *(("kind", g.kind) for g in scene.groups)):
+                self.alike.setdefault(key, []).append(i)
+
+    def __getitem__(self, index: int) -> Conversation:
+        rng = np.random.default_rng([77, index])
+        sort = rng.choice(list(SHARES), p=list(SHARES.values()))
+        langs = [("zh", "en")[int(v)] for v in rng.integers(2, size=2)]
+        if sort == "document":
+            i = int(rng.integers(self.documents))
+            document = random_document(scene_rng(DOCUMENTS, i))
+            pixels, pool = [self.document_pixels[i]], [t for lang in langs for t in document_turns(document, lang, rng)]
+        elif sort == "chart":
+            i = int(rng.integers(self.charts))
+            chart = random_chart(scene_rng(CHARTS, i))
+            pixels, pool = [self.chart_pixels[i]], [t for lang in langs for t in chart_turns(chart, lang, rng)]
+        elif sort == "several":
+            chosen = self._some(rng)
+            scenes = [training_scene(i) for i in chosen]
+            pixels, pool = [self.scene_pixels[i] for i in chosen], [t for lang in langs for t in several_turns(scenes, lang, rng)]
+        else:
+            i = int(rng.integers(self.scenes))
+            scene = training_scene(i)
+            pixels, pool = [self.scene_pixels[i]], [t for lang in langs for t in scene_turns(scene, lang, rng)]
+        if rng.random() < 0.35:
+            pool += outside_turns(langs[0], rng)
+            turns = [pool[i] for i in rng.permutation(len(pool))[: TURNS - 1]] + [pool[-1]]
+            turns = [turns[i] for i in rng.permutation(len(turns))]
+        else:
+            turns = [pool[i] for i in rng.permutation(len(pool))[:TURNS]]
+        return Conversation(pixels, turns)
+
+    def _some(self, rng: np.random.Generator) -> list[int]:
+        """Two scenes, often with something in common, or three."""
+        first = int(rng.integers(min(self.scenes, 8_000)))
+        if rng.random() < 0.25:
+            return [first, *map(int, rng.integers(self.scenes, size=2))]
+        scene: Scene = training_scene(first)
+        keys = [("place", scene.background, scene.time), *(("kind", g.kind) for g in scene.groups), None]
+        key = keys[int(rng.integers(len(keys)))]
+        other = int(rng.choice(self.alike[key])) if key else int(rng.integers(self.scenes))
+        return [first, other] if rng.random() < 0.5 else [other, first]

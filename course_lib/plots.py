@@ -225,6 +225,7 @@ def sound(samples: np.ndarray, rate: int, *, titles: Sequence[str] = ("", ""), x
     (wave,), (spectrum,) = axes
     wave.plot(np.arange(len(samples)) / rate, samples, linewidth=0.6)
     wave.set_ylim(-1, 1)
+    wave.set_xlim(0, len(samples) / rate)
     power, frequencies, times = mlab.specgram(samples, NFFT=512, Fs=rate, noverlap=384)
     decibels = 10 * np.log10(power + 1e-12)
     spectrum.pcolormesh(times, frequencies / 1e3, decibels, cmap="magma", vmin=decibels.max() - 70, rasterized=True)
@@ -252,8 +253,10 @@ def timeline(events: Sequence[tuple[str, str, str | None, str]], *, now: str, wi
             axis.barh(i, right - left, left=left, height=0.55, color=color, alpha=0.9 if end is None else 0.45)
         axis.text(left - 0.1, i, name, ha="right", va="center", fontsize=9)
         axis.text(right + 0.1, i, note, va="center", fontsize=8.5, color=INK if end is None else MUTED)
-    axis.axvline(year(now), color=MUTED, linewidth=0.8, linestyle=":")
+    first = min(year(begin) for _, begin, _, _ in events)
+    axis.set_xlim(first - 0.25, year(now) + 0.25)
     axis.set_ylim(len(events) - 0.4, -0.6)
+    axis.set_xticks(range(int(first), int(year(now)) + 1))
     axis.set_yticks([])
     axis.spines["left"].set_visible(False)
     return made

@@ -19,8 +19,7 @@ from nbgrader.utils import is_grade, is_solution
 from PIL import Image
 
 from tools import build_lessons, gates, kernels, run_notebooks
-from tools.lessons import LANGUAGES, LessonError, badges, make_notebook, read_lesson
-from tools.project import repository
+from tools.lessons import LANGUAGES, LessonError, make_notebook, read_lesson
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "lessons").glob("*.py"))
@@ -478,19 +477,3 @@ def test_every_check_of_an_unsolved_exercise_fails(source, lang):
     assert checks, "no cell is marked as a check: give it points"
     passed = [c.source for c in checks if not any(output.output_type == "error" for output in c.outputs)]
     assert passed == []
-
-
-@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
-def test_the_readme_names_the_repository_as_pyproject_does(name):
-    path = ROOT / name
-    if not path.exists():
-        pytest.skip(f"there is no {name}")
-    slug = repository(ROOT).removeprefix("https://github.com/")
-    text = path.read_text(encoding="utf-8")
-    for pattern in (
-        r"colab\.research\.google\.com/github/([\w.-]+/[\w.-]+)",
-        r"mybinder\.org/v2/gh/([\w.-]+/[\w.-]+)",
-    ):
-        assert set(re.findall(pattern, text)) == {slug}
-    lang = "zh" if "zh" in name else "en"
-    assert badges(ROOT, ROOT / "notebooks" / lang / "00_start_here.ipynb") in text

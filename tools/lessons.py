@@ -145,20 +145,19 @@ def _check(lesson: Lesson) -> None:
         )
 
 
-def badges(root: Path, notebook: Path, lang: str | None = None) -> str:
+def badges(root: Path, notebook: Path, lang: str) -> str:
     """Markdown that opens `notebook` (a path inside `root`) on Colab, on Binder, in the other language."""
     slug = repository(root).removeprefix("https://github.com/")
     inside = notebook.relative_to(root).as_posix()
     colab = f"https://colab.research.google.com/github/{slug}/blob/{BRANCH}/{inside}"
     binder = f"https://mybinder.org/v2/gh/{slug}/{BRANCH}?urlpath=lab/tree/{inside}"
-    links = [
-        f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab})",
-        f"[![Binder](https://mybinder.org/badge_logo.svg)]({binder})",
-    ]
-    if lang:
-        other, label = _OTHER[lang]
-        links.append(f"[{label}](../{other}/{notebook.name})")
-    return " ".join(links)
+    opens = {"zh": "在 {} 中打开", "en": "Open in {}"}[lang]
+    other, label = _OTHER[lang]
+    return (
+        f"[![{opens.format('Colab')}](https://colab.research.google.com/assets/colab-badge.svg)]({colab}) "
+        f"[![{opens.format('Binder')}](https://mybinder.org/badge_logo.svg)]({binder}) "
+        f"[{label}](../{other}/{notebook.name})"
+    )
 
 
 def setup_source(root: Path, lang: str) -> str:

@@ -337,7 +337,8 @@ tests = {
 import json
 
 card = json.loads(Path(locate("mini-clip"), "metrics.json").read_text(encoding="utf-8"))
-print(f"mini-clip: {card['seconds'] / 60:.0f} min, {card['recipe']['steps']} × {card['recipe']['batch_size']}")
+seen = sum(stage["steps"] * stage["batch_size"] for stage in card["stages"])
+print(f"mini-clip: {card['seconds'] / 60:.0f} min, {seen:,}", say(zh="对图文", en="pairs seen"))
 shares = {}
 for name, model in {"tiny": yours, "mini-clip": CLIPService("mini-clip")}.items():
     shares[name] = {test: accuracy(model, *asked, truth) for test, asked in tests.items()}
@@ -833,7 +834,7 @@ def crowd(seed, count):
         return several(rng, count=count)
     kind = COLORED[seed % len(COLORED)]
     spots = [(x, y) for x in (0.2, 0.5, 0.8) for y in (0.36, 0.73)]
-    return Scene(tuple(Thing(kind, "red", x, y, 0.125, pose=int(rng.integers(999))) for x, y in spots), "meadow", "day")
+    return Scene(tuple(Thing(kind, "red", x, y, 0.135, pose=int(rng.integers(999))) for x, y in spots), "meadow", "day")
 
 
 # %%

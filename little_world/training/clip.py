@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,12 @@ from .tokenizer import train_tokenizer
 
 IMAGE_SIZE, PATCH, MAX_TOKENS = 96, 12, 64
 SCENES = 60_000
-RECIPE = Recipe(steps=1900, batch_size=512, learning_rate=1.5e-3, warmup=100)
+# Large batches first, then more and smaller steps: at this size the number of steps soon matters more than the
+# number of negatives.
+STAGES = (
+    Recipe(steps=1026, batch_size=512, learning_rate=1.5e-3, warmup=100, horizon=1900),
+    Recipe(steps=3000, batch_size=192, learning_rate=1.2e-3, warmup=50, seed=1),
+)
 
 
 def config(tokenizer: CLIPTokenizerFast) -> CLIPConfig:
@@ -118,18 +124,18 @@ def build_tokenizer(folder: Path, captions: list) -> CLIPTokenizerFast:
     return CLIPTokenizerFast.from_pretrained(folder, model_max_length=MAX_TOKENS)
 
 
-def train(folder: Path, recipe: Recipe = RECIPE, scenes: int = SCENES, device: str = "cpu") -> None:
+def train(folder: Path, stages: tuple[Recipe, ...] = STAGES, scenes: int = SCENES, device: str = "cpu") -> None:
     """Train (or go on training) and write the finished model to `folder` in half precision."""
     from .evaluate_clip import table, write_card, zero_shot_kind
 
-    torch.manual_seed(recipe.seed)
+    torch.manual_seed(stages[0].seed)
     work = cache_folder() / "mini-clip"
     captions, _ = captions_and_facts(min(scenes, 20_000))
     tokenizer = build_tokenizer(work / "tokenizer", captions)
     model = CLIPModel._from_config(config(tokenizer), attn_implementation="eager").to(device)
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters", flush=True)
     processor = CLIPProcessor(image_processor=image_processor(), tokenizer=tokenizer)
-    batches = Batches(scenes, tokenizer, recipe, device)
+    batches = Batches(scenes, tokenizer, stages[0], device)
 
     def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
         images, text, same = batches[step]
@@ -142,7 +148,10 @@ def train(folder: Path, recipe: Recipe = RECIPE, scenes: int = SCENES, device: s
     def look(step: int, shown: torch.nn.Module) -> None:
         print({"step": step, **{f"kind {lang}": round(zero_shot_kind(shown, processor, lang, 10), 3) for lang in ("zh", "en")}}, flush=True)
 
-    seconds = fit(model, loss, recipe, work / "checkpoint.pt", device=device, look=look, look_every=200)
+    seconds = 0.0
+    for number, stage in enumerate(stages, 1):
+        batches.recipe = stage
+        seconds += fit(model, loss, stage, work / f"checkpoint-{number}.pt", device=device, look=look, look_every=300)
     model.eval()
     # Stored in half precision: half the download, and the card is measured on the stored weights.
     temporary = folder.with_name(folder.name + ".part")
@@ -154,14 +163,14 @@ def train(folder: Path, recipe: Recipe = RECIPE, scenes: int = SCENES, device: s
     if folder.exists():
         shutil.rmtree(folder)
     os.replace(temporary, folder)
-    write_card(folder, table(folder), seconds=seconds, recipe=recipe, scenes=scenes)
+    write_card(folder, table(folder), seconds=seconds, stages=stages, scenes=scenes)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--evaluate", action="store_true", help="measure the stored model and print its card's table")
     parser.add_argument("--folder", type=Path, default=MODELS / "mini-clip")
-    parser.add_argument("--steps", type=int, default=RECIPE.steps)
+    parser.add_argument("--steps", type=int, help="cut every stage short: to try the code")
     parser.add_argument("--scenes", type=int, default=SCENES)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
@@ -170,7 +179,8 @@ def main() -> None:
 
         print(markdown(table(args.folder)))
     else:
-        train(args.folder, Recipe(**{**RECIPE.__dict__, "steps": args.steps}), args.scenes, args.device)
+        stages = tuple(replace(stage, steps=min(stage.steps, args.steps or stage.steps)) for stage in STAGES)
+        train(args.folder, stages, args.scenes, args.device)
 
 
 if __name__ == "__main__":

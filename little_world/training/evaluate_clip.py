@@ -142,10 +142,10 @@ def markdown(rows: dict[str, dict[str, float]], targets: dict[str, float] = TARG
     return "\n".join(lines)
 
 
-def write_card(folder: Path, rows: dict[str, dict[str, float]], *, seconds: float, recipe, scenes: int) -> None:
+def write_card(folder: Path, rows: dict[str, dict[str, float]], *, seconds: float, stages, scenes: int) -> None:
     """README.md (the model card) and metrics.json, from what was measured."""
     size = sum(f.stat().st_size for f in folder.iterdir()) / 1e6
-    (folder / "metrics.json").write_text(json.dumps({"rows": rows, "seconds": round(seconds), "scenes": scenes, "recipe": recipe.__dict__}, indent=1))
+    (folder / "metrics.json").write_text(json.dumps({"rows": rows, "seconds": round(seconds), "scenes": scenes, "stages": [stage.__dict__ for stage in stages]}, indent=1))
     (folder / "README.md").write_text(f"""---
 license: apache-2.0
 language: [zh, en]
@@ -163,7 +163,7 @@ How each row is measured: `little_world/training/evaluate_clip.py`. Each is zero
 ("{_TEMPLATE['zh'].format('一只猫')}", "{_TEMPLATE['en'].format('a cat')}"); colour, count, place and background are asked with the kind
 given; retrieval finds the picture of a full caption among 200 that differ in meaning (mean of five rounds).
 
-- Trained on {scenes:,} scenes with {recipe.steps:,} batches of {recipe.batch_size}, in {seconds / 60:.0f} minutes on two CPU cores:
-  `python -m little_world.training.clip`
+- Trained on {scenes:,} scenes with {" and then ".join(f"{stage.steps:,} batches of {stage.batch_size}" for stage in stages)},
+  in {seconds / 60:.0f} minutes on two CPU cores: `python -m little_world.training.clip`
 - This table again: `python -m little_world.training.clip --evaluate`
 """, encoding="utf-8")

@@ -27,13 +27,14 @@ class Recipe:
     clip_norm: float = 1.0
     ema: float = 0.0  # decay of the averaged weights, 0 for none
     seed: int = 0
+    horizon: int | None = None  # where the cosine ends, if not at `steps`
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
     """Linear warm-up, then half a cosine down to 1 % of the peak."""
     if step < recipe.warmup:
         return recipe.learning_rate * (step + 1) / recipe.warmup
-    t = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    t = (step - recipe.warmup) / max(1, (recipe.horizon or recipe.steps) - recipe.warmup)
     return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, t))))
 
 

@@ -18,7 +18,7 @@ import torch
 from torch.nn.functional import normalize
 from tqdm.auto import tqdm
 
-from . import loading, settings
+from . import loading, registry, settings
 from .errors import TextError, warn
 from .images import ImageSource, is_many
 from .preprocessing import Preprocessor
@@ -59,9 +59,9 @@ class CLIPService:
         self.name = settings.resolve("COURSE_CLIP_MODEL", model_name).value
         self.device = loading.pick_device(device)
         self.batch_size = batch_size
-        loaded = loading.load(self.name, families=SOFTMAX + SIGMOID, device=self.device)
-        self.model, self.tokenizer = loaded.model, loaded.tokenizer
-        self.preprocessor = Preprocessor(loaded.image_processor)
+        self._loaded = loading.load(self.name, families=SOFTMAX + SIGMOID, device=self.device)
+        self.model, self.tokenizer = self._loaded.model, self._loaded.tokenizer
+        self.preprocessor = Preprocessor(self._loaded.image_processor)
         self.family = self.model.config.model_type
         self.logit_scale = self.model.logit_scale.exp().item()  # the learned temperature, not a constant 100
         self.logit_bias = self.model.logit_bias.item() if self.family in SIGMOID else 0.0
@@ -86,6 +86,7 @@ class CLIPService:
         `TextError` for an empty text, or what is no text.
         """
         texts = [_checked(text) for text in _listed(text)]
+        self._warn_of_language(texts)
         return self._encode(texts, str, self._text_features, progress)
 
     def similarity(self, image: Images, texts: Texts) -> np.ndarray:
@@ -140,6 +141,21 @@ class CLIPService:
             for cosine, probability in zip(similarities, probabilities, strict=True)
         ]
         return results if is_many(image) else results[0]
+
+    def _warn_of_language(self, texts: list[str]) -> None:
+        known = registry.info(self.name)
+        if (
+            known
+            and "zh" not in known.languages
+            and any("\u4e00" <= letter <= "\u9fff" for letter in "".join(texts))
+        ):
+            better = registry.models(task="clip", language="zh")[0].id
+            warn(
+                say(
+                    zh=f"{self.name} 只用英文训练过，读不懂中文，请改用 {better}。",
+                    en=f"{self.name} was trained on English and cannot read Chinese, please use {better}.",
+                )
+            )
 
     def _label_features(self, labels: list[str], template: Texts | None) -> np.ndarray:
         templates = ["{}"] if template is None else _some(template)
@@ -250,6 +266,15 @@ def _checked(text: Any) -> str:
                 en=f"A text must be a string, not {type(text).__name__}, please pass a str.",
             )
         )
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise TextError(
+            say(
+                zh="文本里有残缺的字符，请重新输入或复制。",
+                en="The text holds broken characters, please type or copy it again.",
+            )
+        ) from error
     if not text.strip():
         raise TextError(
             say(zh="文本或标签是空的，请写上内容。", en="A text or label is empty, please write something.")

@@ -188,7 +188,7 @@ def _gemma_tokenizer(folder: Path) -> dict:
     tokenizer.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_next")
     specials = ["<pad>", "<eos>", "<bos>", "<unk>"]
     bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
-    trainer = trainers.BpeTrainer(vocab_size=450, special_tokens=[*specials, *bytes_])
+    trainer = trainers.BpeTrainer(vocab_size=330, special_tokens=[*specials, *bytes_])
     tokenizer.train_from_iterator([text.lower() for text in SENTENCES], trainer)
     tokenizer.post_processor = processors.TemplateProcessing(single="$A <eos>", special_tokens=[("<eos>", 1)])
     _save(

@@ -19,16 +19,16 @@ from torch.nn.functional import normalize
 from tqdm.auto import tqdm
 
 from . import loading, registry, settings
-from .errors import TextError, warn
+from .errors import warn
 from .images import ImageSource, is_many
 from .preprocessing import Preprocessor
 from .settings import say
+from .texts import Texts, as_labels, as_texts, fill, is_chinese, some_texts
 
 SOFTMAX = ("clip", "chinese_clip", "altclip", "metaclip_2")  # the texts compete, probabilities add up to 1
 SIGMOID = ("siglip", "siglip2")  # each text by itself: does it fit this picture? (Zhai et al. 2023)
 
 Images = ImageSource | Iterable[ImageSource]
-Texts = str | Iterable[str]
 
 
 class Classification(dict):
@@ -66,6 +66,8 @@ class CLIPService:
         self.logit_scale = self.model.logit_scale.exp().item()  # the learned temperature, not a constant 100
         self.logit_bias = self.model.logit_bias.item() if self.family in SIGMOID else 0.0
         self.max_tokens = _max_tokens(self.model.config, self.tokenizer)
+        config = self.model.config
+        self.dim = getattr(config, "projection_dim", None) or config.vision_config.hidden_size
 
     def __repr__(self) -> str:
         return f"CLIPService({self.name!r}, family={self.family!r}, device={self.device!r})"
@@ -77,7 +79,8 @@ class CLIPService:
         Threads read ahead while the model computes. Raises `ImageError` for a picture that cannot be read.
         """
         images = list(image) if is_many(image) else [image]
-        return self._encode(images, self.preprocessor.prepare, self._image_features, progress)
+        batches = _read_ahead(self.preprocessor.prepare, images, self.batch_size)
+        return self._encode(self._image_features, batches, len(images), progress)
 
     def encode_text(self, text: Texts, *, progress: bool = True) -> np.ndarray:
         """Text features, float32 `(n, d)`, L2-normalised, of one text or many.
@@ -85,16 +88,17 @@ class CLIPService:
         A text longer than the model reads is cut, with a `CourseWarning` saying by how many tokens. Raises
         `TextError` for an empty text, or what is no text.
         """
-        texts = [_checked(text) for text in _listed(text)]
+        texts = as_texts(text)
         self._warn_of_language(texts)
-        return self._encode(texts, str, self._text_features, progress)
+        batches = (texts[start : start + self.batch_size] for start in range(0, len(texts), self.batch_size))
+        return self._encode(self._text_features, batches, len(texts), progress)
 
     def similarity(self, image: Images, texts: Texts) -> np.ndarray:
         """Cosine similarity in [-1, 1], float32 `(n_images, n_texts)`; `(n_texts,)` for a single picture.
 
         Raises `ImageError` for an unreadable picture, `TextError` for no text.
         """
-        similarities = self.encode_image(image) @ self.encode_text(_some(texts)).T
+        similarities = self.encode_image(image) @ self.encode_text(some_texts(texts)).T
         return similarities if is_many(image) else similarities[0]
 
     def logits(self, image: Images, texts: Texts) -> np.ndarray:
@@ -122,53 +126,29 @@ class CLIPService:
         and win; or the best cosine is below `min_similarity`. Raises `TextError` for no, empty or repeated
         labels.
         """
-        labels = _checked_labels(labels)
+        labels = as_labels(labels)
         text_features = self._label_features(labels, template)
         if none_of_these is not None:
-            text_features = np.concatenate([text_features, self.encode_text(_some(none_of_these))])
+            text_features = np.concatenate([text_features, self.encode_text(some_texts(none_of_these))])
         similarities = self.encode_image(image) @ text_features.T
         probabilities = self._activate(self._logits(similarities))
-        n = len(labels)
-        results = [
-            Classification(
-                dict(zip(labels, probability[:n].tolist(), strict=True)),
-                dict(zip(labels, cosine[:n].tolist(), strict=True)),
-                none=float(
-                    probability[n:].sum() if self.family in SOFTMAX else probability[n:].max(initial=0)
-                ),
-                abstain=min_similarity is not None and cosine[:n].max() < min_similarity,
+        n, softmax, results = len(labels), self.family in SOFTMAX, []
+        for cosine, probability in zip(similarities, probabilities, strict=True):
+            rest = probability[n:]
+            results.append(
+                Classification(
+                    dict(zip(labels, probability[:n].tolist(), strict=True)),
+                    dict(zip(labels, cosine[:n].tolist(), strict=True)),
+                    none=float(rest.sum() if softmax else rest.max(initial=0)),
+                    abstain=min_similarity is not None and cosine[:n].max() < min_similarity,
+                )
             )
-            for cosine, probability in zip(similarities, probabilities, strict=True)
-        ]
         return results if is_many(image) else results[0]
 
-    def _warn_of_language(self, texts: list[str]) -> None:
-        known = registry.info(self.name)
-        if (
-            known
-            and "zh" not in known.languages
-            and any("\u4e00" <= letter <= "\u9fff" for letter in "".join(texts))
-        ):
-            better = registry.models(task="clip", language="zh")[0].id
-            warn(
-                say(
-                    zh=f"{self.name} 只用英文训练过，读不懂中文，请改用 {better}。",
-                    en=f"{self.name} was trained on English and cannot read Chinese, please use {better}.",
-                )
-            )
-
     def _label_features(self, labels: list[str], template: Texts | None) -> np.ndarray:
-        templates = ["{}"] if template is None else _some(template)
-        for text in templates:
-            if "{}" not in _checked(text):
-                raise TextError(
-                    say(
-                        zh=f"模板“{text}”里没有 {{}}，请用 {{}} 标出标签的位置。",
-                        en=f"The template {text!r} has no {{}}, please mark the label's place with {{}}.",
-                    )
-                )
-        prompts = [text.replace("{}", label) for text in templates for label in labels]
-        features = self.encode_text(prompts).reshape(len(templates), len(labels), -1).mean(axis=0)
+        templates = ["{}"] if template is None else some_texts(template)
+        prompts = [prompt for template in templates for prompt in fill(template, labels)]
+        features = self.encode_text(prompts).reshape(len(templates), len(labels), self.dim).mean(axis=0)
         return features / np.linalg.norm(features, axis=-1, keepdims=True)
 
     def _logits(self, similarities: np.ndarray) -> np.ndarray:
@@ -179,14 +159,11 @@ class CLIPService:
         return (logits.softmax(dim=-1) if self.family in SOFTMAX else logits.sigmoid()).numpy()
 
     @torch.inference_mode()
-    def _encode(self, items: list, prepare: Callable, features: Callable, progress: bool) -> np.ndarray:
-        width = (
-            getattr(self.model.config, "projection_dim", None) or self.model.config.vision_config.hidden_size
-        )
-        encoded = [np.empty((0, width), np.float32)]
+    def _encode(self, features: Callable, batches: Iterable[list], total: int, progress: bool) -> np.ndarray:
+        encoded = [np.empty((0, self.dim), np.float32)]
         # The bar appears after two seconds, so that short work stays silent.
-        with tqdm(total=len(items), disable=not progress, delay=2, leave=False) as bar:
-            for batch in _read_ahead(prepare, items, self.batch_size):
+        with tqdm(total=total, disable=not progress, delay=2, leave=False) as bar:
+            for batch in batches:
                 encoded.append(normalize(features(batch), dim=-1).cpu().numpy())
                 bar.update(len(batch))
         return np.concatenate(encoded)
@@ -218,6 +195,17 @@ class CLIPService:
         )
         return _pooled(self.model.get_text_features(**inputs.to(self.device)))
 
+    def _warn_of_language(self, texts: list[str]) -> None:
+        known = registry.info(self.name)
+        if known and "zh" not in known.languages and any(map(is_chinese, texts)):
+            better = registry.models(task="clip", language="zh")[0].id
+            warn(
+                say(
+                    zh=f"{self.name} 只用英文训练过，读不懂中文，请改用 {better}。",
+                    en=f"{self.name} was trained on English and cannot read Chinese, please use {better}.",
+                )
+            )
+
 
 def _pooled(output: Any) -> torch.Tensor:
     """The projected vectors: `pooler_output` since transformers 5, the output itself before."""
@@ -241,61 +229,3 @@ def _read_ahead(prepare: Callable, items: list, batch_size: int) -> Iterator[lis
                 yield [future.result() for future in batches.popleft()]
         for batch in batches:
             yield [future.result() for future in batch]
-
-
-def _listed(texts: Texts) -> list[str]:
-    return [texts] if isinstance(texts, str) or not isinstance(texts, Iterable) else list(texts)
-
-
-def _some(texts: Texts) -> list[str]:
-    if texts := _listed(texts):
-        return texts
-    raise TextError(
-        say(
-            zh="标签或文本的列表是空的，请至少给出一个。",
-            en="The list of labels or texts is empty, please give at least one.",
-        )
-    )
-
-
-def _checked(text: Any) -> str:
-    if not isinstance(text, str):
-        raise TextError(
-            say(
-                zh=f"文本必须是字符串，不能是 {type(text).__name__}，请传入 str。",
-                en=f"A text must be a string, not {type(text).__name__}, please pass a str.",
-            )
-        )
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise TextError(
-            say(
-                zh="文本里有残缺的字符，请重新输入或复制。",
-                en="The text holds broken characters, please type or copy it again.",
-            )
-        ) from error
-    if not text.strip():
-        raise TextError(
-            say(zh="文本或标签是空的，请写上内容。", en="A text or label is empty, please write something.")
-        )
-    return text
-
-
-def _checked_labels(labels: Iterable[str]) -> list[str]:
-    if isinstance(labels, str):
-        raise TextError(
-            say(
-                zh=f"标签必须放在列表里，请写成 [{labels!r}]。",
-                en=f"The labels must be a list, please write [{labels!r}].",
-            )
-        )
-    labels = [_checked(label) for label in _some(labels)]
-    if repeated := [label for label in labels if labels.count(label) > 1]:
-        raise TextError(
-            say(
-                zh=f"标签“{repeated[0]}”重复了，请让每个标签只出现一次。",
-                en=f"The label {repeated[0]!r} appears more than once, please give each label once.",
-            )
-        )
-    return labels

@@ -180,7 +180,7 @@ def _from_pretrained(source: str, families: Collection[str], device: str, **opti
         from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
 
     options["trust_remote_code"] = False
-    with _quiet():
+    with _quiet(bars=not options["local_files_only"]):
         config = AutoConfig.from_pretrained(source, **options)
         if config.model_type not in families:
             raise ModelError(
@@ -236,16 +236,17 @@ def _collector_off() -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without transformers' own progress bars and reports: what matters in them becomes an error of ours."""
+def _quiet(*, bars: bool) -> Iterator[None]:
+    """Without transformers' reports, for what matters in them becomes an error of ours; `bars` for downloads."""
     from transformers.utils import logging
 
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    if not bars:
+        logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(verbosity)
-        if bars:
+        if had_bars:
             logging.enable_progress_bar()

@@ -62,7 +62,7 @@ def _english(monkeypatch):
 
 def test_row_1_features_are_read_from_either_major_of_transformers(service, monkeypatch):
     vectors = torch.tensor([[3.0, 4.0]])
-    monkeypatch.setattr(service.model.config, "projection_dim", 2)
+    monkeypatch.setattr(service, "dim", 2)
     for output in (vectors, SimpleNamespace(pooler_output=vectors)):  # 4.x, 5.x
         monkeypatch.setattr(service.model, "get_image_features", lambda output=output, **inputs: output)
         np.testing.assert_allclose(service.encode_image(PICTURES[0]), [[0.6, 0.8]], rtol=1e-6)

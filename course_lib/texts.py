@@ -1,0 +1,91 @@
+"""Texts, labels and templates as a learner gives them, one or many, checked before a model sees them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from .errors import TextError
+from .settings import say
+
+Texts = str | Iterable[str]
+
+
+def as_texts(texts: Texts) -> list[str]:
+    """One text or many as a list. Raises `TextError` for what is empty, or no text."""
+    several = isinstance(texts, Iterable) and not isinstance(texts, (str, bytes))
+    return [_checked(text) for text in texts] if several else [_checked(texts)]
+
+
+def some_texts(texts: Texts) -> list[str]:
+    """`as_texts`, of which there must be at least one."""
+    if texts := as_texts(texts):
+        return texts
+    raise TextError(
+        say(
+            zh="标签或文本的列表是空的，请至少给出一个。",
+            en="The list of labels or texts is empty, please give at least one.",
+        )
+    )
+
+
+def as_labels(labels: Iterable[str]) -> list[str]:
+    """Labels for a classification: a list, at least one, each only once."""
+    if isinstance(labels, str):
+        raise TextError(
+            say(
+                zh=f"标签必须放在列表里，请写成 [{labels!r}]。",
+                en=f"The labels must be a list, please write [{labels!r}].",
+            )
+        )
+    labels = some_texts(labels)
+    if repeated := [label for label, count in Counter(labels).items() if count > 1]:
+        raise TextError(
+            say(
+                zh=f"标签“{repeated[0]}”重复了，请让每个标签只出现一次。",
+                en=f"The label {repeated[0]!r} appears more than once, please give each label once.",
+            )
+        )
+    return labels
+
+
+def fill(template: str, labels: list[str]) -> list[str]:
+    """The template's sentence for each label, put in as it is at every `{}`."""
+    if "{}" in template:
+        return [template.replace("{}", label) for label in labels]
+    raise TextError(
+        say(
+            zh=f"模板“{template}”里没有 {{}}，请用 {{}} 标出标签的位置。",
+            en=f"The template {template!r} has no {{}}, please mark the label's place with {{}}.",
+        )
+    )
+
+
+def is_chinese(text: str) -> bool:
+    """Whether a text holds a Chinese character (CJK Unified Ideographs)."""
+    return any("\u4e00" <= letter <= "\u9fff" for letter in text)
+
+
+def _checked(text: Any) -> str:
+    if not isinstance(text, str):
+        raise TextError(
+            say(
+                zh=f"文本必须是字符串，不能是 {type(text).__name__}，请传入 str。",
+                en=f"A text must be a string, not {type(text).__name__}, please pass a str.",
+            )
+        )
+    if not text.strip():
+        raise TextError(
+            say(zh="文本或标签是空的，请写上内容。", en="A text or label is empty, please write something.")
+        )
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # half of a surrogate pair, which tokenizers refuse with a TypeError
+        raise TextError(
+            say(
+                zh="文本里有残缺的字符，请重新输入或复制。",
+                en="The text holds broken characters, please type or copy it again.",
+            )
+        ) from error
+    return text

@@ -290,14 +290,14 @@ watch.finish()
 # %% [markdown] lang="zh"
 # ### 它学得怎么样？
 #
-# 损失低不等于学得好，要拿没见过的图片来考。你的模型是标准的 `CLIPModel`，存成文件夹，`CLIPService` 就能直接用：换模型只是换一个参数。考题有三份，和 mini-clip 一起答。它用的是同样的损失，见过的东西、位置和数量多得多，训练的时间也长得多（下面会打印出来）：
+# 损失低不等于学得好，要拿没见过的图片来考。你的模型是标准的 `CLIPModel`，存成文件夹，`CLIPService` 就能直接用：换模型只是换一个参数。考题有三份，和 mini-clip 一起答。它用的是同样的损失，见过的东西、位置和数量多得多，训练也长得多：
 
 # %% [markdown] lang="en"
 # ### How good is it?
 #
 # A low loss is not yet a good model: it has to be tested on pictures it never saw. Yours is a standard `CLIPModel`:
 # saved to a folder, `CLIPService` takes it, and another model is just another argument. Three tests, taken together
-# with mini-clip: trained with the same loss on many more things, places and numbers, and for much longer (printed below):
+# with mini-clip: trained with the same loss on many more things, places and numbers, and for much longer:
 
 # %% tags=["nbval-ignore-output"]
 from pathlib import Path
@@ -338,7 +338,7 @@ import json
 
 card = json.loads(Path(locate("mini-clip"), "metrics.json").read_text(encoding="utf-8"))
 seen = sum(stage["steps"] * stage["batch_size"] for stage in card["stages"])
-print(f"mini-clip: {card['seconds'] / 60:.0f} min, {seen:,}", say(zh="对图文", en="pairs seen"))
+print(say(zh="训练时看过的图文对", en="pairs seen in training"), f"tiny: {(step + 1) * len(captions):,}, mini-clip: {seen:,}")
 shares = {}
 for name, model in {"tiny": yours, "mini-clip": CLIPService("mini-clip")}.items():
     shares[name] = {test: accuracy(model, *asked, truth) for test, asked in tests.items()}

@@ -239,13 +239,6 @@ def install_torch(index: Optional[str], allow_cuda: bool) -> None:
     version = re.search(r"^torch==([^\s;]+)", read_text(ROOT / "constraints.txt"), re.MULTILINE)[1]
     if installed("torch-{}*.dist-info".format(version)):
         return
-    if sys.platform == "darwin" and platform.machine() == "x86_64":
-        raise Problem(
-            say(
-                "PyTorch 2.3 起不再支持 Intel 芯片的 Mac；请在 Colab 或 Binder 上学习（链接在 README 中）。",
-                "PyTorch no longer supports Intel Macs: use Colab or Binder (the links are in the README).",
-            )
-        )
     nvidia = has_nvidia()
     attempts = torch_attempts(version, platform.system(), nvidia, index, allow_cuda)
     title = say("安装 PyTorch {}", "Installing PyTorch {}").format(version)
@@ -265,6 +258,16 @@ def install_torch(index: Optional[str], allow_cuda: bool) -> None:
             if number < len(attempts):
                 print("  " + say("换一个来源再试。", "Trying another source."), flush=True)
                 continue
+            if sys.platform == "darwin" and problem.kind == "version":
+                raise Problem(
+                    say(
+                        "PyTorch {} 没有适合这台 Mac 的版本（需要 Apple 芯片和较新的 macOS）："
+                        "请在 Colab 或 Binder 上学习，链接在 README 中。",
+                        "PyTorch {} has no build for this Mac (it wants Apple silicon and a recent macOS): "
+                        "use Colab or Binder, the links are in the README.",
+                    ).format(version),
+                    problem.kind,
+                ) from problem
             raise Problem(
                 say(
                     "下载不到 PyTorch：请检查网络后再试，或用 --torch-index 镜像网址 指定镜像，"

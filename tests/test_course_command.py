@@ -319,6 +319,20 @@ def test_a_full_disk_is_not_answered_with_another_download(copy, monkeypatch):
     assert len(tried) == 1
 
 
+def test_a_mac_without_a_build_is_sent_to_colab(copy, monkeypatch):
+    module = load(copy)
+
+    def step(title, arguments, **_):
+        raise module.diagnose(FAILURES["version"][0])
+
+    monkeypatch.setattr(module, "step", step)
+    monkeypatch.setattr(module, "has_nvidia", lambda: False)
+    monkeypatch.setattr(module.platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(module.sys, "platform", "darwin")
+    with pytest.raises(module.Problem, match="Apple silicon.*use Colab or Binder"):
+        module.install_torch(None, False)
+
+
 # --------------------------------------------------------------------------------------- the installation
 
 

@@ -1,0 +1,118 @@
+"""How a check is written: claims in the order a learner would think of them, each with the likely mistake.
+
+    @check(zh="第 1 步：相似度", en="Step 1: similarity")
+    def similarity(self, step, function):
+        out = step.matrix(function, images, texts)
+        step.require(out.shape == (5, 3), claim, remedy)
+
+A claim that does not hold ends the check: what comes after it would only repeat the mistake in other words.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..settings import say
+from . import guard
+from .panel import PRINTED_SHOWN, Item, Result, finish
+
+
+class _Ended(Exception):
+    """A claim did not hold; the check is over."""
+
+
+class Step:
+    """Records what a check looks at, and calls the learner's functions for it."""
+
+    def __init__(self, title: str):
+        self.title = title
+        self.items: list[Item] = []
+        self.printed = ""
+
+    def require(self, holds: Any, claim: str, remedy: str = "") -> None:
+        """Record a claim; where it does not hold, end the check with the remedy."""
+        passed = bool(holds)
+        self.items.append(Item(passed, claim, "" if passed else remedy))
+        if not passed:
+            raise _Ended
+
+    def fail(self, remedy: str, claim: str = "") -> None:
+        """Record a failure found before a claim could be looked at, and end the check."""
+        self.require(
+            False,
+            claim or say(zh="函数能运行，并返回结果", en="the function runs and returns a result"),
+            remedy,
+        )
+
+    def call(self, function: Callable, *arguments: Any, hints: dict[str, str] | None = None) -> Any:
+        """What a learner's function returns; the check ends where it raises or runs too long (`guard.call`)."""
+        outcome = guard.call(function, *arguments, hints=hints)
+        self.printed += outcome.printed
+        if outcome.problem:
+            self.fail(outcome.problem)
+        if outcome.value is None:
+            self.fail(
+                say(
+                    zh="函数没有返回任何东西，请在最后写 return。",
+                    en="The function returns nothing: end it with return and the result.",
+                )
+            )
+        return outcome.value
+
+    def array(self, function: Callable, *arguments: Any, hints: dict[str, str] | None = None) -> np.ndarray:
+        """As `call`, where numbers are returned: float64, whether they come as array, tensor or list."""
+        return self.numbers(self.call(function, *arguments, hints=hints))
+
+    def numbers(self, value: Any) -> np.ndarray:
+        """A learner's value as a float64 array; the check ends where it is none."""
+        try:
+            if hasattr(value, "detach"):  # a torch tensor, on any device and of any precision
+                value = value.detach().cpu().double().numpy()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # nbgrader gives no points to a cell that writes to stderr
+                array = np.array(value, dtype=np.float64)
+        except (TypeError, ValueError, RuntimeError, AttributeError):
+            self.fail(
+                say(
+                    zh=f"函数返回的是 {type(value).__name__}，请返回由数字组成的数组。",
+                    en=f"The function returns a {type(value).__name__}: return an array of numbers.",
+                )
+            )
+        if np.isnan(array).any():
+            self.fail(
+                say(
+                    zh="结果里有 nan，请找出除以 0 或指数溢出的地方（softmax 前先减去每行的最大值）。",
+                    en="There is nan in the result: look for a division by 0, or for an exp that overflows "
+                    "(subtract each row's maximum before a softmax).",
+                )
+            )
+        return array
+
+    def result(self) -> Result:
+        printed = self.printed.strip()
+        if len(printed) > PRINTED_SHOWN:
+            printed = printed[:PRINTED_SHOWN] + " …"
+        return Result(self.title, tuple(self.items), printed)
+
+
+def check(*, zh: str, en: str) -> Callable[[Callable], Callable[..., Result]]:
+    """Make a method `(self, step, ...)` a check `(self, ...) -> Result` with this title."""
+
+    def decorate(method: Callable) -> Callable[..., Result]:
+        @functools.wraps(method)
+        def run(self: Any, *arguments: Any, **options: Any) -> Result:
+            step = Step(say(zh=zh, en=en))
+            try:
+                method(self, step, *arguments, **options)
+            except _Ended:
+                pass
+            return finish(step.result())
+
+        return run
+
+    return decorate

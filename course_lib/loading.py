@@ -237,7 +237,7 @@ def _collector_off() -> Iterator[None]:
 
 @contextmanager
 def _quiet(*, bars: bool) -> Iterator[None]:
-    """Without transformers' reports, for what matters in them becomes an error of ours; `bars` for downloads."""
+    """Without the reports of transformers: what matters in them becomes an error of ours."""
     from transformers.utils import logging
 
     verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -49,13 +49,17 @@ class Plan:
 FULL = Plan()
 
 
-def random_plan(rng: np.random.Generator, terse: float = 0.2) -> Plan:
+def random_plan(rng: np.random.Generator, terse: float = 0.2, focus: float = 0.0) -> Plan:
     """Mostly rich, sometimes terse: how people caption pictures, and how they search for them.
 
-    `terse` is the share of captions that tell nothing but kinds, counts and perhaps colours.
+    `terse` is the share of captions that tell nothing but kinds, counts and perhaps colours, `focus` the share
+    that tell one thing more: the place, the size, the background or the hour.
     """
-    if rng.random() < terse:
-        return Plan(bool(rng.random() < 0.5), False, False, False, False, False)
+    chance = rng.random()
+    if chance < terse + focus:
+        told = [False] * 4 if chance < terse else list(np.eye(4, dtype=bool)[rng.integers(4)])
+        place, size, background, time = map(bool, told)
+        return Plan(bool(rng.random() < 0.5), place, size, False, background, time)
     keep = rng.random(6) < (0.85, 0.65, 0.4, 0.9, 0.7, 0.55)
     return Plan(*map(bool, keep))
 

@@ -7,7 +7,7 @@ picture's side, x to the right and y down.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -255,6 +255,47 @@ def random_scene(rng: np.random.Generator, *, pairs: list[tuple[str, str | None]
     """
     maker = _MAKERS[int(rng.choice(len(_MAKERS), p=_WEIGHTS))]
     return maker(rng) if maker is landscape else maker(rng, pairs=pairs)
+
+
+def vary(scene: Scene, rng: np.random.Generator) -> Scene:
+    """The scene with one fact changed and everything else told of it the same, drawn afresh.
+
+    What can change: the place or size of a single thing, how many alike there are, a kind, a colour, the background,
+    the hour. The order of two things is left alone.
+    """
+    setting = {"background": scene.background, "time": scene.time}
+    changes = ["background", "time"]
+    if scene.things:
+        first = scene.groups[0]
+        changes += ["kind"] + ["color"] * (first.color is not None)
+        changes += ["place", "place", "size", "count"] if scene.place else ["count", "count"] if len(scene.groups) == 1 else []
+    change = _pick(rng, changes)
+    if change == "background":
+        setting["background"] = _pick(rng, [b for b in BACKGROUNDS if b != scene.background])
+    elif change == "time":
+        setting["time"] = _pick(rng, [t for t in TIMES if t != scene.time])
+    if not scene.things:
+        return landscape(rng, **setting)
+    kind, color, count = first.kind, first.color, first.count
+    taken = {g.kind for g in scene.groups}
+    if change == "kind":
+        kind, color = _pick(rng, [(k, c) for k, c in allowed_pairs() if k not in taken and color in (c, None)])
+    elif change == "color":
+        color = _pick(rng, [c for k, c in allowed_pairs() if k == kind and c != color])
+    elif change == "count":
+        count = _pick(rng, [n for n in (1, 2, 3, 4) if n != count])
+    chosen = [(kind, color)]
+    if len(scene.groups) > 1 and not scene.relation:  # mixtures keep their spots
+        things = tuple(replace(t, kind=kind, color=color) if t.kind == first.kind else t for t in scene.things)
+        return Scene(tuple(replace(t, pose=int(rng.integers(1 << 30))) for t in things), seed=int(rng.integers(1 << 30)), **setting)
+    if scene.relation:
+        second = scene.groups[1]
+        return pair(rng, relation=scene.relation, first=chosen[0], second=(second.kind, second.color), **setting)
+    if count > 1:
+        return several(rng, count=count, kind=kind, color=color, pairs=chosen, **setting)
+    place = _pick(rng, [p for p in PLACES if p != scene.place]) if change == "place" else scene.place
+    size = _pick(rng, [z for z in SIZES if z != scene.size]) if change == "size" else scene.size
+    return single(rng, kind=kind, color=color, place=place, size=size, pairs=chosen, **setting)
 
 
 def distinct_scenes(rng: np.random.Generator, count: int, make=random_scene) -> list[Scene]:

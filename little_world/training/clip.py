@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +17,29 @@ import torch
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizerFast
 
 from ..paths import MODELS
-from .data import cache_folder, captions_and_facts, training_pixels
-from .loop import Recipe, fit
+from .data import FAMILIES, FAMILY, TRAIN, cache_folder, captions_and_facts, training_pixels
+from .loop import Recipe, finished, fit
 from .tokenizer import train_tokenizer
 
 IMAGE_SIZE, PATCH, MAX_TOKENS = 96, 12, 64
 SCENES = 60_000
-# Large batches first, then more and smaller steps: at this size the number of steps soon matters more than the
-# number of negatives.
+
+
+@dataclass(frozen=True)
+class Stage(Recipe):
+    """A part of the training, on one stream of scenes."""
+
+    stream: int = TRAIN
+
+
+# First what is in a picture: large batches, then more and smaller steps. Then where, how many and in what setting:
+# in a random batch kind and colour are enough to find the right caption, and nothing makes a model look further.
+# Families of four that differ in one fact do (hard negatives, as Yuksekgonul et al. 2023 build them for CLIP).
 STAGES = (
-    Recipe(steps=1026, batch_size=512, learning_rate=1.5e-3, warmup=100, horizon=1900),
-    Recipe(steps=3000, batch_size=192, learning_rate=1.2e-3, warmup=50, seed=1),
+    Stage(steps=1026, batch_size=512, learning_rate=1.5e-3, warmup=100, horizon=1900),
+    Stage(steps=3000, batch_size=192, learning_rate=1.2e-3, warmup=50, seed=1),
+    Stage(steps=2400, batch_size=192, learning_rate=1.0e-3, warmup=50, seed=2, stream=FAMILIES),
+    Stage(steps=2400, batch_size=192, learning_rate=1.0e-3, warmup=50, seed=3, stream=FAMILIES),
 )
 
 
@@ -82,24 +94,32 @@ def also_true(known: torch.Tensor, said: torch.Tensor) -> torch.Tensor:
 class Batches:
     """The batch of a step, always the same for a step: scenes at random, one random caption each, light noise.
 
-    Every other batch stays at one place and hour, so that its captions can only be told apart by what is there.
+    In the plain stream every other batch stays at one place and hour, so that its captions can only be told apart by
+    what is there; in the stream of families a batch is made of whole families.
     """
 
-    def __init__(self, count: int, tokenizer: CLIPTokenizerFast, recipe: Recipe, device: str):
-        self.pixels = training_pixels(count, IMAGE_SIZE)
-        self.captions, self.known = captions_and_facts(count)
+    def __init__(self, count: int, tokenizer: CLIPTokenizerFast, stage: Stage, device: str):
+        self.pixels = training_pixels(count, IMAGE_SIZE, stage.stream)
+        self.captions, self.known = captions_and_facts(count, stage.stream)
         self.facts = Facts(self.known)
         settings: dict[tuple, list[int]] = {}
         for i, known in enumerate(self.known):
             settings.setdefault(tuple(sorted(f for f in known if f[0] in ("background", "time"))), []).append(i)
         self.settings = [np.array(settings[key]) for key in sorted(settings)]
-        self.tokenizer, self.recipe, self.device = tokenizer, recipe, device
+        self.tokenizer, self.stage, self.device = tokenizer, stage, device
         self.mean, self.std = (torch.tensor(v).view(3, 1, 1) for v in (image_processor().image_mean, image_processor().image_std))
 
-    def __getitem__(self, step: int):
-        rng = np.random.default_rng([self.recipe.seed, step])
+    def _choose(self, step: int, rng: np.random.Generator) -> np.ndarray:
+        n = self.stage.batch_size
+        if self.stage.stream == FAMILIES:
+            families = rng.choice(len(self.pixels) // FAMILY, n // FAMILY, replace=False)
+            return (np.sort(families)[:, None] * FAMILY + np.arange(FAMILY)).ravel()
         pool = self.settings[int(rng.integers(len(self.settings)))] if step % 2 else np.arange(len(self.pixels))
-        chosen = np.sort(rng.choice(pool, min(self.recipe.batch_size, len(pool)), replace=False))
+        return np.sort(rng.choice(pool, min(n, len(pool)), replace=False))
+
+    def __getitem__(self, step: int):
+        rng = np.random.default_rng([self.stage.seed, step])
+        chosen = self._choose(step, rng)
         captions = [self.captions[i][int(rng.integers(len(self.captions[i])))] for i in chosen]
         images = torch.from_numpy(self.pixels[chosen]).permute(0, 3, 1, 2).float() / 255
         images = (jitter(images, torch.Generator().manual_seed(step)) - self.mean) / self.std
@@ -124,7 +144,7 @@ def build_tokenizer(folder: Path, captions: list) -> CLIPTokenizerFast:
     return CLIPTokenizerFast.from_pretrained(folder, model_max_length=MAX_TOKENS)
 
 
-def train(folder: Path, stages: tuple[Recipe, ...] = STAGES, scenes: int = SCENES, device: str = "cpu") -> None:
+def train(folder: Path, stages: tuple[Stage, ...] = STAGES, scenes: int = SCENES, device: str = "cpu") -> None:
     """Train (or go on training) and write the finished model to `folder` in half precision."""
     from .evaluate_clip import table, write_card, zero_shot_kind
 
@@ -135,7 +155,6 @@ def train(folder: Path, stages: tuple[Recipe, ...] = STAGES, scenes: int = SCENE
     model = CLIPModel._from_config(config(tokenizer), attn_implementation="eager").to(device)
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters", flush=True)
     processor = CLIPProcessor(image_processor=image_processor(), tokenizer=tokenizer)
-    batches = Batches(scenes, tokenizer, stages[0], device)
 
     def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
         images, text, same = batches[step]
@@ -149,9 +168,14 @@ def train(folder: Path, stages: tuple[Recipe, ...] = STAGES, scenes: int = SCENE
         print({"step": step, **{f"kind {lang}": round(zero_shot_kind(shown, processor, lang, 10), 3) for lang in ("zh", "en")}}, flush=True)
 
     seconds = 0.0
+    batches: Batches | None = None
     for number, stage in enumerate(stages, 1):
-        batches.recipe = stage
-        seconds += fit(model, loss, stage, work / f"checkpoint-{number}.pt", device=device, look=look, look_every=300)
+        checkpoint = work / f"checkpoint-{number}.pt"
+        if not finished(checkpoint, stage) and (batches is None or batches.stage.stream != stage.stream):
+            batches = Batches(scenes, tokenizer, stage, device)
+        if batches is not None:
+            batches.stage = stage
+        seconds += fit(model, loss, stage, checkpoint, device=device, look=look, look_every=300)
     model.eval()
     # Stored in half precision: half the download, and the card is measured on the stored weights.
     temporary = folder.with_name(folder.name + ".part")

@@ -21,9 +21,10 @@ from tqdm.auto import tqdm
 from .. import backgrounds, canvas, scenes, shapes, stickers
 from ..captions import caption, random_plan
 from ..drawing import draw
-from ..scenes import Scene, random_scene
+from ..scenes import Scene, random_scene, vary
 
-TRAIN, TEST = 1, 2  # streams: seeds of the two never meet
+TRAIN, TEST = 1, 2  # streams: their seeds never meet
+FAMILIES, FAMILY = 3, 4  # a stream in which each four scenes in a row are a scene and three with one fact changed
 
 
 def cache_folder() -> Path:
@@ -39,11 +40,15 @@ def scene_rng(stream: int, index: int) -> np.random.Generator:
 
 def training_scene(index: int, stream: int = TRAIN) -> Scene:
     """Scene `index` of a stream."""
-    return random_scene(scene_rng(stream, index))
+    if stream != FAMILIES:
+        return random_scene(scene_rng(stream, index))
+    family, member = divmod(index, FAMILY)
+    scene = random_scene(scene_rng(FAMILIES, family))
+    return vary(scene, scene_rng(FAMILIES + 50, index)) if member else scene
 
 
-def _pixels(index: int, size: int) -> np.ndarray:
-    image = draw(training_scene(index), 128)
+def _pixels(index: int, size: int, stream: int) -> np.ndarray:
+    image = draw(training_scene(index, stream), 128)
     return np.asarray(image if size == 128 else image.resize((size, size), Image.Resampling.BICUBIC))
 
 
@@ -53,14 +58,14 @@ def _world_hash() -> str:
     return hashlib.sha256(source.encode()).hexdigest()[:12]
 
 
-def training_pixels(count: int, size: int, workers: int | None = None) -> np.ndarray:
-    """Pictures of training scenes 0..count-1 as uint8 `(count, size, size, 3)`, drawn once and then memory-mapped."""
-    path = cache_folder() / f"scenes-{_world_hash()}-{size}px-{count}.npy"
+def training_pixels(count: int, size: int, stream: int = TRAIN, workers: int | None = None) -> np.ndarray:
+    """Pictures of scenes 0..count-1 of a stream as uint8 `(count, size, size, 3)`, drawn once and then memory-mapped."""
+    path = cache_folder() / f"scenes-{_world_hash()}-{stream}-{size}px-{count}.npy"
     if not path.exists():
         temporary = path.with_suffix(".part")
         pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, (count, size, size, 3))
         with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
-            drawn = pool.map(partial(_pixels, size=size), range(count), chunksize=256)
+            drawn = pool.map(partial(_pixels, size=size, stream=stream), range(count), chunksize=256)
             for i, picture in enumerate(tqdm(drawn, total=count, desc=f"drawing {size} px", mininterval=10)):
                 pixels[i] = picture
         pixels.flush()
@@ -75,26 +80,28 @@ class Caption:
     said: frozenset[tuple[str, ...]]
 
 
-def training_captions(index: int, per_language: int = 4) -> list[Caption]:
-    """Captions of training scene `index`, half Chinese and half English, each with the facts it states.
+def training_captions(index: int, stream: int = TRAIN, per_language: int = 4) -> list[Caption]:
+    """Captions of scene `index` of a stream, half Chinese and half English, each with the facts it states.
 
-    Every other one is terse. A rich caption can be matched by its background, hour and place alone; a terse one
-    only by the kinds, which are the hardest to see and else learned last.
+    In the plain stream every other one is terse. A rich caption can be matched by its background, hour and place
+    alone; a terse one only by the kinds, which are the hardest to see and else learned last. In families it is the
+    other facts that matter, and a third of the captions tell just one of them.
     """
-    scene, rng = training_scene(index), scene_rng(TRAIN + 100, index)
+    scene, rng = training_scene(index, stream), scene_rng(stream + 100, index)
     found = []
     for i, lang in enumerate(("zh", "en") * per_language):
-        plan = random_plan(rng, terse=1.0 if i // 2 % 2 else 0.1)
+        plan = random_plan(rng, terse=0.1, focus=0.35) if stream == FAMILIES else random_plan(rng, terse=1.0 if i // 2 % 2 else 0.1)
         found.append(Caption(caption(scene, lang, plan=plan, rng=rng), plan.said(scene)))
     return found
 
 
-def _captions_and_facts(index: int) -> tuple[list[Caption], frozenset]:
-    return training_captions(index), training_scene(index).facts()
+def _captions_and_facts(index: int, stream: int) -> tuple[list[Caption], frozenset]:
+    return training_captions(index, stream), training_scene(index, stream).facts()
 
 
-def captions_and_facts(count: int, workers: int | None = None) -> tuple[list[list[Caption]], list[frozenset]]:
-    """Captions and facts of training scenes 0..count-1."""
+def captions_and_facts(count: int, stream: int = TRAIN, workers: int | None = None) -> tuple[list[list[Caption]], list[frozenset]]:
+    """Captions and facts of scenes 0..count-1 of a stream."""
+    work = partial(_captions_and_facts, stream=stream)
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
-        both = list(tqdm(pool.map(_captions_and_facts, range(count), chunksize=512), total=count, desc="captions", mininterval=10))
+        both = list(tqdm(pool.map(work, range(count), chunksize=512), total=count, desc="captions", mininterval=10))
     return [c for c, _ in both], [f for _, f in both]

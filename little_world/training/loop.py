@@ -38,6 +38,11 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, t))))
 
 
+def finished(checkpoint: Path, recipe: Recipe) -> bool:
+    """Whether the run of that checkpoint has come to its end."""
+    return checkpoint.exists() and torch.load(checkpoint, map_location="cpu", weights_only=True)["step"] >= recipe.steps
+
+
 def autocast(device: str):
     """bfloat16 autocast: several times faster than float32 on CPUs with AVX-512 or AMX, and on GPUs."""
     wanted = os.environ.get("COURSE_AUTOCAST", "1") != "0"

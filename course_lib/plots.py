@@ -21,7 +21,14 @@ from .images import open_image
 
 FONT = Path(__file__).parent / "fonts" / "CourseSansSC-Regular.otf"
 INK, MUTED, GROUND = "#2b2d42", "#8d93a8", "#fdfcfa"
-COLORS = ("#3a6ea5", "#e07a5f", "#5b9279", "#e6b84c", "#8b6bb1", "#4aa3b5")  # told apart by colour-blind readers too
+COLORS = (
+    "#3a6ea5",
+    "#e07a5f",
+    "#5b9279",
+    "#e6b84c",
+    "#8b6bb1",
+    "#4aa3b5",
+)  # told apart by colour-blind readers too
 
 
 @lru_cache(maxsize=1)
@@ -42,7 +49,9 @@ def font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(FONT), size)
 
 
-def figure(width: float, height: float, rows: int = 1, columns: int = 1, **options) -> tuple[Figure, np.ndarray]:
+def figure(
+    width: float, height: float, rows: int = 1, columns: int = 1, **options
+) -> tuple[Figure, np.ndarray]:
     """A figure in the course's style and its axes `(rows, columns)`; sizes in inches."""
     use_style()
     made, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **options)
@@ -62,20 +71,29 @@ def gallery(images: Sequence, titles: Sequence[str] | None = None, *, columns: i
         if i < count:
             axis.imshow(open_image(images[i]))
             if titles is not None:
-                axis.set_title(titles[i], fontsize=9, pad=3, color=title_colors[i] if title_colors is not None else INK)
+                axis.set_title(
+                    titles[i], fontsize=9, pad=3, color=title_colors[i] if title_colors is not None else INK
+                )
     return made
 
 
-def scores(image, result: dict[str, float], *, truth: str | None = None, percent: bool = True, width: float = 6.4) -> Figure:
+def scores(
+    image, result: dict[str, float], *, truth: str | None = None, percent: bool = True, width: float = 6.4
+) -> Figure:
     """A picture beside its labels' scores as bars, best first; the true label's bar is green."""
     ranked = sorted(result.items(), key=lambda item: item[1], reverse=True)
-    made, axes = figure(width, max(1.9, 0.3 * len(ranked) + 0.5), 1, 2, gridspec_kw={"width_ratios": [1, 1.7]})
+    made, axes = figure(
+        width, max(1.9, 0.3 * len(ranked) + 0.5), 1, 2, gridspec_kw={"width_ratios": [1, 1.7]}
+    )
     picture, bars = axes[0]
     picture.imshow(open_image(image))
     picture.axis("off")
     names = [name for name, _ in ranked]
     values = [value for _, value in ranked]
-    shades = [COLORS[2] if name == truth else COLORS[0] if truth is None or i else COLORS[1] for i, name in enumerate(names)]
+    shades = [
+        COLORS[2] if name == truth else COLORS[0] if truth is None or i else COLORS[1]
+        for i, name in enumerate(names)
+    ]
     bars.barh(names, values, color=shades, height=0.7)
     bars.invert_yaxis()
     bars.spines[["bottom", "left"]].set_visible(False)
@@ -99,7 +117,15 @@ def similarity(matrix: np.ndarray, texts: Sequence[str], images: Sequence | None
     for i in range(rows):
         for j in range(columns):
             dark = (matrix[i, j] - low) > 0.6 * (high - low)
-            axis.text(j, i, f"{matrix[i, j]:.{digits}f}", ha="center", va="center", fontsize=8, color="white" if dark else INK)
+            axis.text(
+                j,
+                i,
+                f"{matrix[i, j]:.{digits}f}",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="white" if dark else INK,
+            )
     axis.set_xticks(range(columns), texts, rotation=40, ha="left", rotation_mode="anchor", fontsize=9)
     axis.xaxis.tick_top()
     axis.tick_params(length=0)
@@ -126,8 +152,12 @@ def bars(values: dict[str, float] | dict[str, dict[str, float]], *, title: str =
     axis, share = axes[0, 0], 0.8 / len(grouped)
     for g, (group, row) in enumerate(grouped.items()):
         x = np.arange(len(labels)) + (g - (len(grouped) - 1) / 2) * share
-        drawn = axis.bar(x, [row[k] for k in labels], share * 0.92, label=group, color=COLORS[g % len(COLORS)])
-        axis.bar_label(drawn, [f"{row[k]:.0%}" if percent else f"{row[k]:.2f}" for k in labels], fontsize=8, padding=2)
+        drawn = axis.bar(
+            x, [row[k] for k in labels], share * 0.92, label=group, color=COLORS[g % len(COLORS)]
+        )
+        axis.bar_label(
+            drawn, [f"{row[k]:.0%}" if percent else f"{row[k]:.2f}" for k in labels], fontsize=8, padding=2
+        )
     axis.set_xticks(range(len(labels)), labels)
     axis.tick_params(length=0)
     axis.set_title(title, loc="left")
@@ -189,7 +219,9 @@ def tokens(rows: dict[str, Sequence[tuple[str, int]]], *, width: float = 7.0) ->
         x = 0.0
         for i, (piece, number) in enumerate(pieces):
             wide = max(cells(piece), 1.15 * len(str(number))) + 1.2
-            axis.add_patch(plt.Rectangle((x, r - 0.34), wide, 0.68, color=COLORS[i % len(COLORS)], alpha=0.18, lw=0))
+            axis.add_patch(
+                plt.Rectangle((x, r - 0.34), wide, 0.68, color=COLORS[i % len(COLORS)], alpha=0.18, lw=0)
+            )
             axis.text(x + wide / 2, r - 0.1, piece, ha="center", va="center", fontsize=12)
             axis.text(x + wide / 2, r + 0.2, number, ha="center", va="center", fontsize=8, color=MUTED)
             x += wide + 0.35
@@ -199,7 +231,9 @@ def tokens(rows: dict[str, Sequence[tuple[str, int]]], *, width: float = 7.0) ->
     return made
 
 
-def pixels(image, left: int, top: int, side: int = 8, *, titles: Sequence[str] = ("", "", ""), width: float = 8.0) -> Figure:
+def pixels(
+    image, left: int, top: int, side: int = 8, *, titles: Sequence[str] = ("", "", ""), width: float = 8.0
+) -> Figure:
     """A picture with a square marked, the square enlarged, and the numbers of its red channel."""
     image = np.asarray(open_image(image))
     patch = image[top : top + side, left : left + side]
@@ -210,7 +244,9 @@ def pixels(image, left: int, top: int, side: int = 8, *, titles: Sequence[str] =
         axis.tick_params(length=0, labelsize=8)
         axis.spines[:].set_visible(False)
     axes[0, 0].add_patch(plt.Rectangle((left - 0.5, top - 0.5), side, side, fill=False, color="white", lw=3))
-    axes[0, 0].add_patch(plt.Rectangle((left - 0.5, top - 0.5), side, side, fill=False, color=COLORS[1], lw=1.5))
+    axes[0, 0].add_patch(
+        plt.Rectangle((left - 0.5, top - 0.5), side, side, fill=False, color=COLORS[1], lw=1.5)
+    )
     for axis in axes[0, 1:]:
         axis.set_xticks(range(side), range(left, left + side))
         axis.set_yticks(range(side), range(top, top + side))
@@ -219,7 +255,9 @@ def pixels(image, left: int, top: int, side: int = 8, *, titles: Sequence[str] =
     return made
 
 
-def sound(samples: np.ndarray, rate: int, *, titles: Sequence[str] = ("", ""), xlabel: str = "s", width: float = 7.0) -> Figure:
+def sound(
+    samples: np.ndarray, rate: int, *, titles: Sequence[str] = ("", ""), xlabel: str = "s", width: float = 7.0
+) -> Figure:
     """A waveform `(n,)` in -1..1, and under it its spectrogram, in kHz over the same seconds."""
     made, axes = figure(width, 3.4, 2, 1, sharex=True, gridspec_kw={"height_ratios": [1, 1.6]})
     (wave,), (spectrum,) = axes
@@ -228,7 +266,9 @@ def sound(samples: np.ndarray, rate: int, *, titles: Sequence[str] = ("", ""), x
     wave.set_xlim(0, len(samples) / rate)
     power, frequencies, times = mlab.specgram(samples, NFFT=512, Fs=rate, noverlap=384)
     decibels = 10 * np.log10(power + 1e-12)
-    spectrum.pcolormesh(times, frequencies / 1e3, decibels, cmap="magma", vmin=decibels.max() - 70, rasterized=True)
+    spectrum.pcolormesh(
+        times, frequencies / 1e3, decibels, cmap="magma", vmin=decibels.max() - 70, rasterized=True
+    )
     spectrum.set_ylabel("kHz")
     spectrum.set_xlabel(xlabel)
     for axis, title in zip((wave, spectrum), titles):
@@ -248,9 +288,13 @@ def timeline(events: Sequence[tuple[str, str, str | None, str]], *, now: str, wi
         left, right = year(begin), year(end or now)
         color = COLORS[2] if end is None else MUTED
         if begin == end:
-            axis.plot(left, i, "o", markersize=9, markerfacecolor=GROUND, markeredgecolor=MUTED, markeredgewidth=2)
+            axis.plot(
+                left, i, "o", markersize=9, markerfacecolor=GROUND, markeredgecolor=MUTED, markeredgewidth=2
+            )
         else:
-            axis.barh(i, right - left, left=left, height=0.55, color=color, alpha=0.9 if end is None else 0.45)
+            axis.barh(
+                i, right - left, left=left, height=0.55, color=color, alpha=0.9 if end is None else 0.45
+            )
         axis.text(left - 0.1, i, name, ha="right", va="center", fontsize=9)
         axis.text(right + 0.1, i, note, va="center", fontsize=8.5, color=INK if end is None else MUTED)
     first = min(year(begin) for _, begin, _, _ in events)

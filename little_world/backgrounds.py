@@ -43,7 +43,10 @@ def sky(canvas: Canvas, time: str, rng: np.random.Generator, *, clouds: bool = T
     else:
         for x, y, r in zip(rng.uniform(0, 1, 34), rng.uniform(0, 0.55, 34), rng.uniform(0.003, 0.0075, 34)):
             canvas.draw(ellipse((255, 250, 214), x, y, r))
-        canvas.draw(ellipse((255, 246, 200), side, 0.13, 0.075), ellipse(mix(*SKY["night"], 0.15), side + 0.032, 0.112, 0.062))
+        canvas.draw(
+            ellipse((255, 246, 200), side, 0.13, 0.075),
+            ellipse(mix(*SKY["night"], 0.15), side + 0.032, 0.112, 0.062),
+        )
     if clouds and time != "night":
         tone = (255, 255, 255) if time == "day" else (246, 170, 160)
         for x in rng.uniform(0.05, 0.95, 2):
@@ -69,7 +72,10 @@ def meadow(canvas: Canvas, time: str, rng: np.random.Generator) -> None:
         canvas.draw(ellipse(lit(tint, time), x, y, 0.011), ellipse(lit((250, 190, 60), time), x, y, 0.004))
     blade = lit((80, 152, 66), time)
     for x, y in zip(rng.uniform(0, 1, 14), rng.uniform(0.64, 0.98, 14)):
-        canvas.draw(line(blade, 0.006, (x, y), (x - 0.012, y - 0.026)), line(blade, 0.006, (x, y), (x + 0.012, y - 0.026)))
+        canvas.draw(
+            line(blade, 0.006, (x, y), (x - 0.012, y - 0.026)),
+            line(blade, 0.006, (x, y), (x + 0.012, y - 0.026)),
+        )
 
 
 def beach(canvas: Canvas, time: str, rng: np.random.Generator) -> None:
@@ -79,11 +85,16 @@ def beach(canvas: Canvas, time: str, rng: np.random.Generator) -> None:
     for x, y in zip(rng.uniform(0.02, 0.9, 9), rng.uniform(0.49, 0.64, 9)):
         canvas.draw(line(lit((212, 240, 248), time), 0.008, (x, y), (x + 0.03, y - 0.01), (x + 0.07, y)))
     phase = rng.uniform(0, 6)
-    canvas.draw(hill(lit((240, 250, 250), time), 0.685, 0.012, phase), hill(lit((250, 224, 166), time), 0.7, 0.012, phase))
+    canvas.draw(
+        hill(lit((240, 250, 250), time), 0.685, 0.012, phase),
+        hill(lit((250, 224, 166), time), 0.7, 0.012, phase),
+    )
     for x, y in zip(rng.uniform(0, 1, 22), rng.uniform(0.75, 0.99, 22)):
         canvas.draw(ellipse(lit((222, 186, 122), time), x, y, 0.005))
     x, y = rng.uniform(0.1, 0.9), rng.uniform(0.86, 0.95)
-    star = [(x + r * np.cos(a), y + r * np.sin(a)) for a, r in zip(np.arange(10) * np.pi / 5, [0.035, 0.015] * 5)]
+    star = [
+        (x + r * np.cos(a), y + r * np.sin(a)) for a, r in zip(np.arange(10) * np.pi / 5, [0.035, 0.015] * 5)
+    ]
     canvas.draw(blob(lit((244, 128, 98), time), *star))
 
 
@@ -100,22 +111,41 @@ def city(canvas: Canvas, time: str, rng: np.random.Generator) -> None:
                 for y in np.arange(top + 0.04, 0.7, 0.075):
                     if row and rng.random() < (0.85 if time == "day" else 0.6):
                         left = x + width * (0.16 + 0.27 * i)
-                        canvas.draw(polygon(pane, (left, y), (left + width * 0.15, y), (left + width * 0.15, y + 0.035), (left, y + 0.035)))
+                        canvas.draw(
+                            polygon(
+                                pane,
+                                (left, y),
+                                (left + width * 0.15, y),
+                                (left + width * 0.15, y + 0.035),
+                                (left, y + 0.035),
+                            )
+                        )
             x += width + rng.uniform(0.0, 0.025)
     canvas.draw(polygon(lit((200, 202, 208), time), (0, 0.75), (1, 0.75), (1, 0.81), (0, 0.81)))
     canvas.draw(polygon(lit((104, 108, 122), time), (0, 0.8), (1, 0.8), (1, 1), (0, 1)))
     start = rng.uniform(-0.15, 0)
     for i in range(6):
-        canvas.draw(line(lit((250, 240, 200), time), 0.014, (start + i * 0.22, 0.9), (start + i * 0.22 + 0.1, 0.9)))
+        canvas.draw(
+            line(lit((250, 240, 200), time), 0.014, (start + i * 0.22, 0.9), (start + i * 0.22 + 0.1, 0.9))
+        )
 
 
-def _pine(canvas: Canvas, x: float, foot: float, height: float, color: Color, cap: Color | None = None) -> None:
+def _pine(
+    canvas: Canvas, x: float, foot: float, height: float, color: Color, cap: Color | None = None
+) -> None:
     canvas.draw(line((104, 78, 62), height * 0.09, (x, foot), (x, foot - height * 0.2)))
     for i in range(3):
         y, w = foot - height * (0.14 + 0.26 * i), height * (0.3 - 0.07 * i)
         canvas.draw(polygon(color, (x - w, y), (x, y - height * 0.4), (x + w, y)))
         if cap:
-            canvas.draw(polygon(cap, (x - w * 0.45, y - height * 0.22), (x, y - height * 0.4), (x + w * 0.45, y - height * 0.22)))
+            canvas.draw(
+                polygon(
+                    cap,
+                    (x - w * 0.45, y - height * 0.22),
+                    (x, y - height * 0.4),
+                    (x + w * 0.45, y - height * 0.22),
+                )
+            )
 
 
 def snow(canvas: Canvas, time: str, rng: np.random.Generator) -> None:
@@ -129,7 +159,10 @@ def snow(canvas: Canvas, time: str, rng: np.random.Generator) -> None:
     canvas.draw(hill(lit((222, 234, 248), time), 0.58, 0.025, phase))
     for x in rng.uniform(0.03, 0.97, 5):
         _pine(canvas, x, 0.66, rng.uniform(0.13, 0.19), lit((74, 122, 108), time), lit((250, 252, 255), time))
-    canvas.draw(hill(lit((242, 248, 255), time), 0.7, 0.02, phase + 2), hill(lit((228, 238, 252), time), 0.88, 0.015, phase + 4))
+    canvas.draw(
+        hill(lit((242, 248, 255), time), 0.7, 0.02, phase + 2),
+        hill(lit((228, 238, 252), time), 0.88, 0.015, phase + 4),
+    )
     for x, y, r in zip(rng.uniform(0, 1, 40), rng.uniform(0, 1, 40), rng.uniform(0.005, 0.01, 40)):
         canvas.draw(ellipse(mix((255, 255, 255), SKY[time][0], 0.12), x, y, r))
 
@@ -151,10 +184,16 @@ def desert(canvas: Canvas, time: str, rng: np.random.Generator) -> None:
 def forest(canvas: Canvas, time: str, rng: np.random.Generator) -> None:
     sky(canvas, time, rng, clouds=False)
     canvas.draw(hill(lit((88, 146, 118), time), 0.3, 0.03, rng.uniform(0, 6)))
-    for tone, foot, count, low, high in (((70, 128, 100), 0.62, 8, 0.34, 0.46), ((48, 104, 78), 0.74, 6, 0.42, 0.58)):
+    for tone, foot, count, low, high in (
+        ((70, 128, 100), 0.62, 8, 0.34, 0.46),
+        ((48, 104, 78), 0.74, 6, 0.42, 0.58),
+    ):
         for x in np.linspace(0.0, 1.0, count) + rng.uniform(-0.05, 0.05, count):
             _pine(canvas, float(x), foot, rng.uniform(low, high), lit(tone, time))
-    canvas.draw(hill(lit((76, 122, 70), time), 0.7, 0.015, rng.uniform(0, 6)), hill(lit((64, 106, 62), time), 0.86, 0.015, rng.uniform(0, 6)))
+    canvas.draw(
+        hill(lit((76, 122, 70), time), 0.7, 0.015, rng.uniform(0, 6)),
+        hill(lit((64, 106, 62), time), 0.86, 0.015, rng.uniform(0, 6)),
+    )
     for x, y in zip(rng.uniform(0, 1, 12), rng.uniform(0.76, 0.98, 12)):
         fern = lit((104, 156, 84), time)
         for dx in (-0.022, 0.0, 0.022):
@@ -180,16 +219,37 @@ def room(canvas: Canvas, time: str, rng: np.random.Generator) -> None:
         canvas.draw(ellipse((255, 246, 200), left + 0.26, 0.18, 0.035))
         for x, y in zip(rng.uniform(left + 0.04, left + 0.2, 6), rng.uniform(0.13, 0.42, 6)):
             canvas.draw(ellipse((255, 250, 214), x, y, 0.006))
-    canvas.draw(line(frame, 0.02, (left + 0.18, 0.1), (left + 0.18, 0.46)), line(frame, 0.02, (left + 0.03, 0.28), (left + 0.33, 0.28)))
+    canvas.draw(
+        line(frame, 0.02, (left + 0.18, 0.1), (left + 0.18, 0.46)),
+        line(frame, 0.02, (left + 0.03, 0.28), (left + 0.33, 0.28)),
+    )
     x = 0.72 if left < 0.5 else 0.16
-    canvas.draw(rounded(shade((172, 120, 80)), x, 0.16, x + 0.18, 0.36, 0.01), rounded(shade((244, 240, 226)), x + 0.018, 0.178, x + 0.162, 0.342, 0.005))
-    canvas.draw(polygon(shade((126, 168, 128)), (x + 0.018, 0.342), (x + 0.07, 0.25), (x + 0.11, 0.3), (x + 0.13, 0.27), (x + 0.162, 0.342)))
+    canvas.draw(
+        rounded(shade((172, 120, 80)), x, 0.16, x + 0.18, 0.36, 0.01),
+        rounded(shade((244, 240, 226)), x + 0.018, 0.178, x + 0.162, 0.342, 0.005),
+    )
+    canvas.draw(
+        polygon(
+            shade((126, 168, 128)),
+            (x + 0.018, 0.342),
+            (x + 0.07, 0.25),
+            (x + 0.11, 0.3),
+            (x + 0.13, 0.27),
+            (x + 0.162, 0.342),
+        )
+    )
     floor = shade((196, 142, 98))
-    canvas.draw(polygon(floor, (0, 0.74), (1, 0.74), (1, 1), (0, 1)), polygon(shade((255, 248, 236)), (0, 0.72), (1, 0.72), (1, 0.75), (0, 0.75)))
+    canvas.draw(
+        polygon(floor, (0, 0.74), (1, 0.74), (1, 1), (0, 1)),
+        polygon(shade((255, 248, 236)), (0, 0.72), (1, 0.72), (1, 0.75), (0, 0.75)),
+    )
     for y in (0.82, 0.91):
         canvas.draw(line(shade((172, 120, 80)), 0.007, (0, y), (1, y)))
     rug = [(196, 104, 110), (110, 138, 186), (126, 160, 120)][int(rng.integers(3))]
-    canvas.draw(ellipse(shade(rug), 0.5, 0.89, 0.32, 0.075), ellipse(shade(mix(rug, (255, 255, 255), 0.35)), 0.5, 0.89, 0.24, 0.05))
+    canvas.draw(
+        ellipse(shade(rug), 0.5, 0.89, 0.32, 0.075),
+        ellipse(shade(mix(rug, (255, 255, 255), 0.35)), 0.5, 0.89, 0.24, 0.05),
+    )
 
 
 Painter = Callable[[Canvas, str, np.random.Generator], None]

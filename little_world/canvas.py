@@ -26,7 +26,9 @@ class Canvas:
         rows = (1 - t) * np.array(top) + t * np.array(bottom_color)
         self.pixels[:] = rows[:, None].astype(np.uint8)
 
-    def window(self, time: str, left: float, top: float, right: float, bottom: float, sky: tuple[Color, Color]) -> None:
+    def window(
+        self, time: str, left: float, top: float, right: float, bottom: float, sky: tuple[Color, Color]
+    ) -> None:
         """A rectangle of sky."""
         l, t, r, b = (round(v * self.side) for v in (left, top, right, bottom))
         share = np.linspace(0, 1, b - t)[:, None, None]
@@ -44,7 +46,9 @@ class Canvas:
         else:
             cv2.fillPoly(target, fixed, color, cv2.LINE_AA, _BITS)
 
-    def stick(self, shapes: list[Shape], x: float, y: float, size: float, *, mirror: bool = False, dim: float = 0.0) -> None:
+    def stick(
+        self, shapes: list[Shape], x: float, y: float, size: float, *, mirror: bool = False, dim: float = 0.0
+    ) -> None:
         """Put a sticker with a white rim and a soft shadow; its coordinates -1..1 become (x, y) +- size.
 
         `dim` darkens it towards night blue: 0 is daylight.

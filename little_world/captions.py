@@ -87,7 +87,9 @@ def _en(scene: Scene, plan: Plan) -> list[str]:
     if plan.relation and scene.relation:
         a, b = groups
         the_a, the_b = _groups(scene, plan, "en", digit=False)
-        word, inverse = {"left_of": ("to the left of", "to the right of"), "above": ("above", "below")}[scene.relation]
+        word, inverse = {"left_of": ("to the left of", "to the right of"), "above": ("above", "below")}[
+            scene.relation
+        ]
         return [join(a, word, b, where, when), join("a picture of", a, word, b, where, when),
                 join(b, inverse, a, where, when), join(the_a, "is", word, the_b, where, when),
                 join(the_b, "is", inverse, the_a, where, when)]  # fmt: skip
@@ -109,7 +111,12 @@ def _zh(scene: Scene, plan: Plan) -> list[str]:
     setting = (when + "的" if when and where else when) + where
     if scene.is_landscape:
         scenery = (when + "的" if when else "") + noun
-        return [f"一张{scenery}{'的' if noun else ''}风景图", f"{setting}什么也没有，只有风景", f"{scenery}风景", f"{setting}的风景" if setting else "风景图片"]
+        return [
+            f"一张{scenery}{'的' if noun else ''}风景图",
+            f"{setting}什么也没有，只有风景",
+            f"{scenery}风景",
+            f"{setting}的风景" if setting else "风景图片",
+        ]
     tail = f"，背景是{when + '的' if when else ''}{noun}" if noun else f"，时间是{when}" if when else ""
     groups = _groups(scene, plan, "zh")
     if plan.relation and scene.relation:
@@ -167,17 +174,29 @@ def questions(scene: Scene, lang: str, rng: np.random.Generator | None = None) -
         found.append(Question("count", text, str(count)))
     for g in scene.groups:
         if g.color:
-            text = f"{name(g.kind)}是什么颜色的？" if zh else f"What color {'is' if g.count == 1 else 'are'} the {name(g.kind, g.count)}?"
+            text = (
+                f"{name(g.kind)}是什么颜色的？"
+                if zh
+                else f"What color {'is' if g.count == 1 else 'are'} the {name(g.kind, g.count)}?"
+            )
             found.append(Question("color", text, words.COLOR[lang][g.color]))
             wrong = [c for c in COLORS if c != g.color]
             asked = wrong[0 if rng is None else int(rng.integers(len(wrong)))]
             for color in (g.color, asked):
                 said = words.COLOR[lang][color]
-                text = f"{name(g.kind)}是{said}的吗？" if zh else f"{'Is' if g.count == 1 else 'Are'} the {name(g.kind, g.count)} {said}?"
+                text = (
+                    f"{name(g.kind)}是{said}的吗？"
+                    if zh
+                    else f"{'Is' if g.count == 1 else 'Are'} the {name(g.kind, g.count)} {said}?"
+                )
                 found.append(Question("exists", text, (_YES if color == g.color else _NO)[lang]))
     if scene.place:
         kind, place = scene.groups[0].kind, words.PLACE[lang][scene.place]
-        found.append(Question("where", f"{name(kind)}在画面的什么位置？" if zh else f"Where is the {name(kind)}?", place))
+        found.append(
+            Question(
+                "where", f"{name(kind)}在画面的什么位置？" if zh else f"Where is the {name(kind)}?", place
+            )
+        )
         found.append(Question("what", "图中有什么？" if zh else "What is in the picture?", name(kind)))
     if scene.relation:
         first, second = (g.kind for g in scene.groups)
@@ -185,11 +204,23 @@ def questions(scene: Scene, lang: str, rng: np.random.Generator | None = None) -
         for kind, place in ((first, near), (second, far)):
             said = words.PLACE[lang][place]
             found.append(Question("what", f"画面{said}是什么？" if zh else f"What is {said}?", name(kind)))
-            found.append(Question("where", f"{name(kind)}在画面的什么位置？" if zh else f"Where is the {name(kind)}?", said))
+            found.append(
+                Question(
+                    "where", f"{name(kind)}在画面的什么位置？" if zh else f"Where is the {name(kind)}?", said
+                )
+            )
     if scene.is_landscape:
         found.append(Question("what", "图中有什么？" if zh else "What is in the picture?", LANDSCAPE[lang]))
-    found.append(Question("background", "这是什么地方？" if zh else "What place is this?", words.BACKGROUND_NOUN[lang][scene.background]))
-    found.append(Question("time", "这是什么时候？" if zh else "What time is it?", words.TIME_NOUN[lang][scene.time]))
+    found.append(
+        Question(
+            "background",
+            "这是什么地方？" if zh else "What place is this?",
+            words.BACKGROUND_NOUN[lang][scene.background],
+        )
+    )
+    found.append(
+        Question("time", "这是什么时候？" if zh else "What time is it?", words.TIME_NOUN[lang][scene.time])
+    )
     return found
 
 
@@ -197,7 +228,10 @@ def labels(sort: str, lang: str) -> dict[str, str]:
     """Labels of one sort (kind, color, background, time, place) as noun phrases: {name in code: word in `lang`}."""
     if sort == "kind":
         return {k: words.kind_name(k, lang) for k in KINDS}
-    table = {"color": words.COLOR, "background": words.BACKGROUND_NOUN, "time": words.TIME_NOUN, "place": words.PLACE}
+    table = {
+        "color": words.COLOR,
+        "background": words.BACKGROUND_NOUN,
+        "time": words.TIME_NOUN,
+        "place": words.PLACE,
+    }
     return dict(table[sort][lang])
-
-

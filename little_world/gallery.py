@@ -93,7 +93,11 @@ def _scenes(rng: np.random.Generator) -> list[tuple[str, Scene]]:
     for relation, (background, time) in zip(deck(("left_of", "above"), 48), settings(48)):
         found.append(("pair", pair(rng, relation=relation, background=background, time=time)))
     found += [("mixed", s) for s in distinct_scenes(rng, 16, mixed)]
-    found += [("landscape", landscape(rng, background=b, time=t)) for b in BACKGROUNDS for t in TIMES[: 2 + (b != "room")]]
+    found += [
+        ("landscape", landscape(rng, background=b, time=t))
+        for b in BACKGROUNDS
+        for t in TIMES[: 2 + (b != "room")]
+    ]
     for kind, color in sorted(HELD_OUT):
         found.append(("held_out", single(rng, kind=kind, color=color, pairs=[(kind, color)], size="large")))
     return found

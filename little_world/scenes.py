@@ -100,7 +100,11 @@ class Scene:
     @property
     def meaning(self) -> tuple:
         """What a full caption tells: scenes that differ in it can be told apart by their captions."""
-        groups = self.groups if self.relation else tuple(sorted(self.groups, key=lambda g: (g.kind, g.color or "")))
+        groups = (
+            self.groups
+            if self.relation
+            else tuple(sorted(self.groups, key=lambda g: (g.kind, g.color or "")))
+        )
         return (groups, self.background, self.time, self.place, self.relation, self.size)
 
     def facts(self) -> frozenset[tuple[str, ...]]:
@@ -184,7 +188,9 @@ def landscape(rng: np.random.Generator, *, background=None, time=None) -> Scene:
     return Scene((), **_setting(rng, background, time))
 
 
-def single(rng, *, kind=None, color=None, place=None, size=None, background=None, time=None, pairs=None) -> Scene:
+def single(
+    rng, *, kind=None, color=None, place=None, size=None, background=None, time=None, pairs=None
+) -> Scene:
     """One thing; whatever is not given is drawn at random."""
     kind, color = _kind_and_color(rng, kind, color, pairs=pairs)
     place, size = place or _pick(rng, PLACES), size or _pick(rng, SIZES)
@@ -268,7 +274,13 @@ def vary(scene: Scene, rng: np.random.Generator) -> Scene:
     if scene.things:
         first = scene.groups[0]
         changes += ["kind"] + ["color"] * (first.color is not None)
-        changes += ["place", "place", "size", "count"] if scene.place else ["count", "count"] if len(scene.groups) == 1 else []
+        changes += (
+            ["place", "place", "size", "count"]
+            if scene.place
+            else ["count", "count"]
+            if len(scene.groups) == 1
+            else []
+        )
     change = _pick(rng, changes)
     if change == "background":
         setting["background"] = _pick(rng, [b for b in BACKGROUNDS if b != scene.background])
@@ -279,18 +291,28 @@ def vary(scene: Scene, rng: np.random.Generator) -> Scene:
     kind, color, count = first.kind, first.color, first.count
     taken = {g.kind for g in scene.groups}
     if change == "kind":
-        kind, color = _pick(rng, [(k, c) for k, c in allowed_pairs() if k not in taken and color in (c, None)])
+        kind, color = _pick(
+            rng, [(k, c) for k, c in allowed_pairs() if k not in taken and color in (c, None)]
+        )
     elif change == "color":
         color = _pick(rng, [c for k, c in allowed_pairs() if k == kind and c != color])
     elif change == "count":
         count = _pick(rng, [n for n in (1, 2, 3, 4) if n != count])
     chosen = [(kind, color)]
     if len(scene.groups) > 1 and not scene.relation:  # mixtures keep their spots
-        things = tuple(replace(t, kind=kind, color=color) if t.kind == first.kind else t for t in scene.things)
-        return Scene(tuple(replace(t, pose=int(rng.integers(1 << 30))) for t in things), seed=int(rng.integers(1 << 30)), **setting)
+        things = tuple(
+            replace(t, kind=kind, color=color) if t.kind == first.kind else t for t in scene.things
+        )
+        return Scene(
+            tuple(replace(t, pose=int(rng.integers(1 << 30))) for t in things),
+            seed=int(rng.integers(1 << 30)),
+            **setting,
+        )
     if scene.relation:
         second = scene.groups[1]
-        return pair(rng, relation=scene.relation, first=chosen[0], second=(second.kind, second.color), **setting)
+        return pair(
+            rng, relation=scene.relation, first=chosen[0], second=(second.kind, second.color), **setting
+        )
     if count > 1:
         return several(rng, count=count, kind=kind, color=color, pairs=chosen, **setting)
     place = _pick(rng, [p for p in PLACES if p != scene.place]) if change == "place" else scene.place
@@ -307,5 +329,3 @@ def distinct_scenes(rng: np.random.Generator, count: int, make=random_scene) -> 
         if len(found) == count:
             return list(found.values())
     raise ValueError(f"There are fewer than {count} different scenes of this sort.")
-
-

@@ -21,7 +21,9 @@ class Shape:
     width: float = 0.0
 
 
-def ellipse(color: Color, cx: float, cy: float, rx: float, ry: float | None = None, turn: float = 0.0) -> Shape:
+def ellipse(
+    color: Color, cx: float, cy: float, rx: float, ry: float | None = None, turn: float = 0.0
+) -> Shape:
     """An ellipse about (cx, cy), turned by `turn` degrees clockwise."""
     angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     points = np.stack([rx * np.cos(angle), (rx if ry is None else ry) * np.sin(angle)], axis=1)
@@ -70,7 +72,9 @@ def smooth(points: np.ndarray, *, closed: bool, steps: int = 8) -> np.ndarray:
         p0, p1, p2, p3 = padded[:-3], padded[1:-2], padded[2:-1], padded[3:]
     t = np.linspace(0, 1, steps, endpoint=False)[None, :, None]
     p0, p1, p2, p3 = (p[:, None, :] for p in (p0, p1, p2, p3))
-    curve = 0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3)
+    curve = 0.5 * (
+        2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3
+    )
     curve = curve.reshape(-1, 2)
     return curve if closed else np.concatenate([curve, points[-1:]])
 

@@ -84,14 +84,18 @@ def article(phrase: str) -> str:
     return f"an {phrase}" if phrase[0] in "aeiou" else f"a {phrase}"
 
 
-def group_phrase(kind: str, color: str | None, count: int, lang: str, *, size: str | None = None, digit: bool = True) -> str:
+def group_phrase(
+    kind: str, color: str | None, count: int, lang: str, *, size: str | None = None, digit: bool = True
+) -> str:
     """一只红色的猫 / a red cat, 两辆汽车 / two cars.
 
     With `digit=False` a single thing is named without its number, shorter: 红色猫 / the red cat.
     """
     name = kind_name(kind, lang, count)
     if lang == "zh":
-        adjective = (COLOR["zh"][color] + ("的" if digit else "") if color else "") + (SIZE["zh"][size] if size else "")
+        adjective = (COLOR["zh"][color] + ("的" if digit else "") if color else "") + (
+            SIZE["zh"][size] if size else ""
+        )
         return (COUNT["zh"][count] + KIND[kind][1] if digit or count > 1 else "") + adjective + name
     phrase = " ".join(w for w in (SIZE["en"][size] if size else "", color or "", name) if w)
     if count > 1:

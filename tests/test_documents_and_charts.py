@@ -67,17 +67,27 @@ def test_a_chart_has_the_trend_it_says(seed):
 @pytest.mark.parametrize("type", TYPES)
 def test_a_higher_value_is_drawn_higher(type):
     """The data can be read back from the pixels: a bar's height, a line's point, a pie's share."""
-    chart = next(c for s in range(999) if (c := random_chart(np.random.default_rng(s), type=type, trend="rising")).tone == 0)
+    chart = next(
+        c
+        for s in range(999)
+        if (c := random_chart(np.random.default_rng(s), type=type, trend="rising")).tone == 0
+    )
     pixels = np.asarray(draw_chart(chart), int)
     saturated = pixels.max(2) - pixels.min(2) > 50
     if type == "pie":
-        tones = [np.abs(pixels - np.array(tone)).sum(2) < 40 for tone in ((66, 120, 190), (226, 116, 88), (84, 150, 112))]
+        tones = [
+            np.abs(pixels - np.array(tone)).sum(2) < 40
+            for tone in ((66, 120, 190), (226, 116, 88), (84, 150, 112))
+        ]
         areas = [t.sum() for t in tones]
         order = np.argsort(chart.values[:3])
         assert [areas[i] for i in order] == sorted(areas)
     else:
         left, width = 16, 106 / len(chart.values)
-        tops = [np.nonzero(saturated[:112, int(left + (i + 0.5) * width)])[0].min() for i in range(len(chart.values))]
+        tops = [
+            np.nonzero(saturated[:112, int(left + (i + 0.5) * width)])[0].min()
+            for i in range(len(chart.values))
+        ]
         assert tops == sorted(tops, reverse=True) and tops[0] - tops[-1] > 9
 
 
@@ -95,7 +105,11 @@ def test_answers_follow_from_the_truth(seed, lang):
     records = [json.loads(t.answer) for t in chart_turns(chart, lang, rng) if t.sort == "chart json"]
     assert records == [chart_record(chart, lang)] and records[0]["title"] == chart.title
     pair = {t.question: t.answer for t in several_turns([scene, other], lang, rng)}
-    question, yes, no = ("两张图是同一个地方吗？", "是", "否") if lang == "zh" else ("Do both pictures show the same place?", "yes", "no")
+    question, yes, no = (
+        ("两张图是同一个地方吗？", "是", "否")
+        if lang == "zh"
+        else ("Do both pictures show the same place?", "yes", "no")
+    )
     assert pair[question] == (yes if scene.background == other.background else no)
     assert len(several_turns([scene, other, scene], lang, rng)) >= 3
 
@@ -121,5 +135,9 @@ def test_unknown_questions_kept_from_training_are_never_shown_in_it():
 
 def test_every_trend_and_kind_is_asked_about():
     assert {random_chart(np.random.default_rng(i)).trend for i in range(200)} == {*TRENDS, ""}
-    asked = " ".join(t.question for i in range(300) for t in scene_turns(random_scene(np.random.default_rng(i)), "en", np.random.default_rng(i)))
+    asked = " ".join(
+        t.question
+        for i in range(300)
+        for t in scene_turns(random_scene(np.random.default_rng(i)), "en", np.random.default_rng(i))
+    )
     assert all(kind in asked for kind in KINDS if kind not in ("balloon", "clock"))

@@ -47,7 +47,10 @@ def test_the_world_is_as_rich_as_promised():
 @settings(max_examples=30, deadline=None)
 @given(scenes)
 def test_a_scene_gives_the_same_picture_every_time(scene):
-    first, second = np.asarray(draw(scene)), np.asarray(draw(Scene.from_dict(json.loads(json.dumps(scene.to_dict())))))
+    first, second = (
+        np.asarray(draw(scene)),
+        np.asarray(draw(Scene.from_dict(json.loads(json.dumps(scene.to_dict()))))),
+    )
     assert first.shape == (128, 128, 3) and np.array_equal(first, second)
 
 
@@ -74,11 +77,24 @@ def test_a_thing_is_drawn_inside_its_box(kind):
     for pose in range(4):
         thing = Thing(kind, None if kind in UNCOLORED else "purple", 0.5, 0.5, 0.2, bool(pose % 2), pose)
         scene = Scene((thing,), "meadow", "day", place="center", size="large")
-        changed = np.abs(np.asarray(draw(scene), int) - np.asarray(draw(replace(scene, things=(), place=None, size=None)), int)).sum(2) > 60
+        changed = (
+            np.abs(
+                np.asarray(draw(scene), int)
+                - np.asarray(draw(replace(scene, things=(), place=None, size=None)), int)
+            ).sum(2)
+            > 60
+        )
         rows, columns = np.nonzero(changed.any(1))[0], np.nonzero(changed.any(0))[0]
         left, top, right, bottom = (v * 128 for v in thing.box)
-        assert columns[0] >= left - 3 and columns[-1] <= right + 3 and rows[0] >= top - 3 and rows[-1] <= bottom + 3
-        assert (columns[-1] - columns[0]) > 0.5 * (right - left) or (rows[-1] - rows[0]) > 0.5 * (bottom - top)
+        assert (
+            columns[0] >= left - 3
+            and columns[-1] <= right + 3
+            and rows[0] >= top - 3
+            and rows[-1] <= bottom + 3
+        )
+        assert (columns[-1] - columns[0]) > 0.5 * (right - left) or (rows[-1] - rows[0]) > 0.5 * (
+            bottom - top
+        )
 
 
 def test_two_cats_are_never_the_same_pixels():
@@ -117,7 +133,9 @@ def test_chinese_measure_words():
         assert phrase in caption(scene, "zh", plan=terse)
 
 
-@pytest.mark.parametrize(("noun", "phrase"), [("umbrella", "an orange umbrella"), ("airplane", "a white airplane")])
+@pytest.mark.parametrize(
+    ("noun", "phrase"), [("umbrella", "an orange umbrella"), ("airplane", "a white airplane")]
+)
 def test_english_articles(noun, phrase):
     color = phrase.split()[1]
     scene = single(np.random.default_rng(1), kind=noun, color=color, pairs=[(noun, color)])
@@ -145,7 +163,10 @@ def test_questions_have_true_answers_in_both_languages(scene, seed):
 
 def test_the_gallery_is_what_its_seed_makes(tmp_path):
     count = gallery_module.build(tmp_path)
-    made, kept = (tmp_path / "captions.jsonl").read_text("utf-8"), (WORLD / "captions.jsonl").read_text("utf-8")
+    made, kept = (
+        (tmp_path / "captions.jsonl").read_text("utf-8"),
+        (WORLD / "captions.jsonl").read_text("utf-8"),
+    )
     assert made == kept and 230 <= count <= 260
     for example in load_gallery()[::20]:
         assert np.array_equal(np.asarray(example.image), np.asarray(draw(example.scene)))
@@ -155,7 +176,9 @@ def test_the_gallery_covers_the_world():
     examples = load_gallery()
     assert {t.kind for e in examples for t in e.scene.things} == set(KINDS)
     assert {t.color for e in examples for t in e.scene.things} == {*COLORS, None}
-    assert {(e.scene.background, e.scene.time) for e in examples} == {(b, t) for b in BACKGROUNDS for t in TIMES}
+    assert {(e.scene.background, e.scene.time) for e in examples} == {
+        (b, t) for b in BACKGROUNDS for t in TIMES
+    }
     assert {(t.kind, t.color) for e in load_gallery("held_out") for t in e.scene.things} == HELD_OUT
     assert len({e.id for e in examples}) == len(examples)
     size = sum(f.stat().st_size for f in WORLD.rglob("*") if f.is_file())

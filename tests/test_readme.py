@@ -32,10 +32,19 @@ def test_badges_are_made_from_the_one_address(name):
 def test_both_languages_have_the_same_commands_and_links():
     def code(name):
         text = (ROOT / name).read_text(encoding="utf-8")
-        return [re.sub(r"\s*#.*", "", line) for block in re.findall(r"```\w*\n(.*?)```", text, re.S) for line in block.splitlines()]
+        return [
+            re.sub(r"\s*#.*", "", line)
+            for block in re.findall(r"```\w*\n(.*?)```", text, re.S)
+            for line in block.splitlines()
+        ]
 
     def links(name):
-        text = (ROOT / name).read_text(encoding="utf-8").replace("/zh/", "/en/").replace("README.zh-CN.md", "README.md")
+        text = (
+            (ROOT / name)
+            .read_text(encoding="utf-8")
+            .replace("/zh/", "/en/")
+            .replace("README.zh-CN.md", "README.md")
+        )
         return set(re.findall(r"\]\(([^)]+)\)", text))
 
     assert code(READMES[0]) == code(READMES[1])

@@ -15,7 +15,12 @@ SEED = 2028
 def main() -> None:
     rng = np.random.default_rng(SEED)
     large = [single(rng, kind=kind, size="large") for kind in KINDS if kind not in UNCOLORED][:16]
-    scenes = large + distinct_scenes(rng, 6, pair) + distinct_scenes(rng, 6, several) + distinct_scenes(rng, 4, mixed)
+    scenes = (
+        large
+        + distinct_scenes(rng, 6, pair)
+        + distinct_scenes(rng, 6, several)
+        + distinct_scenes(rng, 4, mixed)
+    )
     order = rng.permutation(len(scenes))
     sheet = contact_sheet([draw(scenes[i], 160) for i in order], columns=8, gap=6)
     TARGET.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """mini-clip: a bilingual CLIP trained from scratch on Little World (Radford et al. 2021, figure 3).
 
-    python -m little_world.training.clip            train (about half an hour on two cores), resume if interrupted
-    python -m little_world.training.clip --evaluate reprint the model card's table from the stored weights
+python -m little_world.training.clip            train (about half an hour on two cores), resume if interrupted
+python -m little_world.training.clip --evaluate reprint the model card's table from the stored weights
 """
 
 from __future__ import annotations
@@ -68,9 +68,14 @@ def contrastive_loss(logits: torch.Tensor, also_true: torch.Tensor | None = None
     """
     n = len(logits)
     if also_true is not None:
-        logits = logits.masked_fill(also_true & ~torch.eye(n, dtype=torch.bool, device=logits.device), float("-inf"))
+        logits = logits.masked_fill(
+            also_true & ~torch.eye(n, dtype=torch.bool, device=logits.device), float("-inf")
+        )
     target = torch.arange(n, device=logits.device)
-    return (torch.nn.functional.cross_entropy(logits, target) + torch.nn.functional.cross_entropy(logits.T, target)) / 2
+    return (
+        torch.nn.functional.cross_entropy(logits, target)
+        + torch.nn.functional.cross_entropy(logits.T, target)
+    ) / 2
 
 
 class Facts:
@@ -104,17 +109,23 @@ class Batches:
         self.facts = Facts(self.known)
         settings: dict[tuple, list[int]] = {}
         for i, known in enumerate(self.known):
-            settings.setdefault(tuple(sorted(f for f in known if f[0] in ("background", "time"))), []).append(i)
+            settings.setdefault(tuple(sorted(f for f in known if f[0] in ("background", "time"))), []).append(
+                i
+            )
         self.settings = [np.array(settings[key]) for key in sorted(settings)]
         self.tokenizer, self.stage, self.device = tokenizer, stage, device
-        self.mean, self.std = (torch.tensor(v).view(3, 1, 1) for v in (image_processor().image_mean, image_processor().image_std))
+        self.mean, self.std = (
+            torch.tensor(v).view(3, 1, 1) for v in (image_processor().image_mean, image_processor().image_std)
+        )
 
     def _choose(self, step: int, rng: np.random.Generator) -> np.ndarray:
         n = self.stage.batch_size
         if self.stage.stream == FAMILIES:
             families = rng.choice(len(self.pixels) // FAMILY, n // FAMILY, replace=False)
             return (np.sort(families)[:, None] * FAMILY + np.arange(FAMILY)).ravel()
-        pool = self.settings[int(rng.integers(len(self.settings)))] if step % 2 else np.arange(len(self.pixels))
+        pool = (
+            self.settings[int(rng.integers(len(self.settings)))] if step % 2 else np.arange(len(self.pixels))
+        )
         return np.sort(rng.choice(pool, min(n, len(pool)), replace=False))
 
     def __getitem__(self, step: int):
@@ -124,7 +135,10 @@ class Batches:
         images = torch.from_numpy(self.pixels[chosen]).permute(0, 3, 1, 2).float() / 255
         images = (jitter(images, torch.Generator().manual_seed(step)) - self.mean) / self.std
         text = self.tokenizer([c.text for c in captions], padding=True, truncation=True, return_tensors="pt")
-        known, said = self.facts.rows([self.known[i] for i in chosen]), self.facts.rows([c.said for c in captions])
+        known, said = (
+            self.facts.rows([self.known[i] for i in chosen]),
+            self.facts.rows([c.said for c in captions]),
+        )
         return images.to(self.device), text.to(self.device), also_true(known, said).to(self.device)
 
 
@@ -144,7 +158,9 @@ def build_tokenizer(folder: Path, captions: list) -> CLIPTokenizerFast:
     return CLIPTokenizerFast.from_pretrained(folder, model_max_length=MAX_TOKENS)
 
 
-def train(folder: Path, stages: tuple[Stage, ...] = STAGES, scenes: int = SCENES, device: str = "cpu") -> None:
+def train(
+    folder: Path, stages: tuple[Stage, ...] = STAGES, scenes: int = SCENES, device: str = "cpu"
+) -> None:
     """Train (or go on training) and write the finished model to `folder` in half precision."""
     from .evaluate_clip import table, write_card, zero_shot_kind
 
@@ -162,10 +178,22 @@ def train(folder: Path, stages: tuple[Stage, ...] = STAGES, scenes: int = SCENES
         logits = out.logits_per_image.float()
         right = (logits.masked_fill(same & ~torch.eye(len(same), dtype=torch.bool, device=device), -1e9).argmax(1)
                  == torch.arange(len(same), device=device)).float().mean()  # fmt: skip
-        return contrastive_loss(logits, same), {"accuracy": float(right), "scale": float(model.logit_scale.detach().exp())}
+        return contrastive_loss(logits, same), {
+            "accuracy": float(right),
+            "scale": float(model.logit_scale.detach().exp()),
+        }
 
     def look(step: int, shown: torch.nn.Module) -> None:
-        print({"step": step, **{f"kind {lang}": round(zero_shot_kind(shown, processor, lang, 10), 3) for lang in ("zh", "en")}}, flush=True)
+        print(
+            {
+                "step": step,
+                **{
+                    f"kind {lang}": round(zero_shot_kind(shown, processor, lang, 10), 3)
+                    for lang in ("zh", "en")
+                },
+            },
+            flush=True,
+        )
 
     seconds = 0.0
     batches: Batches | None = None
@@ -181,7 +209,9 @@ def train(folder: Path, stages: tuple[Stage, ...] = STAGES, scenes: int = SCENES
     temporary = folder.with_name(folder.name + ".part")
     model.half().save_pretrained(temporary)
     processor.save_pretrained(temporary)
-    processor.image_processor.save_pretrained(temporary)  # transformers 4 looks for these under their own names
+    processor.image_processor.save_pretrained(
+        temporary
+    )  # transformers 4 looks for these under their own names
     for name in ("vocab.json", "merges.txt"):
         shutil.copy(work / "tokenizer" / name, temporary)
     if folder.exists():
@@ -191,8 +221,12 @@ def train(folder: Path, stages: tuple[Stage, ...] = STAGES, scenes: int = SCENES
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--evaluate", action="store_true", help="measure the stored model and print its card's table")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--evaluate", action="store_true", help="measure the stored model and print its card's table"
+    )
     parser.add_argument("--folder", type=Path, default=MODELS / "mini-clip")
     parser.add_argument("--steps", type=int, help="cut every stage short: to try the code")
     parser.add_argument("--scenes", type=int, default=SCENES)

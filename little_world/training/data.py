@@ -7,29 +7,31 @@ file in the cache folder, so a second run, or a resumed one, does not draw them 
 from __future__ import annotations
 
 import hashlib
-import inspect
 import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from .. import backgrounds, canvas, scenes, shapes, stickers
 from ..captions import caption, random_plan
 from ..drawing import draw
 from ..scenes import Scene, random_scene, vary
 
 TRAIN, TEST = 1, 2  # streams: their seeds never meet
-FAMILIES, FAMILY = 3, 4  # a stream in which each four scenes in a row are a scene and three with one fact changed
+FAMILIES = 3  # a stream of families: a scene, then the same scene with one fact changed, and again
+FAMILY = 4  # scenes in a family
 
 
 def cache_folder() -> Path:
     """Where drawn training data and checkpoints are kept between runs: COURSE_CACHE, else in the user's cache."""
-    folder = os.environ.get("COURSE_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "multimodal-course"
+    folder = (
+        os.environ.get("COURSE_CACHE")
+        or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "multimodal-course"
+    )
     Path(folder).mkdir(parents=True, exist_ok=True)
     return Path(folder)
 
@@ -52,15 +54,16 @@ def _pixels(index: int, size: int, stream: int) -> np.ndarray:
     return np.asarray(image if size == 128 else image.resize((size, size), Image.Resampling.BICUBIC))
 
 
-def _world_hash() -> str:
+@lru_cache
+def _world_hash(stream: int) -> str:
     """Changes when the world's drawing changes, so that stale pictures are never trained on."""
-    source = "".join(inspect.getsource(m) for m in (backgrounds, canvas, scenes, shapes, stickers))
-    return hashlib.sha256(source.encode()).hexdigest()[:12]
+    pixels = b"".join(_pixels(index, 64, stream).tobytes() for index in range(64))
+    return hashlib.sha256(pixels).hexdigest()[:12]
 
 
 def training_pixels(count: int, size: int, stream: int = TRAIN, workers: int | None = None) -> np.ndarray:
     """Pictures of scenes 0..count-1 of a stream as uint8 `(count, size, size, 3)`, drawn once and then memory-mapped."""
-    path = cache_folder() / f"scenes-{_world_hash()}-{stream}-{size}px-{count}.npy"
+    path = cache_folder() / f"scenes-{_world_hash(stream)}-{stream}-{size}px-{count}.npy"
     if not path.exists():
         temporary = path.with_suffix(".part")
         pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, (count, size, size, 3))
@@ -90,7 +93,11 @@ def training_captions(index: int, stream: int = TRAIN, per_language: int = 4) ->
     scene, rng = training_scene(index, stream), scene_rng(stream + 100, index)
     found = []
     for i, lang in enumerate(("zh", "en") * per_language):
-        plan = random_plan(rng, terse=0.1, focus=0.35) if stream == FAMILIES else random_plan(rng, terse=1.0 if i // 2 % 2 else 0.1)
+        plan = (
+            random_plan(rng, terse=0.1, focus=0.35)
+            if stream == FAMILIES
+            else random_plan(rng, terse=1.0 if i // 2 % 2 else 0.1)
+        )
         found.append(Caption(caption(scene, lang, plan=plan, rng=rng), plan.said(scene)))
     return found
 
@@ -99,9 +106,13 @@ def _captions_and_facts(index: int, stream: int) -> tuple[list[Caption], frozens
     return training_captions(index, stream), training_scene(index, stream).facts()
 
 
-def captions_and_facts(count: int, stream: int = TRAIN, workers: int | None = None) -> tuple[list[list[Caption]], list[frozenset]]:
+def captions_and_facts(
+    count: int, stream: int = TRAIN, workers: int | None = None
+) -> tuple[list[list[Caption]], list[frozenset]]:
     """Captions and facts of scenes 0..count-1 of a stream."""
     work = partial(_captions_and_facts, stream=stream)
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
-        both = list(tqdm(pool.map(work, range(count), chunksize=512), total=count, desc="captions", mininterval=10))
+        both = list(
+            tqdm(pool.map(work, range(count), chunksize=512), total=count, desc="captions", mininterval=10)
+        )
     return [c for c, _ in both], [f for _, f in both]

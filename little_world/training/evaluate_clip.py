@@ -26,14 +26,23 @@ from ..scenes import (
 )
 from .data import TEST, scene_rng
 
-TARGETS = {"kind": 0.99, "color": 0.97, "count": 0.95, "place": 0.95, "background": 0.99, "retrieval R@1": 0.90}
+TARGETS = {
+    "kind": 0.99,
+    "color": 0.97,
+    "count": 0.95,
+    "place": 0.95,
+    "background": 0.99,
+    "retrieval R@1": 0.90,
+}
 _TEMPLATE = {"zh": "图中有{}", "en": "a picture of {}"}
 
 
 def _embed_images(model, processor, scenes: list[Scene], batch: int = 128) -> np.ndarray:
     found = []
     for i in range(0, len(scenes), batch):
-        inputs = processor(images=[draw(s) for s in scenes[i : i + batch]], return_tensors="pt").to(model.device)
+        inputs = processor(images=[draw(s) for s in scenes[i : i + batch]], return_tensors="pt").to(
+            model.device
+        )
         found.append(model.get_image_features(**inputs))
     return _unit(found)
 
@@ -41,13 +50,17 @@ def _embed_images(model, processor, scenes: list[Scene], batch: int = 128) -> np
 def _embed_texts(model, processor, texts: list[str], batch: int = 256) -> np.ndarray:
     found = []
     for i in range(0, len(texts), batch):
-        inputs = processor(text=texts[i : i + batch], padding=True, truncation=True, return_tensors="pt").to(model.device)
+        inputs = processor(text=texts[i : i + batch], padding=True, truncation=True, return_tensors="pt").to(
+            model.device
+        )
         found.append(model.get_text_features(**inputs))
     return _unit(found)
 
 
 def _unit(outputs: list) -> np.ndarray:
-    vectors = torch.cat([getattr(o, "pooler_output", o) for o in outputs]).float()  # transformers 5 wraps the tensor
+    vectors = torch.cat(
+        [getattr(o, "pooler_output", o) for o in outputs]
+    ).float()  # transformers 5 wraps the tensor
     return torch.nn.functional.normalize(vectors, dim=-1).cpu().numpy()
 
 
@@ -56,7 +69,10 @@ def _accuracy(model, processor, scenes: list[Scene], choices: list[list[str]], t
     images = _embed_images(model, processor, scenes)
     unique = sorted({t for some in choices for t in some})
     texts = dict(zip(unique, _embed_texts(model, processor, unique)))
-    hits = [int(np.argmax(np.stack([texts[t] for t in some]) @ image)) == right for image, some, right in zip(images, choices, truth)]
+    hits = [
+        int(np.argmax(np.stack([texts[t] for t in some]) @ image)) == right
+        for image, some, right in zip(images, choices, truth)
+    ]
     return float(np.mean(hits))
 
 
@@ -69,7 +85,9 @@ def zero_shot_kind(model, processor, lang: str, per_kind: int = 40) -> float:
     """Zero-shot accuracy over the 24 kinds, one thing of any size and place in each scene."""
     scenes = [single(scene_rng(TEST, i), kind=kind) for i, kind in enumerate(KINDS * per_kind)]
     labels = [_phrase(lang, k) for k in KINDS]
-    return _accuracy(model, processor, scenes, [labels] * len(scenes), [KINDS.index(s.things[0].kind) for s in scenes])
+    return _accuracy(
+        model, processor, scenes, [labels] * len(scenes), [KINDS.index(s.things[0].kind) for s in scenes]
+    )
 
 
 @torch.no_grad()
@@ -82,7 +100,9 @@ def measure(model, processor, lang: str, n: int = 1000) -> dict[str, float]:
     found["color"] = _accuracy(model, processor, scenes, [[_phrase(lang, s.things[0].kind, c) for c in COLORS] for s in scenes],
                                [COLORS.index(s.things[0].color) for s in scenes])  # fmt: skip
 
-    scenes = [several(rng(2, i), count=i % 4 + 1) if i % 4 else single(rng(2, i), size="small") for i in range(n)]
+    scenes = [
+        several(rng(2, i), count=i % 4 + 1) if i % 4 else single(rng(2, i), size="small") for i in range(n)
+    ]
     found["count"] = _accuracy(model, processor, scenes, [[_phrase(lang, s.things[0].kind, None, c) for c in (1, 2, 3, 4)] for s in scenes],
                                [len(s.things) - 1 for s in scenes])  # fmt: skip
 
@@ -116,8 +136,13 @@ def measure(model, processor, lang: str, n: int = 1000) -> dict[str, float]:
     labels = {(k, c): _phrase(lang, k, c) for k in COLORED for c in COLORS}
     keys = list(labels)
     seen = [single(rng(7, i), kind=COLORED[i % len(COLORED)]) for i in range(n)]
-    unseen = [single(rng(8, i), pairs=[p], kind=p[0], color=p[1]) for i, p in enumerate(sorted(HELD_OUT) * 30)]
-    for name, scenes in (("color and kind, pairs seen in training", seen), ("color and kind, pairs never seen", unseen)):
+    unseen = [
+        single(rng(8, i), pairs=[p], kind=p[0], color=p[1]) for i, p in enumerate(sorted(HELD_OUT) * 30)
+    ]
+    for name, scenes in (
+        ("color and kind, pairs seen in training", seen),
+        ("color and kind, pairs never seen", unseen),
+    ):
         found[name] = _accuracy(model, processor, scenes, [list(labels.values())] * len(scenes),
                                 [keys.index((s.things[0].kind, s.things[0].color)) for s in scenes])  # fmt: skip
     return found
@@ -142,11 +167,24 @@ def markdown(rows: dict[str, dict[str, float]], targets: dict[str, float] = TARG
     return "\n".join(lines)
 
 
-def write_card(folder: Path, rows: dict[str, dict[str, float]], *, seconds: float, stages, scenes: int) -> None:
+def write_card(
+    folder: Path, rows: dict[str, dict[str, float]], *, seconds: float, stages, scenes: int
+) -> None:
     """README.md (the model card) and metrics.json, from what was measured."""
     size = sum(f.stat().st_size for f in folder.iterdir()) / 1e6
-    (folder / "metrics.json").write_text(json.dumps({"rows": rows, "seconds": round(seconds), "scenes": scenes, "stages": [stage.__dict__ for stage in stages]}, indent=1))
-    (folder / "README.md").write_text(f"""---
+    (folder / "metrics.json").write_text(
+        json.dumps(
+            {
+                "rows": rows,
+                "seconds": round(seconds),
+                "scenes": scenes,
+                "stages": [stage.__dict__ for stage in stages],
+            },
+            indent=1,
+        )
+    )
+    (folder / "README.md").write_text(
+        f"""---
 license: apache-2.0
 language: [zh, en]
 library_name: transformers
@@ -160,10 +198,12 @@ half precision. It knows the drawn world of this course and nothing else: a phot
 {markdown(rows)}
 
 How each row is measured: `little_world/training/evaluate_clip.py`. Each is zero-shot with a sentence as the label
-("{_TEMPLATE['zh'].format('一只猫')}", "{_TEMPLATE['en'].format('a cat')}"); colour, count, place and background are asked with the kind
+("{_TEMPLATE["zh"].format("一只猫")}", "{_TEMPLATE["en"].format("a cat")}"); colour, count, place and background are asked with the kind
 given; retrieval finds the picture of a full caption among 200 that differ in meaning (mean of five rounds).
 
 - Trained on {scenes:,} scenes with {" and then ".join(f"{stage.steps:,} batches of {stage.batch_size}" for stage in stages)},
   in {seconds / 60:.0f} minutes on two CPU cores: `python -m little_world.training.clip`
 - This table again: `python -m little_world.training.clip --evaluate`
-""", encoding="utf-8")
+""",
+        encoding="utf-8",
+    )

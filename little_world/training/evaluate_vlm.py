@@ -10,7 +10,18 @@ import torch
 from PIL import Image
 
 from ..charts import TRENDS, TYPES, draw_chart, random_chart
-from ..dialogue import CHART, DESCRIBE, READ, Turn, chart_record, describe, document_turns, outside_turns, scene_turns, several_turns
+from ..dialogue import (
+    CHART,
+    DESCRIBE,
+    READ,
+    Turn,
+    chart_record,
+    describe,
+    document_turns,
+    outside_turns,
+    scene_turns,
+    several_turns,
+)
 from ..documents import draw_document, random_document
 from ..drawing import draw
 from ..scenes import Scene, mixed, pair, several, single
@@ -18,11 +29,30 @@ from .data import TEST, scene_rng
 
 TARGETS = {"questions on scenes": 0.95, "description exactly right": 0.90, "signs read exactly": 0.90, "chart JSON valid": 1.0,
            "chart type": 0.99, "chart trend": 0.95, "chart title": 0.90, "says it does not know": 0.90}  # fmt: skip
-QUESTIONS = ("exists", "count", "color", "what", "where", "compare", "order", "background", "time", "reason", "absent")
+QUESTIONS = (
+    "exists",
+    "count",
+    "color",
+    "what",
+    "where",
+    "compare",
+    "order",
+    "background",
+    "time",
+    "reason",
+    "absent",
+)
 
 
 @torch.no_grad()
-def answer(model, processor, asked: list[tuple[list[Image.Image], str]], *, batch: int = 32, max_new_tokens: int = 120) -> list[str]:
+def answer(
+    model,
+    processor,
+    asked: list[tuple[list[Image.Image], str]],
+    *,
+    batch: int = 32,
+    max_new_tokens: int = 120,
+) -> list[str]:
     """Greedy answers to (pictures, question) pairs, in order. Questions of one length are batched together."""
     answers = [""] * len(asked)
     order = sorted(range(len(asked)), key=lambda i: (len(asked[i][0]), len(asked[i][1])))
@@ -34,10 +64,14 @@ def answer(model, processor, asked: list[tuple[list[Image.Image], str]], *, batc
                 add_generation_prompt=True, tokenize=False)
             for i in some
         ]  # fmt: skip
-        inputs = processor(images=[im for i in some for im in asked[i][0]], text=texts, padding=True, return_tensors="pt").to(model.device)
+        inputs = processor(
+            images=[im for i in some for im in asked[i][0]], text=texts, padding=True, return_tensors="pt"
+        ).to(model.device)
         inputs["pixel_values"] = inputs["pixel_values"].to(model.dtype)
         output = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)
-        for i, text in zip(some, processor.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)):
+        for i, text in zip(
+            some, processor.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        ):
             answers[i] = text.strip()
     return answers
 
@@ -67,9 +101,13 @@ def _scene_questions(n: int, lang: str) -> list[tuple[list[Scene], Turn]]:
 def quick_look(model, processor, n: int = 96) -> dict[str, float]:
     """A glance during training."""
     asked = _scene_questions(n, "zh")[: n // 2] + _scene_questions(n, "en")[: n // 2]
-    got = answer(model, processor, [([draw(s) for s in scenes], t.question) for scenes, t in asked], max_new_tokens=40)
+    got = answer(
+        model, processor, [([draw(s) for s in scenes], t.question) for scenes, t in asked], max_new_tokens=40
+    )
     documents = [random_document(scene_rng(TEST, 70_000_000 + i)) for i in range(24)]
-    read = answer(model, processor, [([draw_document(d)], READ[d.lang][0]) for d in documents], max_new_tokens=30)
+    read = answer(
+        model, processor, [([draw_document(d)], READ[d.lang][0]) for d in documents], max_new_tokens=30
+    )
     scenes = [_scene(i) for i in range(24)]
     told = answer(model, processor, [([draw(s)], DESCRIBE["en"][0]) for s in scenes], max_new_tokens=60)
     return {"questions": round(float(np.mean([a == t.answer for a, (_, t) in zip(got, asked)])), 3),
@@ -80,7 +118,9 @@ def quick_look(model, processor, n: int = 96) -> dict[str, float]:
 def measure(model, processor, lang: str, n: int = 440) -> dict[str, float]:
     """All rows of the card's table for one language."""
     asked = _scene_questions(n, lang)
-    got = answer(model, processor, [([draw(s) for s in scenes], t.question) for scenes, t in asked], max_new_tokens=60)
+    got = answer(
+        model, processor, [([draw(s) for s in scenes], t.question) for scenes, t in asked], max_new_tokens=60
+    )
     right = np.array([a == t.answer for a, (_, t) in zip(got, asked)])
     found = {"questions on scenes": float(right.mean())}
     for sort in QUESTIONS:
@@ -88,31 +128,59 @@ def measure(model, processor, lang: str, n: int = 440) -> dict[str, float]:
 
     scenes = [_scene(10_000 + i) for i in range(200)]
     told = answer(model, processor, [([draw(s)], DESCRIBE[lang][0]) for s in scenes], max_new_tokens=80)
-    found["description exactly right"] = float(np.mean([a == describe(s, lang) for a, s in zip(told, scenes)]))
+    found["description exactly right"] = float(
+        np.mean([a == describe(s, lang) for a, s in zip(told, scenes)])
+    )
 
     documents = [random_document(scene_rng(TEST, 80_000_000 + i), lang=lang) for i in range(200)]
-    read = answer(model, processor, [([draw_document(d)], READ[lang][0]) for d in documents], max_new_tokens=40)
+    read = answer(
+        model, processor, [([draw_document(d)], READ[lang][0]) for d in documents], max_new_tokens=40
+    )
     found["signs read exactly"] = float(np.mean([a == d.text for a, d in zip(read, documents)]))
 
-    charts = [random_chart(scene_rng(TEST, 90_000_000 + i), type=TYPES[i % 3], trend=TRENDS[i % 4], lang=lang) for i in range(200)]
+    charts = [
+        random_chart(scene_rng(TEST, 90_000_000 + i), type=TYPES[i % 3], trend=TRENDS[i % 4], lang=lang)
+        for i in range(200)
+    ]
     said = answer(model, processor, [([draw_chart(c)], CHART[lang][0]) for c in charts], max_new_tokens=140)
     records = [_parse(s) for s in said]
     truth = [chart_record(c, lang) for c in charts]
     found["chart JSON valid"] = float(np.mean([r is not None for r in records]))
     for key in ("type", "trend", "title", "key_insights", "data_summary"):
-        found[f"chart {key}"] = float(np.mean([r is not None and r.get(key) == t[key] for r, t in zip(records, truth)]))
+        found[f"chart {key}"] = float(
+            np.mean([r is not None and r.get(key) == t[key] for r, t in zip(records, truth)])
+        )
 
     outside = [outside_turns(lang, scene_rng(TEST, 95_000_000 + i), test=True)[0] for i in range(100)]
-    got = answer(model, processor, [([draw(_scene(20_000 + i))], t.question) for i, t in enumerate(outside)], max_new_tokens=20)
+    got = answer(
+        model,
+        processor,
+        [([draw(_scene(20_000 + i))], t.question) for i, t in enumerate(outside)],
+        max_new_tokens=20,
+    )
     found["says it does not know"] = float(np.mean([a == t.answer for a, t in zip(got, outside)]))
 
-    turns = [document_turns(d, lang, scene_rng(TEST, 97_000_000 + i))[1] for i, d in enumerate(documents[:60])]
-    got = answer(model, processor, [([draw_document(d)], t.question) for d, t in zip(documents, turns)], max_new_tokens=60)
+    turns = [
+        document_turns(d, lang, scene_rng(TEST, 97_000_000 + i))[1] for i, d in enumerate(documents[:60])
+    ]
+    got = answer(
+        model,
+        processor,
+        [([draw_document(d)], t.question) for d, t in zip(documents, turns)],
+        max_new_tokens=60,
+    )
     found["sign described exactly"] = float(np.mean([a == t.answer for a, t in zip(got, turns)]))
     groups = [[_scene(30_000 + 3 * i + j) for j in range(2 + i % 2)] for i in range(60)]
     stories = [several_turns(g, lang, scene_rng(TEST, 98_000_000 + i))[0] for i, g in enumerate(groups)]
-    got = answer(model, processor, [([draw(s) for s in g], t.question) for g, t in zip(groups, stories)], max_new_tokens=120)
-    found["story of 2 or 3 pictures exactly right"] = float(np.mean([a == t.answer for a, t in zip(got, stories)]))
+    got = answer(
+        model,
+        processor,
+        [([draw(s) for s in g], t.question) for g, t in zip(groups, stories)],
+        max_new_tokens=120,
+    )
+    found["story of 2 or 3 pictures exactly right"] = float(
+        np.mean([a == t.answer for a, t in zip(got, stories)])
+    )
     return found
 
 
@@ -121,7 +189,12 @@ def _parse(text: str) -> dict | None:
         record = json.loads(text)
     except ValueError:
         return None
-    return record if isinstance(record, dict) and {"title", "type", "trend", "key_insights", "data_summary"} <= set(record) else None
+    return (
+        record
+        if isinstance(record, dict)
+        and {"title", "type", "trend", "key_insights", "data_summary"} <= set(record)
+        else None
+    )
 
 
 def table(folder: Path) -> dict[str, dict[str, float]]:
@@ -143,8 +216,11 @@ def markdown(rows: dict[str, dict[str, float]]) -> str:
 def write_card(folder: Path, rows: dict[str, dict[str, float]], *, seconds: float, recipe) -> None:
     """README.md (the model card) and metrics.json, from what was measured."""
     size = sum(f.stat().st_size for f in folder.iterdir()) / 1e6
-    (folder / "metrics.json").write_text(json.dumps({"rows": rows, "seconds": round(seconds), "recipe": recipe.__dict__}, indent=1))
-    (folder / "README.md").write_text(f"""---
+    (folder / "metrics.json").write_text(
+        json.dumps({"rows": rows, "seconds": round(seconds), "recipe": recipe.__dict__}, indent=1)
+    )
+    (folder / "README.md").write_text(
+        f"""---
 license: apache-2.0
 language: [zh, en]
 library_name: transformers
@@ -165,4 +241,6 @@ training never showed.
 - Trained with {recipe.steps:,} batches of {recipe.batch_size} conversations of five questions, in {seconds / 60:.0f} minutes on two CPU
   cores, starting from mini-clip's vision tower: `python -m little_world.training.vlm`
 - This table again: `python -m little_world.training.vlm --evaluate`
-""", encoding="utf-8")
+""",
+        encoding="utf-8",
+    )

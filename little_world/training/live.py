@@ -54,10 +54,14 @@ def tiny_clip(tokenizer: CLIPTokenizerFast, seed: int = 0) -> CLIPModel:
     small: CLIPConfig = config(tokenizer)
     small.vision_config.update(dict(image_size=IMAGE_SIZE, patch_size=PATCH, hidden_size=128, intermediate_size=384,
                                     num_hidden_layers=3, num_attention_heads=4))  # fmt: skip
-    small.text_config.update(dict(hidden_size=96, intermediate_size=192, num_hidden_layers=2, num_attention_heads=3))
+    small.text_config.update(
+        dict(hidden_size=96, intermediate_size=192, num_hidden_layers=2, num_attention_heads=3)
+    )
     small.projection_dim = 64
     torch.manual_seed(seed)
-    return CLIPModel._from_config(small, attn_implementation="eager")  # on a CPU faster than SDPA at this size
+    return CLIPModel._from_config(
+        small, attn_implementation="eager"
+    )  # on a CPU faster than SDPA at this size
 
 
 def tiny_processor() -> CLIPImageProcessor:
@@ -72,7 +76,9 @@ class Closeups:
         pictures = [[draw(closeup(pair, v, stream), IMAGE_SIZE) for pair in PAIRS] for v in range(variants)]
         self.pixels = np.stack([[np.asarray(picture) for picture in row] for row in pictures])
         processor = tiny_processor()
-        self._mean, self._std = (torch.tensor(v).view(3, 1, 1) for v in (processor.image_mean, processor.image_std))
+        self._mean, self._std = (
+            torch.tensor(v).view(3, 1, 1) for v in (processor.image_mean, processor.image_std)
+        )
 
     def batch(self, step: int) -> torch.Tensor:
         """The pictures of a step, `(pairs, 3, side, side)` in the order of `PAIRS`, ready for the model."""

@@ -40,7 +40,10 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
 def finished(checkpoint: Path, recipe: Recipe) -> bool:
     """Whether the run of that checkpoint has come to its end."""
-    return checkpoint.exists() and torch.load(checkpoint, map_location="cpu", weights_only=True)["step"] >= recipe.steps
+    return (
+        checkpoint.exists()
+        and torch.load(checkpoint, map_location="cpu", weights_only=True)["step"] >= recipe.steps
+    )
 
 
 def autocast(device: str):
@@ -83,7 +86,12 @@ def fit(
         print(f"resuming at step {first}", flush=True)
 
     def save(step: int) -> None:
-        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "seconds": spent + time.time() - start}
+        state = {
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "step": step,
+            "seconds": spent + time.time() - start,
+        }
         if averaged is not None:
             state["averaged"] = averaged.state_dict()
         temporary = checkpoint.with_suffix(".part")

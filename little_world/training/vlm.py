@@ -35,9 +35,18 @@ from .vlm_data import Conversations
 IMAGE_SIZE, PATCH = 128, 16
 IMAGE_TOKENS = (IMAGE_SIZE // PATCH) ** 2
 SCENES, DOCUMENTS, CHARTS = 40_000, 24_000, 16_000
-RECIPE = Recipe(steps=6000, batch_size=64, learning_rate=1e-3, warmup=150, weight_decay=0.05, betas=(0.9, 0.95))
+RECIPE = Recipe(
+    steps=6000, batch_size=64, learning_rate=1e-3, warmup=150, weight_decay=0.05, betas=(0.9, 0.95)
+)
 
-USER, ASSISTANT, SYSTEM, END, PAD, IMAGE = "<|user|>", "<|assistant|>", "<|system|>", "<|end|>", "<|pad|>", "<image>"
+USER, ASSISTANT, SYSTEM, END, PAD, IMAGE = (
+    "<|user|>",
+    "<|assistant|>",
+    "<|system|>",
+    "<|end|>",
+    "<|pad|>",
+    "<image>",
+)
 CHAT_TEMPLATE = (
     "{%- for message in messages -%}"
     "{{- '<|' + message['role'] + '|>' -}}"
@@ -63,7 +72,9 @@ def train_tokenizer(texts, folder: Path, vocabulary: int = 1600) -> PreTrainedTo
         vocab_size=vocabulary, special_tokens=specials, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))  # fmt: skip
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=learner, pad_token=PAD, eos_token=END, model_max_length=1024, padding_side="left",
                                         extra_special_tokens={"image_token": IMAGE}, clean_up_tokenization_spaces=False)  # fmt: skip
-    tokenizer.add_special_tokens({"additional_special_tokens": specials[2:]}, replace_extra_special_tokens=False)
+    tokenizer.add_special_tokens(
+        {"additional_special_tokens": specials[2:]}, replace_extra_special_tokens=False
+    )
     tokenizer.chat_template = CHAT_TEMPLATE
     tokenizer.save_pretrained(folder)
     return tokenizer
@@ -75,7 +86,9 @@ def build_processor(tokenizer: PreTrainedTokenizerFast) -> LlavaProcessor:
                           vision_feature_select_strategy="default", chat_template=CHAT_TEMPLATE, num_additional_image_tokens=1)  # fmt: skip
 
 
-def build_model(tokenizer: PreTrainedTokenizerFast, clip_folder: Path | None) -> LlavaForConditionalGeneration:
+def build_model(
+    tokenizer: PreTrainedTokenizerFast, clip_folder: Path | None
+) -> LlavaForConditionalGeneration:
     """6 M parameters: mini-clip's vision tower at 128 px, a Llama of 4 layers."""
     vision = CLIPVisionConfig(image_size=IMAGE_SIZE, patch_size=PATCH, hidden_size=192, intermediate_size=768, num_hidden_layers=5,
                               num_attention_heads=3, hidden_act="gelu")  # fmt: skip
@@ -98,13 +111,18 @@ def start_from_clip(model: LlavaForConditionalGeneration, clip_folder: Path) -> 
     source = CLIPModel.from_pretrained(clip_folder, dtype=torch.float32).vision_model.state_dict()
     tower = model.model.vision_tower
     target = tower.state_dict()
-    prefix = "vision_model." if next(iter(target)).startswith("vision_model.") else ""  # transformers 4 has it
+    prefix = (
+        "vision_model." if next(iter(target)).startswith("vision_model.") else ""
+    )  # transformers 4 has it
     loaded = {}
     for name, value in source.items():
         key = prefix + name
         if name.endswith("patch_embedding.weight"):
             old = value.shape[-1]
-            value = torch.nn.functional.interpolate(value, size=(PATCH, PATCH), mode="bicubic", antialias=True) * (old / PATCH) ** 2
+            value = (
+                torch.nn.functional.interpolate(value, size=(PATCH, PATCH), mode="bicubic", antialias=True)
+                * (old / PATCH) ** 2
+            )
         if key in target and target[key].shape == value.shape:
             loaded[key] = value
     missing = set(target) - set(loaded) - {prefix + "embeddings.position_ids"}
@@ -119,13 +137,18 @@ class Batches:
     def __init__(self, conversations: Conversations, processor: LlavaProcessor, recipe: Recipe, device: str):
         self.conversations, self.recipe, self.device = conversations, recipe, device
         self.tokenizer = processor.tokenizer
-        self.mean, self.std = (torch.tensor(v).view(3, 1, 1) for v in (processor.image_processor.image_mean, processor.image_processor.image_std))
+        self.mean, self.std = (
+            torch.tensor(v).view(3, 1, 1)
+            for v in (processor.image_processor.image_mean, processor.image_processor.image_std)
+        )
         self.ids = {t: self.tokenizer.convert_tokens_to_ids(t) for t in (USER, ASSISTANT, END, IMAGE, PAD)}
 
     def encode(self, turns, images: int) -> tuple[list[int], list[int]]:
         """Token ids and labels of a conversation, exactly as the chat template writes it."""
         user, assistant, end, image = (self.ids[t] for t in (USER, ASSISTANT, END, IMAGE))
-        texts = self.tokenizer([x for t in turns for x in (t.question, t.answer)], add_special_tokens=False)["input_ids"]
+        texts = self.tokenizer([x for t in turns for x in (t.question, t.answer)], add_special_tokens=False)[
+            "input_ids"
+        ]
         ids: list[int] = []
         labels: list[int] = []
         for i in range(len(turns)):
@@ -145,25 +168,50 @@ class Batches:
         for i, (row, answer) in enumerate(rows):
             ids[i, : len(row)] = torch.tensor(row)
             labels[i, : len(row)] = torch.tensor(answer)
-        pixels = torch.from_numpy(np.stack([p for c in some for p in c.pixels])).permute(0, 3, 1, 2).float() / 255
+        pixels = (
+            torch.from_numpy(np.stack([p for c in some for p in c.pixels])).permute(0, 3, 1, 2).float() / 255
+        )
         pixels = (pixels - self.mean) / self.std
         mask = (ids != self.ids[PAD]).long()
-        return {k: v.to(self.device) for k, v in {"input_ids": ids, "attention_mask": mask, "labels": labels, "pixel_values": pixels}.items()}
+        return {
+            k: v.to(self.device)
+            for k, v in {
+                "input_ids": ids,
+                "attention_mask": mask,
+                "labels": labels,
+                "pixel_values": pixels,
+            }.items()
+        }
 
 
-def train(folder: Path, recipe: Recipe = RECIPE, device: str = "cpu", scenes: int = SCENES, documents: int = DOCUMENTS, charts: int = CHARTS) -> None:
+def train(
+    folder: Path,
+    recipe: Recipe = RECIPE,
+    device: str = "cpu",
+    scenes: int = SCENES,
+    documents: int = DOCUMENTS,
+    charts: int = CHARTS,
+) -> None:
     from .evaluate_vlm import quick_look, table, write_card
 
     torch.manual_seed(recipe.seed)
     work = cache_folder() / "mini-vlm"
     conversations = Conversations(scenes, documents, charts)
     if not (work / "tokenizer" / "tokenizer.json").exists():
-        texts = [x for i in range(8000) for t in conversations[10_000_000 + i].turns for x in (t.question, t.answer)]
+        texts = [
+            x
+            for i in range(8000)
+            for t in conversations[10_000_000 + i].turns
+            for x in (t.question, t.answer)
+        ]
         train_tokenizer(texts, work / "tokenizer")
     tokenizer = PreTrainedTokenizerFast.from_pretrained(work / "tokenizer")
     processor = build_processor(tokenizer)
     model = build_model(tokenizer, MODELS / "mini-clip").to(device)
-    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {len(tokenizer)} tokens", flush=True)
+    print(
+        f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {len(tokenizer)} tokens",
+        flush=True,
+    )
     batches = Batches(conversations, processor, recipe, device)
 
     def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
@@ -171,11 +219,16 @@ def train(folder: Path, recipe: Recipe = RECIPE, device: str = "cpu", scenes: in
         labels = batch.pop("labels")
         hidden = model.model(**batch, use_cache=False).last_hidden_state[:, :-1]
         wanted = labels[:, 1:]
-        kept = wanted != -100  # the vocabulary's logits only where an answer is: most positions are picture and question
+        kept = (
+            wanted != -100
+        )  # the vocabulary's logits only where an answer is: most positions are picture and question
         logits = model.lm_head(hidden[kept]).float()
         target = wanted[kept]
         value = torch.nn.functional.cross_entropy(logits, target)
-        return value, {"token accuracy": float((logits.argmax(-1) == target).float().mean()), "length": float(labels.shape[1])}
+        return value, {
+            "token accuracy": float((logits.argmax(-1) == target).float().mean()),
+            "length": float(labels.shape[1]),
+        }
 
     look = lambda step, shown: print({"step": step, **quick_look(shown, processor)}, flush=True)  # noqa: E731
     seconds = fit(model, loss, recipe, work / "checkpoint.pt", device=device, look=look, look_every=500)
@@ -191,8 +244,12 @@ def train(folder: Path, recipe: Recipe = RECIPE, device: str = "cpu", scenes: in
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--evaluate", action="store_true", help="measure the stored model and print its card's table")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--evaluate", action="store_true", help="measure the stored model and print its card's table"
+    )
     parser.add_argument("--folder", type=Path, default=MODELS / "mini-vlm")
     parser.add_argument("--steps", type=int, default=RECIPE.steps)
     parser.add_argument("--batch-size", type=int, default=RECIPE.batch_size)

@@ -46,7 +46,9 @@ def _drawn(name: str, make, count: int) -> np.ndarray:
         temporary = path.with_suffix(".part")
         pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, (count, 128, 128, 3))
         with ProcessPoolExecutor(os.cpu_count()) as pool:
-            for i, picture in enumerate(tqdm(pool.map(make, range(count), chunksize=64), total=count, desc=name, mininterval=10)):
+            for i, picture in enumerate(
+                tqdm(pool.map(make, range(count), chunksize=64), total=count, desc=name, mininterval=10)
+            ):
                 pixels[i] = picture
         pixels.flush()
         del pixels
@@ -75,19 +77,31 @@ class Conversations:
         if sort == "document":
             i = int(rng.integers(self.documents))
             document = random_document(scene_rng(DOCUMENTS, i))
-            pixels, pool = [self.document_pixels[i]], [t for lang in langs for t in document_turns(document, lang, rng)]
+            pixels, pool = (
+                [self.document_pixels[i]],
+                [t for lang in langs for t in document_turns(document, lang, rng)],
+            )
         elif sort == "chart":
             i = int(rng.integers(self.charts))
             chart = random_chart(scene_rng(CHARTS, i))
-            pixels, pool = [self.chart_pixels[i]], [t for lang in langs for t in chart_turns(chart, lang, rng)]
+            pixels, pool = (
+                [self.chart_pixels[i]],
+                [t for lang in langs for t in chart_turns(chart, lang, rng)],
+            )
         elif sort == "several":
             chosen = self._some(rng)
             scenes = [training_scene(i) for i in chosen]
-            pixels, pool = [self.scene_pixels[i] for i in chosen], [t for lang in langs for t in several_turns(scenes, lang, rng)]
+            pixels, pool = (
+                [self.scene_pixels[i] for i in chosen],
+                [t for lang in langs for t in several_turns(scenes, lang, rng)],
+            )
         else:
             i = int(rng.integers(self.scenes))
             scene = training_scene(i)
-            pixels, pool = [self.scene_pixels[i]], [t for lang in langs for t in scene_turns(scene, lang, rng)]
+            pixels, pool = (
+                [self.scene_pixels[i]],
+                [t for lang in langs for t in scene_turns(scene, lang, rng)],
+            )
         if rng.random() < 0.35:
             pool += outside_turns(langs[0], rng)
             turns = [pool[i] for i in rng.permutation(len(pool))[: TURNS - 1]] + [pool[-1]]

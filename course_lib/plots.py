@@ -295,8 +295,8 @@ def timeline(events: Sequence[tuple[str, str, str | None, str]], *, now: str, wi
             axis.barh(
                 i, right - left, left=left, height=0.55, color=color, alpha=0.9 if end is None else 0.45
             )
-        axis.text(left - 0.1, i, name, ha="right", va="center", fontsize=9)
-        axis.text(right + 0.1, i, note, va="center", fontsize=8.5, color=INK if end is None else MUTED)
+        axis.text(left - 0.12, i, name, ha="right", va="center", fontsize=9)
+        axis.text(right + 0.12, i, note, va="center", fontsize=8.5, color=INK if end is None else MUTED)
     first = min(year(begin) for _, begin, _, _ in events)
     axis.set_xlim(first - 0.25, year(now) + 0.25)
     axis.set_ylim(len(events) - 0.4, -0.6)

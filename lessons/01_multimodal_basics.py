@@ -136,9 +136,9 @@ plots.gallery([pixels, wrong, right], ["pixels", "pixels + 90", "int16, clip, ui
 # %%
 from dataclasses import replace
 
-car = Thing("car", "red", x=0.5, y=0.74, size=0.17)
+car = Thing("car", "red", x=0.5, y=0.66, size=0.2)
 street = Scene((car,), background="city", time="day")
-video = np.stack([np.asarray(draw(replace(street, things=(replace(car, x=x),)))) for x in np.linspace(0.18, 0.82, 24)])
+video = np.stack([np.asarray(draw(replace(street, things=(replace(car, x=x),)))) for x in np.linspace(0.22, 0.78, 24)])
 print(video.shape, video.dtype)
 plots.gallery(video[::4], [f"video[{t}]" for t in range(0, 24, 4)], size=1.3)
 
@@ -160,11 +160,11 @@ Show(file.getvalue(), format="gif", width=192)
 # downwards. Then play the video backwards and cut the same row.
 
 # %%
-row = 82
+row = 86
 cuts = [np.repeat(v[:, row], 5, axis=0) for v in (video, video[::-1])]  # (24, 128, 3), each moment drawn five pixels high
 same = np.array_equal(video.sum(axis=0), video[::-1].sum(axis=0))
 print(say(zh="正放和倒放，所有帧之和是否相同：", en="same sum over all frames, forwards and backwards:"), same)
-plots.gallery(cuts, ["video[:, 82]", "video[::-1, 82]"], size=2.6)
+plots.gallery(cuts, ["video[:, 86]", "video[::-1, 86]"], size=2.6)
 
 # %% [markdown] lang="zh"
 # **看什么**：斜纹就是运动，往右斜是往右开，斜率是速度；不动的背景是竖条。倒放之后斜纹反向，可是*所有帧加起来一模一样*。所以谁把各帧（或各帧的向量）取个平均，谁就丢掉了方向：分不清“开进来”和“开出去”。第 05 课会回到这一点。
@@ -287,7 +287,7 @@ def only(*facts):
 
 covered = [cover(s) for s in scenes]
 terse = [caption(s, LANG, plan=only("color")) for s in scenes]
-plots.gallery(covered[:5], terse[:5], columns=5, size=1.7)
+plots.gallery(covered[:4], terse[:4], columns=4, size=2.1)
 
 # %% [markdown] lang="zh"
 # 证人怎样“回答”？对每个可能的答案，造 16 句含有它的话，把它们的向量取平均，作为这个答案的代表；哪个代表离证据最近，就答哪个。图和文字都变成了向量，所以*两个证人用同一张答题卡*。
@@ -347,12 +347,12 @@ added = {q: by_picture[q] + by_caption[q] for q in QUESTIONS}
 report({PICTURE: by_picture, CAPTION: by_caption, say(zh="得分相加", en="scores added"): added})
 
 # %% [markdown] lang="zh"
-# 加起来反而*比知道答案的那个证人差*。为什么？不知道的证人并没有保持沉默，它的余弦照样有高有低，而且它的尺度和另一个证人不同。声音大的未必知道得多。
+# 每一题都*比知道答案的那个证人差*。为什么？不知道的证人并没有保持沉默，它的余弦照样有高有低，而且它的尺度和另一个证人不同。声音大的未必知道得多。
 #
 # **对策**：让每个证人先说出*概率*，包括“我不知道”。余弦除以**温度**（temperature）$T$ 再做 softmax；$T$ 越大，各答案的概率越接近，$T$ 极大就等于弃权。$T$ 取多少？在那 100 幅校准画上，取让标准答案概率最高的那个，每个证人、每个问题各一个。如果两份证据各自独立（给定答案之后），各答案事先又同样可能，概率就该相乘，也就是*对数概率相加*。
 
 # %% [markdown] lang="en"
-# The sum is *worse than the witness who knows*. Why? The one who knows nothing does not keep quiet: its cosines go up and down
+# On every question the sum is *worse than the witness who knows*. Why? The one who knows nothing does not keep quiet: its cosines go up and down
 # all the same, and on another scale than the other's. The louder one is not the better informed.
 #
 # **Cure**: make each witness say a *probability*, and let it say "I don't know". Divide the cosines by a **temperature** $T$ and take
@@ -371,7 +371,8 @@ def log_probs(scores, temperature):
 
 def fit_temperature(scores, right):
     """The temperature at which the right answers are most probable (temperature scaling, Guo et al. 2017)."""
-    return max(np.geomspace(0.003, 3, 60), key=lambda t: log_probs(scores, t)[np.arange(len(right)), right].mean())
+    tried = np.geomspace(1 / service.logit_scale, 3, 60)  # never surer than the model was trained to be
+    return max(tried, key=lambda t: log_probs(scores, t)[np.arange(len(right)), right].mean())
 
 
 def calibrated(scores, right):
@@ -398,19 +399,20 @@ for q, name in zip(QUESTIONS, NAMES):
 # %% [markdown] lang="zh"
 # ## 3 场景覆盖：单独看，谁都答不了
 #
-# 上面的问题，每一个总有一个证人答得出。有的问题天生要两种模态，例如：**这句说明和这幅画相符吗？**（假新闻配图、商品图文是否一致，都是这个问题。）
+# 上面的每个问题，总有一个证人答得出。有的问题天生就要两种模态，例如：**这两句说明，哪一句说的是这幅画？**（新闻配错了图、商品图文不符，都是这个问题。）
 #
-# 为了不让任何人取巧，我们成对地出题：一幅画，加上只改了*一件事*的孪生画；两幅画、两句说明交叉配成四对，两对相符，两对不符。每幅画、每句话都是一半相符、一半不符，所以只看一边，*按定义*就是抛硬币。（视觉问答数据集 VQA v2 也是这样成对构造的，Goyal 等人 2017。）
+# 为了不让任何人取巧，我们成对地出题：一幅画，加上只改了*一件事*的孪生画，以及各自的说明。拿两句说明问第一幅画，再拿*同样两句*问第二幅画。每句话都是一次对、一次错，所以只看一边，*按定义*就是抛硬币。（视觉问答数据集 VQA v2 也是这样成对构造的，Goyal 等人 2017。）
 
 # %% [markdown] lang="en"
 # ## 3 Coverage: what neither can answer alone
 #
-# Each question so far had a witness who knew. Some questions need both modalities by their nature, for example: **does this
-# caption fit this picture?** (A news photo with the wrong story, a product with another's description: that is this question.)
+# Each question so far had a witness who knew. Some questions need both modalities by their nature, for example: **which of these
+# two captions is about this picture?** (A news photo with the wrong story, a product with another's description: that is this
+# question.)
 #
-# To leave no loophole we ask in twins: a picture, and the same picture with *one thing* changed. Two pictures and two captions
-# make four pairs, two that fit and two that do not. Every picture and every caption is right half of the time, so who looks
-# at one side only is tossing a coin *by construction*. (Balanced pairs are how VQA v2 was built: Goyal et al. 2017.)
+# To leave no loophole we ask in twins: a picture, the same picture with *one thing* changed, and the caption of each. First the two
+# captions are offered for the one picture, then *the same two* for the other. Each caption is right once and wrong once, so who
+# looks at one side only is tossing a coin *by construction*. (Balanced pairs are how VQA v2 was built: Goyal et al. 2017.)
 
 # %%
 from itertools import cycle
@@ -433,75 +435,81 @@ texts = service.encode_text([caption(s, LANG) for pair in twins for s in pair]).
 
 # %%
 example = 1  # the colour was changed; try 0, 2, 3
-cosines = texts[example] @ images[example].T  # (captions, pictures)
-print(service.name, "", *"AB", sep="     ")
-for s, row in zip(twins[example], cosines):
-    print(*(f"{value:13.2f}" if k == 0 else f"{value:.2f}" for k, value in enumerate(row)), caption(s, LANG), sep="  ")
+for s, row in zip(twins[example], texts[example] @ images[example].T):
+    print(service.name, *(f"{name} {value:.2f}" for name, value in zip("AB", row)), caption(s, LANG), sep="   ")
 plots.gallery([draw(s) for s in twins[example]], ["A", "B"], size=1.8)
 
 # %% [markdown] lang="zh"
-# 现在让四种做法来判断“相符还是不符”。每种都用前 100 组孪生学（最小二乘，一个线性函数），在后 100 组上考：
+# 让四种做法来答。前三种是线性打分，在前 100 组孪生上用最小二乘学“相符 +1，不符 −1”；考后 100 组时，两句话里谁的分高就选谁：
 #
 # - **只看图**、**只读字**：只给它这一边的向量；
 # - **并排**：把图和字的向量接在一起，给它*全部*信息；
-# - **点积**：只给*一个*数，两个向量的点积，也就是 CLIP 的相似度。
+# - **点积**：什么都不学，比两个向量的点积，也就是 CLIP 的相似度。
 
 # %% [markdown] lang="en"
-# Now let four ways judge "fits or does not". Each learns on the first 100 twins (least squares, a linear function) and is tested on
-# the other 100:
+# Let four ways answer. The first three are linear scores, fitted on the first 100 twins by least squares ("fits" +1, "does not" -1);
+# on the other 100 they choose the caption with the higher score:
 #
 # - **picture** or **caption** alone: it is given the vector of that side;
 # - **side by side**: the vectors of both, joined: *all* there is to know;
-# - **dot product**: *one* number, the dot product of the two vectors, which is CLIP's similarity.
+# - **dot product**: nothing is fitted; it compares the dot products of the two vectors, which is CLIP's similarity.
 
 # %%
-left, right = np.repeat(images, 2, axis=1), np.tile(texts, (1, 2, 1))  # pictures 1 1 2 2, captions 1 2 1 2
-fits = np.tile([1, 0, 0, 1], (200, 1))
+left, right = np.repeat(images, 2, axis=1), np.tile(texts, (1, 2, 1))  # pictures A A B B, captions A B A B
+target = np.tile([1.0, -1.0, -1.0, 1.0], (200, 1))
 
 
-def learn_and_test(features):
-    features = np.concatenate([features, np.ones((200, 4, 1))], axis=2)  # a 1 for the threshold
-    weights = np.linalg.lstsq(features[:100].reshape(400, -1), 2.0 * fits[:100].ravel() - 1, rcond=None)[0]
-    return np.mean((features[100:] @ weights > 0) == fits[100:])
+def chosen_right(scores):
+    """Share of the last 100 twins' pictures, (200, 4) scores, for which the true caption has the higher score."""
+    return np.mean(scores[100:].reshape(100, 2, 2).argmax(axis=2) == [0, 1])
+
+
+def fitted(features):
+    weights = np.linalg.lstsq(features[:100].reshape(400, -1), target[:100].ravel(), rcond=None)[0]
+    return features @ weights
 
 
 JOINED, DOT = say(zh="并排|点积", en="side by side|dot product").split("|")
-given = {PICTURE: left, CAPTION: right, JOINED: np.concatenate([left, right], axis=2), DOT: (left * right).sum(axis=2, keepdims=True)}
-plots.bars({name: learn_and_test(features) for name, features in given.items()}, title=service.name, height=2.6)
+scores = {PICTURE: fitted(left), CAPTION: fitted(right), JOINED: fitted(np.concatenate([left, right], axis=2)), DOT: (left * right).sum(axis=2)}
+plots.bars({name: chosen_right(s) for name, s in scores.items()}, title=service.name, height=2.6)
 
 # %% [markdown] lang="zh"
 # **看什么**
 #
-# - 单看一边，一半对一半错，和抛硬币一样。这正是**覆盖**：有些任务，单一模态*再强也没用*，它需要的信息不在那里。
-# - 意外的是“并排”：全部信息都给了，仍是抛硬币！因为线性函数只会*把图的分数和字的分数相加*，而“相符”不是两个分数之和：同一幅画配这句话对、配那句话就错。必须让两边*相乘*，问的才是“它们一致吗”。
-# - CLIP 的点积正是这样的相乘，只用一个数就够了。（一个带非线性的大网络也能从“并排”里学会，但要自己从数据里把乘法学出来。）
+# - 只看一边，一半对一半错。这正是**覆盖**：有些任务，单一模态*再强也没用*，它需要的信息不在那里。
+# - 意外的是“并排”：全部信息都给了，仍是抛硬币！因为它只会把*图的一份分数*和*字的一份分数*加起来。对着两幅画，两句话谁的那份高是不变的，它总选同一句，必有一幅选错。别的加法也一样，怎么训练都没用。
+# - 必须让两边*相乘*，问的才是“它们一致吗”。CLIP 的点积正是这样的相乘。（带非线性层的网络也能从“并排”里学会，但要自己从数据里把乘法学出来。）
 
 # %% [markdown] lang="en"
 # **What to notice**
 #
-# - One side alone is right half of the time: a coin. That is **coverage**: for some tasks a single modality is no use *however
-#   strong it is*, because what they need is not in it.
-# - The surprise is "side by side": it was given everything, and still tosses a coin! A linear function can only *add* a score of the
-#   picture and a score of the caption, and "fits" is no such sum: the same picture is right with one caption and wrong with the
-#   other. The two sides have to be *multiplied* for the question to be "do they agree?"
-# - CLIP's dot product is that multiplication, and one number is enough. (A large nonlinear network could learn it from the two side
-#   by side as well, but would have to discover multiplication from data.)
+# - One side alone is right half of the time. That is **coverage**: for some tasks a single modality is no use *however strong it is*,
+#   because what they need is not in it.
+# - The surprise is "side by side": it was given everything, and still tosses a coin! All it can do is add *a share for the picture* and
+#   *a share for the caption*. Which caption has the larger share does not depend on the picture, so it names the same one for both
+#   twins and must be wrong on one. No training helps a sum.
+# - The two sides have to be *multiplied* for the question to be "do they agree?", and CLIP's dot product does just that. (A network with
+#   nonlinear layers can learn it from the two side by side, but has to discover multiplication from data.)
 
 # %% [markdown] lang="zh"
 # ## 4 鲁棒性：证人吵不过噪声的时候
 #
 # 图会模糊，字会打错。我们把两边一点点弄坏，看谁还认得出*是什么*（二十来种里挑一种）：
 #
-# - **图**：和随机噪点混合，`level` 是噪点的比例；
-# - **字**：每个字符以 `level` 的概率出错，一半丢掉，一半换成别的字符。
+# - **图**：和随机噪点混合，给出噪点所占的比例；
+# - **字**：每个字符以一定的概率出错，一半丢掉，一半换成别的字符。
+#
+# 各分六档，0 档完好，5 档最坏。两边的尺度没有可比性，档位是挑出来的，让两边坏得差不多快。
 
 # %% [markdown] lang="en"
 # ## 4 Robustness: when a witness is drowned in noise
 #
 # Pictures get grainy and texts mistyped. Let us spoil both, little by little, and see who still knows *what it is* (one of some twenty kinds):
 #
-# - **picture**: mixed with random pixels, `level` being their share;
-# - **caption**: each character goes wrong with probability `level`; half of those are lost, half replaced by another.
+# - **picture**: mixed with random pixels, whose share is given;
+# - **caption**: each character goes wrong with some probability; half of those are lost, half replaced by another.
+#
+# Six levels each, from 0, intact, to 5. The two scales cannot be compared; the levels were picked so that both fail about equally fast.
 
 # %%
 rng = np.random.default_rng(4)
@@ -510,19 +518,21 @@ captions = [caption(s, LANG, rng=rng) for s in scenes]
 alphabet = sorted(set("".join(captions)))
 
 
-def spoil_picture(picture, level):
-    return ((1 - level) * picture + level * rng.uniform(0, 255, picture.shape)).astype(np.uint8)
+def spoil_picture(picture, share):
+    return ((1 - share) * picture + share * rng.uniform(0, 255, picture.shape)).astype(np.uint8)
 
 
-def spoil_text(text, level):
+def spoil_caption(text, chance):
     wrong = lambda: rng.choice(["", rng.choice(alphabet)])
-    return "".join(c if rng.random() >= level else wrong() for c in text) or "?"
+    return "".join(c if rng.random() >= chance else wrong() for c in text) or "?"
 
-
-LEVELS = np.linspace(0, 1, 6)
-made = plots.gallery([spoil_picture(pictures[0], level) for level in LEVELS], [f"{level:.1f}" for level in LEVELS], size=1.35)
-print(*(f"{level:.1f}  {spoil_text(captions[0], level)}" for level in LEVELS), sep="\n")
-made
+# %%
+SHARES = (0, 0.3, 0.4, 0.5, 0.6, 0.8)  # levels 0 to 5
+CHANCES = {"zh": (0, 0.05, 0.1, 0.2, 0.3, 0.5), "en": (0, 0.02, 0.04, 0.07, 0.12, 0.25)}[LANG]  # one wrong letter spoils a word
+spoilt_pictures = [[spoil_picture(p, share) for p in pictures] for share in SHARES]
+spoilt_captions = [[spoil_caption(c, chance) for c in captions] for chance in CHANCES]
+print(*(f"{level}  {some[0]}" for level, some in enumerate(spoilt_captions)), sep="\n")
+plots.gallery([some[0] for some in spoilt_pictures], [str(level) for level in range(6)], size=1.35)
 
 # %% [markdown] lang="zh"
 # 三种情形：只有图坏、只有字坏、一起坏。融合用第 2 节的规则，但温度有两种定法：
@@ -539,11 +549,10 @@ made
 
 # %%
 right = truth["kind"]
-spoilt_pictures = [[spoil_picture(p, level) for p in pictures] for level in LEVELS]
-spoilt_captions = [[spoil_text(c, level) for c in captions] for level in LEVELS]
 P = [service.encode_image(some) @ sheet["kind"].T for some in spoilt_pictures]  # cosines, (300, kinds) at each level
 C = [service.encode_text(some) @ sheet["kind"].T for some in spoilt_captions]
 clean = fit_temperature(P[0][FIT], right[FIT]), fit_temperature(C[0][FIT], right[FIT])
+# %%
 BLIND, INFORMED = say(zh="图 + 字，盲信|图 + 字，知情", en="both, blind trust|both, informed").split("|")
 
 
@@ -558,16 +567,20 @@ def curves(case):
     return {name: [np.mean(s[TEST].argmax(axis=1) == right[TEST]) for s in scores] for name, scores in ways.items()}
 
 
-steps = range(len(LEVELS))
-cases = {"图坏|noise in the picture": [(k, 0) for k in steps], "字坏|noise in the caption": [(0, k) for k in steps], "都坏|noise in both": [(k, k) for k in steps]}
+LEVELS = range(len(SHARES))
+cases = {
+    say(zh="图坏，字完好", en="noise in the picture"): [(k, 0) for k in LEVELS],
+    say(zh="字坏，图完好", en="noise in the caption"): [(0, k) for k in LEVELS],
+    say(zh="都坏", en="noise in both"): [(k, k) for k in LEVELS],
+}
 
 # %%
 made, axes = plots.figure(9.5, 3.2, 1, 3, sharey=True)
 for axis, (title, case) in zip(axes[0], cases.items()):
     for (name, values), style in zip(curves(case).items(), ("o--", "s--", "^:", "D-")):
         axis.plot(LEVELS, values, style, markersize=4, label=name)
-    axis.set_title(title.split("|")[LANG == "en"], fontsize=10)
-    axis.set_xlabel("level")
+    axis.set_title(title, fontsize=10)
+    axis.set_xlabel(say(zh="档位", en="level"))
 axes[0, 0].set_ylim(0, 1.03)
 axes[0, 0].yaxis.set_major_formatter("{x:.0%}")
 axes[0, 0].legend(fontsize=8)
@@ -600,9 +613,9 @@ def errors(scores):
 
 
 both, either = say(zh="同时错|若互相独立，应有", en="wrong together|expected if independent").split("|")
-for k in (1, 2, 3):
-    p, c = errors(P[k]), errors(C[k])
-    print(f"level {LEVELS[k]:.1f}   {both} {np.mean(p & c):.0%}   {either} {p.mean() * c.mean():.0%}")
+for level in (2, 3, 4):
+    p, c = errors(P[level]), errors(C[level])
+    print(f"{level}   {both} {np.mean(p & c):4.0%}   {either} {p.mean() * c.mean():4.0%}")
 
 # %% [markdown] lang="zh"
 # 两个数很接近：图的噪点和字的错别字互不相干，所以“同时错”很少见。反过来，如果两边*缺的是同一块*，融合就毫无办法。让看图的证人仍被卡片挡住，让读字的证人只听到风景（不提东西），再问“是什么”：
@@ -653,7 +666,7 @@ def testimony(level):
 # %% tags=["nbval-ignore-output"]
 from course_lib.widgets import slides
 
-slides([testimony(level) for level in steps], name="level", labels=[f"{level:.1f}" for level in LEVELS], start=2)
+slides([testimony(level) for level in LEVELS], name=say(zh="档位", en="level"), start=3)
 
 # %% [markdown] lang="zh"
 # ## 5 自然交互：指着一幅画说“这样的，但要夜里”
@@ -822,7 +835,7 @@ quiz(
     say(zh="摄像头坏了，系统不知道，仍按老办法融合图和字。结果会怎样？", en="The camera breaks, the system does not know and goes on fusing as before. What happens?"),
     {
         say(zh="至少不会比只读字差", en="It is at least no worse than the caption alone"): say(
-            zh="第 4 节左图里的虚线正是反例。", en="The dotted line in the left plot of section 4 shows the contrary.",
+            zh="第 4 节图里的点线正是反例。", en="The dotted lines in the figure of section 4 show the contrary.",
         ),
         say(zh="可能比只读字还差", en="It may be worse than the caption alone"): say(
             zh="盲信的融合会被坏掉的一方拖下水。要监测输入，随时调整信任。",

@@ -27,7 +27,7 @@ KINDS = ("cat", "dog", "fish", "car", "airplane", "house")
 COLORS = ("red", "yellow", "green", "blue", "purple", "black")
 PAIRS = tuple((kind, color) for kind in KINDS for color in COLORS if (kind, color) not in HELD_OUT)
 IMAGE_SIZE, PATCH = 48, 8
-RECIPE = Recipe(steps=1200, batch_size=len(PAIRS), learning_rate=1e-3, warmup=40)
+RECIPE = Recipe(steps=1500, batch_size=len(PAIRS), learning_rate=1e-3, warmup=40)
 SECONDS = 110.0  # what the training may take, unless COURSE_LIVE_SECONDS says otherwise
 
 _STREAM = 1000  # close-ups are seeded apart from the scenes of `data.py`

@@ -270,7 +270,7 @@ watch.finish()
 #
 # - 最左边一片均匀：随机模型觉得什么都差不多。
 # - 然后先出现几条*平行的斜线*：同一种颜色、不同种类的格子变深了。颜色一眼就能看出来，模型先学会的是颜色。
-# - 再往后，斜线逐渐消退，只剩主对角线：种类也分开了。
+# - 再往后，斜线逐渐消退，主对角线独自凸显出来：种类也分开了。
 # - 虚线是瞎猜的损失 $\log n$，曲线正是从那里出发的。
 #
 # 没有谁告诉过它什么叫“猫”、什么叫“红”。它只被反复问：这一批里，哪句话配哪张图？
@@ -281,7 +281,7 @@ watch.finish()
 # - On the far left all is even: to random weights everything looks alike.
 # - Then *parallel diagonals* appear first: cells of the same colour but another kind turn dark. Colour is easy to see,
 #   and it is what the model learns first.
-# - Later the side diagonals fade and the main one stays: now it tells kinds apart too.
+# - Later the side diagonals fade and the main one stands out: now it tells kinds apart too.
 # - The dashed line is the loss of guessing, $\log n$, and that is where the curve begins.
 #
 # Nobody told it what "cat" or "red" means. It was only asked, again and again: in this batch, which text belongs to
@@ -322,6 +322,7 @@ def accuracy(model, pictures, texts, truth):
     return float((model.similarity(pictures, texts).argmax(axis=1) == truth).mean())
 
 
+# %% tags=["nbval-ignore-output"]
 truth = np.tile(np.arange(len(live.PAIRS)), 4)
 closeups = [draw(live.closeup(pair, i, TEST)) for i in range(4) for pair in live.PAIRS]
 wanted = [live.PAIRS[t] for t in truth]
@@ -616,13 +617,14 @@ axes[0, 0].legend(fontsize=9)
 figure
 
 # %% [markdown] lang="zh"
-# 没训练时，两座塔各自把所有输入都映到一个窄窄的方向上，两团点隔着一大片空地：这叫**模态间隙**（modality gap，Liang 等人 2022）。训练会拉近它们，拉近多少，要看温度和训练的长短；据那篇论文，OpenAI 的 CLIP 训练完，间隙依然很大。即使两团点混在一起，*配对*的图文也没有重合。同一个意思重画一遍，再比一比：
+# 没训练时，两座塔各自把所有输入都映到一个窄窄的方向上，两团点隔着一大片空地：这叫**模态间隙**（modality gap，Liang 等人 2022）。训练会拉近它们，拉近多少，要看温度和训练的长短；据那篇论文，OpenAI 的 CLIP 训练完，间隙依然很大。（投影只有两维，两团点看起来混在一起，间隙也可能藏在别的维度里，所以要看标题里的数。）即使没有间隙，*配对*的图文也并不重合。同一个意思重画一遍，再比一比：
 
 # %% [markdown] lang="en"
 # Untrained, each tower maps everything into one narrow direction of its own, with empty ground between the two clouds:
 # the **modality gap** (Liang et al. 2022). Training pulls them together; how far depends on the temperature and on how
-# long it lasts. OpenAI's CLIP, that paper finds, still has a wide one when its training ends. And even where the clouds mix, a picture and
-# *its own* text do not coincide. Draw the same meaning once more, and compare:
+# long it lasts. OpenAI's CLIP, that paper finds, still has a wide one when its training ends. (A plane shows two
+# dimensions: clouds that seem to mix may be apart in the others, so trust the number.) And even without a gap, a picture
+# and *its own* text do not coincide. Draw the same meaning once more, and compare:
 
 # %%
 from dataclasses import replace
@@ -700,7 +702,7 @@ plots.bars(told, title=f"logit_scale · {service.name}")
 # %% [markdown] lang="zh"
 # 谁是第一名，三种都一样：乘一个正数不改变排序，所以**正确率与温度无关，置信度却跟着它走**。那么哪一个置信度可信？
 #
-# 可信的意思是**校准**（calibration）：说“80%”的那些题里，真的有八成答对。量一量学到的 scale 和 100；再加上第三个，在一半图片上挑一个让真实答案概率最高的 scale（温度校准，temperature scaling），三个都在另一半图片上考：
+# 可信的意思是**校准**（calibration）：说“80%”的那些题里，真的有八成答对。量一量学到的 scale 和 100；再加上第三个，在一半图片上挑一个让标准答案概率最高的 scale（温度校准，temperature scaling），三个都在另一半图片上考：
 
 # %% [markdown] lang="en"
 # The winner is the same in all three: a positive factor does not change an order, so **accuracy does not depend on the
@@ -778,7 +780,9 @@ kinds_24 = label_features(TEMPLATES[LANG][1], LANG)
 logits = torch.tensor(service.logit_scale * many_features[:24] @ kinds_24.T)  # a picture of each kind x its label
 biases = torch.linspace(-service.logit_scale, 0, 121)
 bias = biases[torch.stack([siglip_loss(logits + b) for b in biases]).argmin()]
-print(f"CLIP {clip_loss(logits):.2f}   SigLIP {siglip_loss(logits):.2f} (b = 0), {siglip_loss(logits + bias):.2f} (b = {bias:.1f})")
+print(f"CLIP {clip_loss(logits):.2f}")
+for b in (torch.tensor(0.0), bias):
+    print(f"SigLIP {siglip_loss(logits + b):.2f}, b = {b:.1f}")
 
 # %%
 offers = {say(zh="四个标签", en="four labels"): LABELS[LANG][:4], say(zh="去掉“猫”", en="without cat"): LABELS[LANG][1:4]}
@@ -958,7 +962,7 @@ labels = [words.kind_name(kind, LANG) for kind in offered]
 nothing = [template.format(words.kind_name(kind, LANG)) for kind in KINDS if kind not in offered]
 for options in ({}, {"min_similarity": threshold}, {"none_of_these": nothing}):
     result = service.zero_shot_classify(cat, labels, template=template, **options)
-    print(*options, "→", result.label, {label: round(p, 2) for label, p in result.items()})
+    print(*options or "-", "→", result.label, {label: round(p, 2) for label, p in result.items()})
 
 # %% [markdown] lang="zh"
 # ### 一张真正的照片
@@ -982,6 +986,8 @@ try:
 except (CourseError, OSError):
     photo = None
     print(say(zh="这个 matplotlib 没有附带照片，跳过它。", en="This matplotlib comes without the photograph: skipped."))
+
+# %%
 noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
 grey = np.full((96, 96, 3), 128, dtype=np.uint8)
 foreign = {
@@ -1123,14 +1129,14 @@ clip_playground(service, LABELS[LANG], compose=compose, choices=choices, names=t
 # %% [markdown] lang="zh"
 # ## 小测验
 #
-# 点选项，马上有回答。
+# 点选项，马上有回答（代码收起来了，里面有答案）。
 
 # %% [markdown] lang="en"
 # ## Quiz
 #
-# Choose an option, and the answer comes at once.
+# Choose an option, and the answer comes at once (the code is folded away, it knows the answers).
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
 from course_lib.widgets import quiz
 
 quiz(
@@ -1150,7 +1156,7 @@ quiz(
     answer="B",
 )
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
 quiz(
     say(zh="把 logit_scale 改成模型自己那个值的两倍，会改变什么？", en="You double the model's logit_scale. What changes?"),
     {
@@ -1165,7 +1171,7 @@ quiz(
     answer="C",
 )
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
 quiz(
     say(
         zh="用只读过英文的 CLIP 给“猫、狗、汽车”打分，会发生什么？",
@@ -1186,7 +1192,7 @@ quiz(
     answer="A",
 )
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
 quiz(
     say(
         zh="给一张图片只提供一个标签，softmax 给了它 100%。这能说明什么？",

@@ -142,8 +142,14 @@ def test_the_package_offers_its_names_and_no_others():
     for name in course_lib.__all__:
         assert getattr(course_lib, name).__name__ == name
         assert name in dir(course_lib)
-    with pytest.raises(AttributeError, match="no_such_name"):
-        _ = course_lib.no_such_name
+    for name in ("no_such_name", "_private"):
+        with pytest.raises(AttributeError, match=name):
+            getattr(course_lib, name)
+
+
+def test_a_module_is_there_without_importing_it_first():
+    code = "import course_lib; print(course_lib.registry.info('openai/clip-vit-base-patch32').family)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT).strip() == "clip"
 
 
 def test_the_registry_answers_by_either_hubs_name():

@@ -11,9 +11,9 @@ from ..step import Step, check
 from . import mistakes_fitted as mistakes
 from .pictures import SEED, Unseen
 
-FEW = 4  # labelled pictures of each friend
+FEW = 4  # labelled pictures of each hero
 
-Friends = Mapping[str, tuple[str, str]]  # a proper name: (kind, colour)
+Heroes = Mapping[str, tuple[str, str]]  # a proper name: (kind, colour)
 
 
 class FittedChecks(Unseen):
@@ -22,11 +22,11 @@ class FittedChecks(Unseen):
     # ------------------------------------------------------------------------------------------- 4 probe
 
     @check(zh="第 4 步：线性探针", en="Step 4: a linear probe")
-    def probe(self, step: Step, function: Callable, friends: Friends) -> None:
+    def probe(self, step: Step, function: Callable, heroes: Heroes) -> None:
         """`function(features (n, d), targets (n,)) -> (weights (d, k), bias (k,))`, from few pictures."""
-        names, count = list(friends), len(friends)
+        names, count = list(heroes), len(heroes)
         targets = np.random.default_rng(SEED).permutation(np.repeat(np.arange(count), FEW))
-        looks = [{"kind": kind, "color": color} for kind, color in friends.values()]
+        looks = [{"kind": kind, "color": color} for kind, color in heroes.values()]
         features = self.image_features(self.draw(40, [looks[i] for i in targets]))
         hints = {
             r"[Ss]ingular": say(
@@ -75,8 +75,8 @@ class FittedChecks(Unseen):
         """The learner's (weights, bias), their shapes checked."""
         found = step.call(function, features.copy(), targets.copy(), hints=hints)
         claim = say(
-            zh=f"{count} 个朋友，得到权重 ({features.shape[1]}, {count}) 和偏置 ({count},)",
-            en=f"{count} friends give weights ({features.shape[1]}, {count}) and a bias ({count},)",
+            zh=f"{count} 位主角，得到权重 ({features.shape[1]}, {count}) 和偏置 ({count},)",
+            en=f"{count} heroes give weights ({features.shape[1]}, {count}) and a bias ({count},)",
         )
         pair = isinstance(found, (tuple, list)) and len(found) == 2
         if not pair:
@@ -97,24 +97,16 @@ class FittedChecks(Unseen):
     # --------------------------------------------------------------------------------------- 5 threshold
 
     @check(zh="第 5 步：何时弃答", en="Step 5: when to abstain")
-    def threshold(self, step: Step, function: Callable, friends: Friends) -> None:
+    def threshold(self, step: Step, function: Callable, heroes: Heroes) -> None:
         """`function(confidence (n,), right (n,), target) -> threshold`, the lowest that reaches the target."""
         for confidence, right, target, claim in _threshold_cases():
             found = step.array(function, confidence.copy(), right.copy(), target)
-            wrong = (
-                ""
-                if found.size == 1
-                else say(
-                    zh=f"返回的形状是 {found.shape}，请只返回一个数。",
-                    en=f"The shape is {found.shape}: return one number.",
-                )
-            )
-            wrong = wrong or mistakes.threshold(float(found.ravel()[0]), confidence, right, target)
+            wrong = mistakes.threshold(found, confidence, right, target)
             step.require(not wrong, claim, wrong)
-        confidence, right = self._recognised(50, friends)
+        confidence, right = self._recognised(50, heroes)
         target = float(1 + right.mean()) / 2  # half the mistakes of answering everything
         chosen = float(step.array(function, confidence, right, target).ravel()[0])
-        confidence, right = self._recognised(51, friends)
+        confidence, right = self._recognised(51, heroes)
         answered = confidence >= chosen
         all_right, some_right = right.mean(), right[answered].mean() if answered.any() else 0.0
         step.require(
@@ -123,8 +115,7 @@ class FittedChecks(Unseen):
                 zh=f"{len(right)} 张没见过的图片，一半是陌生人：全部回答，答对 {all_right:.0%}；"
                 f"敢于弃答，回答 {answered.sum()} 张，其中答对 {some_right:.0%}",
                 en=f"{len(right)} unseen pictures, half of them strangers: of all answers {all_right:.0%} "
-                f"are right; "
-                f"abstaining, of {answered.sum()} answers {some_right:.0%}",
+                f"are right; abstaining, of {answered.sum()} answers {some_right:.0%}",
             ),
             say(
                 zh="在新图片上没有用：阈值请只由传入的 confidence 和 right 算出。",
@@ -132,20 +123,19 @@ class FittedChecks(Unseen):
             ),
         )
 
-    def _recognised(self, part: int, friends: Friends) -> tuple[np.ndarray, np.ndarray]:
-        """(confidence, right) of a plain recogniser, nearest class mean, on friends and as many strangers."""
-        looks = [{"kind": kind, "color": color} for kind, color in friends.values()]
+    def _recognised(self, part: int, heroes: Heroes) -> tuple[np.ndarray, np.ndarray]:
+        """(confidence, right) of a plain recogniser, nearest class mean, on heroes and as many strangers."""
+        looks = [{"kind": kind, "color": color} for kind, color in heroes.values()]
         labelled = self.image_features(self.draw(52, [look for look in looks for _ in range(FEW)]))
         means = labelled.reshape(len(looks), FEW, -1).mean(axis=1)
         means /= np.linalg.norm(means, axis=-1, keepdims=True)
-        kinds, colors = zip(*friends.values(), strict=True)
-        alike = sorted({(kind, color) for kind in kinds for color in colors} - set(friends.values()))
+        kinds, colors = zip(*heroes.values(), strict=True)
+        alike = sorted({(kind, color) for kind in kinds for color in colors} - set(heroes.values()))
         strangers = [{"kind": kind} for kind in self.names if kind not in kinds]
         strangers += [{"kind": kind, "color": color} for kind, color in alike]
         each = 8 * len(looks)
-        wanted = [looks[i % len(looks)] for i in range(each)] + [
-            strangers[i % len(strangers)] for i in range(each)
-        ]
+        wanted = [looks[i % len(looks)] for i in range(each)]
+        wanted += [strangers[i % len(strangers)] for i in range(each)]
         cosines = self.image_features(self.draw(part, wanted)) @ means.T
         truth = np.array([i % len(looks) for i in range(each)] + [-1] * each)
         return cosines.max(axis=1).astype(np.float64), cosines.argmax(axis=1) == truth

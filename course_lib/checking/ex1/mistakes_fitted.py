@@ -31,7 +31,7 @@ def probe_shape(weights: tuple[int, ...], bias: tuple[int, ...], wanted: tuple[i
         return say(
             zh=f"权重有 {weights[1]} 列，而 targets 里有 {k} 类：类别数请由 targets 算出，不要写死。",
             en=f"The weights have {weights[1]} columns but targets holds {k} classes: count them, fix no "
-            f"number.",
+            "number.",
         )
     return say(
         zh=f"权重的形状是 {weights}，偏置是 {bias}，应为 {wanted} 和 ({k},)。",
@@ -60,7 +60,7 @@ def probe_fit(predicted: np.ndarray, targets: np.ndarray, fits_when_sorted: bool
         return say(
             zh=f"总是回答第 {predicted[0]} 类：权重几乎没有训练，或被偏置盖过了。",
             en=f"It always answers class {predicted[0]}: the weights are hardly trained, or the bias drowns "
-            f"them.",
+            "them.",
         )
     return say(
         zh="连带标签的图片都分不开：请减弱正则化，或多训练几步、调大学习率。",
@@ -69,8 +69,14 @@ def probe_fit(predicted: np.ndarray, targets: np.ndarray, fits_when_sorted: bool
     )
 
 
-def threshold(found: float, confidence: np.ndarray, right: np.ndarray, target: float) -> str:
+def threshold(returned: np.ndarray, confidence: np.ndarray, right: np.ndarray, target: float) -> str:
     """What is wrong with a threshold, "" where it is the lowest that keeps `target` among the answers."""
+    if returned.size != 1:
+        return say(
+            zh=f"返回的形状是 {returned.shape}，请只返回一个数。",
+            en=f"The shape is {returned.shape}: return one number.",
+        )
+    found = returned.item()
     reaches = [t for t in np.unique(confidence) if right[confidence >= t].mean() >= target]
     answered = confidence >= found
     count, correct = int(answered.sum()), int(right[answered].sum())
@@ -78,7 +84,7 @@ def threshold(found: float, confidence: np.ndarray, right: np.ndarray, target: f
         return "" if not count else say(
             zh=f"没有一个阈值能达到 {target:.0%}，却仍回答了 {count} 张：请返回 math.inf，表示一概不答。",
             en=f"No threshold reaches {target:.0%}, yet {count} are answered: return math.inf, which answers "
-            f"none.",
+            "none.",
         )  # fmt: skip
     most = int((confidence >= reaches[0]).sum())
     if count == most:
@@ -94,13 +100,13 @@ def threshold(found: float, confidence: np.ndarray, right: np.ndarray, target: f
         return say(
             zh=f"返回的 {found:g} 像是位置（下标），请返回该位置上的置信度。",
             en=f"You returned {found:g}, which looks like a position: return the confidence at that "
-            f"position.",
+            "position.",
         )
     if not count:
         return say(
             zh=f"一张都没有回答，其实可以回答 {most} 张：正确率只在回答了的图片里算，不除以全部。",
             en=f"Nothing is answered where {most} could be: the accuracy is taken among the answered, not "
-            f"among all.",
+            "among all.",
         )
     if correct / count < target:
         among_all = np.mean(right | ~answered) >= target

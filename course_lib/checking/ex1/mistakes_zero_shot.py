@@ -39,7 +39,7 @@ def matrix_shape(shape: tuple[int, ...], wanted: tuple[int, int]) -> str:
             zh=f"形状是 {shape}，应为 {wanted}：squeeze、[0] 或 float() 丢掉了一个维度，"
             "只有一张图片或一个文本时也要保留。",
             en=f"The shape is {shape} where {wanted} was asked for: a squeeze(), [0] or float() threw an "
-            f"axis away, "
+            "axis away, "
             "keep both even for a single picture or text.",
         )
     if len(shape) == 1 and shape[0] == min(wanted):
@@ -141,7 +141,7 @@ def cosine(found: np.ndarray, images: np.ndarray, texts: np.ndarray) -> str:
         return say(
             zh=f"这是余弦的 {factor:.4g} 倍：缩放属于第 2 步，这里请返回 -1 到 1 之间的余弦。",
             en=f"These are the cosines times {factor:.4g}: scaling belongs to step 2, return cosines between "
-            f"-1 and 1.",
+            "-1 and 1.",
         )
     return say(zh="结果不是余弦：", en="These are not cosines: ") + divide
 
@@ -173,7 +173,8 @@ def probabilities(found: np.ndarray) -> str:
 
 
 def measured_scale(found: np.ndarray, cosines: np.ndarray) -> float:
-    """The factor before the softmax that turned `cosines` into `found`, both (n, m); nan where none did.
+    """The factor before the softmax that turned `cosines` into `found`, both (n, m); nan where none did, inf
+    where nothing but 0 and 1 is left.
 
     log p_i - log p_j = scale * (cos_i - cos_j) in each row, whatever the row's sum. Probabilities too small
     for a reliable logarithm are left out.
@@ -182,9 +183,11 @@ def measured_scale(found: np.ndarray, cosines: np.ndarray) -> float:
     top = found.argmax(axis=-1, keepdims=True)
     x = cosines - np.take_along_axis(cosines, top, -1)
     y = logs - np.take_along_axis(logs, top, -1)
-    keep = found > 1e-12
-    x, y = x[keep], y[keep]
-    scale = float((x * y).sum() / max((x * x).sum(), 1e-12))
+    telling = (found > 1e-12) & (x < 0)
+    if not telling.any():
+        return float("inf")
+    x, y = x[telling], y[telling]
+    scale = float((x * y).sum() / (x * x).sum())
     return scale if np.allclose(y, scale * x, rtol=0.02, atol=0.05) else float("nan")
 
 
@@ -205,11 +208,14 @@ def scale(measured: float, own: float) -> str:
     if abs(measured - np.log(own)) < 0.02 * np.log(own):
         return say(
             zh=f"用的是参数本身，它以对数保存，要先取 exp：{remedy}",
-            en=f"You used the parameter itself, which is stored as a logarithm and wants an exp first: "
+            en="You used the parameter itself, which is stored as a logarithm and wants an exp first: "
             f"{remedy}",
         )
-    if abs(measured - own**2) < 0.02 * own**2:
-        return say(zh=f"缩放乘了两次：{remedy}", en=f"The scale was applied twice: {remedy}")
+    if np.isinf(measured) or abs(measured - own**2) < 0.02 * own**2:
+        return say(
+            zh=f"概率几乎全是 0 和 1，缩放太大，多半乘了两次：{remedy}",
+            en=f"Almost all is 0 or 1, far too large a scale, most likely applied twice: {remedy}",
+        )
     if abs(measured * own - 1) < 0.02:
         return say(
             zh=f"除以了缩放系数，应该乘以它：{remedy}",
@@ -233,7 +239,7 @@ def template_list(templates: object, labels: Sequence[str]) -> str:
             return say(
                 zh=f"模板 {template!r} 里应当恰好有一个 {{}}，标签会填在那里（不要写成 f 字符串）。",
                 en=f"The template {template!r} needs exactly one {{}}, where the label goes (and is no "
-                f"f-string).",
+                "f-string).",
             )
     if len(set(templates)) < len(templates):
         return say(zh="有重复的模板，请去掉。", en="A template stands in the list twice, please remove it.")
@@ -261,13 +267,13 @@ def feature_shape(shape: tuple[int, ...], wanted: tuple[int, int], *, templates:
         return say(
             zh=f"形状是 {shape}，还没有求平均：请对同一标签的 {templates} 个模板求平均。",
             en=f"The shape is {shape}, nothing was averaged yet: take the mean of a label's {templates} "
-            f"templates.",
+            "templates.",
         )
     if shape == (width,):
         return say(
             zh=f"形状是 {shape}，所有标签被平均成了一行：请只对模板求平均（指定 axis）。",
             en=f"The shape is {shape}, all labels were averaged into one: average over templates (give an "
-            f"axis).",
+            "axis).",
         )
     return say(
         zh=f"形状是 {shape}，应为 {wanted}：每个标签一行。",
@@ -301,16 +307,21 @@ def ensemble(near: np.ndarray, middle: np.ndarray) -> str:
     )
 
 
-def no_gain(templates: Sequence[str]) -> str:
-    """Why templates do no better than the bare label."""
+def no_gain(templates: Sequence[str], *, gained: bool) -> str:
+    """Why templates do no better than the bare label, or too little."""
     if list(templates) == ["{}"]:
         return say(
             zh="模板 {} 就是标签本身：请把标签放进一句话里。",
             en="The template {} is the bare label: put the label into a sentence.",
         )
+    if gained:
+        return say(
+            zh="有进步，但还不够：请多写几个模板，每个里面放不同的东西，取平均。",
+            en="Better, but not by enough: take the mean over several templates, with a different thing in "
+            "each.",
+        )
     return say(
         zh="并没有比光用标签更好：模型是看着图片说明学的，请写得像一句图片说明，句子里也要有东西可看。",
         en="That is no better than bare labels: the model has learned from captions, so write as a caption "
-        "would, "
-        "with something in it to look at.",
+        "would, with something in it to look at.",
     )

@@ -15,7 +15,7 @@ SEED = 28_000  # the notebook itself draws with small seeds
 class Unseen:
     """What the checks of exercise 1 stand on: the model, a source of new pictures, words for what they show.
 
-    `picture(seed, kind=..., color=..., time=...)` draws a new picture: one thing, or a landscape without
+    `picture(seed, kind=..., color=..., background=...)` draws a new picture: one thing, or a landscape without
     `kind`; what is not given is at random, and `seed` is anything `numpy.random.default_rng` takes. `names`
     maps kinds, and None for a landscape, to words in the learner's language.
     """

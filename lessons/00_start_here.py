@@ -12,8 +12,9 @@
 from little_world import contact_sheet, draw, load_gallery
 
 gallery = load_gallery()
-by_light = sorted((e for e in gallery if e.part == "single"), key=lambda e: ["night", "dusk", "day"].index(e.scene.time))
-one_of_each = {example.kind: example for example in by_light}  # the last of a kind stays: the lightest
+light = ["night", "dusk", "day"]
+singles = sorted(load_gallery("single"), key=lambda example: light.index(example.scene.time))
+one_of_each = {example.kind: example for example in singles}  # of each kind the lightest
 contact_sheet([draw(example.scene, 104) for example in one_of_each.values()], columns=8)
 
 # %% [markdown] lang="zh"
@@ -101,7 +102,8 @@ shown = [example.image for example in one_of_each.values()][:12]
 named = {}
 for lang, template in {"zh": "图中有{}", "en": "a picture of a {}"}.items():
     words = list(labels("kind", lang).values())
-    named[lang] = [found.label for found in service.zero_shot_classify(shown, words, template=template)]
+    found = service.zero_shot_classify(shown, words, template=template)
+    named[lang] = [result.label for result in found]
 plots.gallery(shown, [f"{zh}  {en}" for zh, en in zip(named["zh"], named["en"])])
 
 # %% [markdown] lang="zh"
@@ -124,7 +126,7 @@ plots.gallery(shown, [f"{zh}  {en}" for zh, en in zip(named["zh"], named["en"])]
 # the quotes and search again, in English or in Chinese.
 
 # %%
-query = {"zh": "夜晚，城市里有一辆汽车", "en": "a car in the city at night"}[LANG]
+query = {"zh": "夜晚的雪地里有一架飞机", "en": "an airplane in the snow at night"}[LANG]
 
 image_features = service.encode_image([example.image for example in gallery])
 closeness = image_features @ service.encode_text(query)[0]
@@ -133,12 +135,12 @@ print(f"{service.name}: {query}")
 plots.gallery([gallery[i].image for i in best], [f"{closeness[i]:.2f}" for i in best])
 
 # %% [markdown] lang="zh"
-# **看什么**：图库里没有人写过任何标签，搜索只看像素和你的句子。图上的数字是**余弦相似度**，越接近 1 越像。排在后面的几张往往只对上了一部分：对了城市，错了车；对了车，错了时间。
+# **看什么**：图库里没有人写过任何标签，搜索只看像素和你的句子。图上的数字是**余弦相似度**，越接近 1 越像。排在前面的全对上了；后面的往往只对上一部分：地方和时间对，东西不对，或者反过来。
 
 # %% [markdown] lang="en"
 # **What to notice**: nobody tagged these pictures; the search has only pixels and your sentence. The number over a picture is
-# the **cosine similarity**, and 1 would be a perfect match. The later ones tend to be right in part: the city without the
-# car, or the car at another hour.
+# the **cosine similarity**, and 1 would be a perfect match. The first ones have it all; the later ones tend
+# to be right in part: the place and the hour, but another thing, or the other way round.
 
 # %% [markdown] lang="zh"
 # ## 4 凭什么能比？图和话住在同一个空间
@@ -201,7 +203,7 @@ Markdown(registry.table(task="clip", language=LANG))
 # %% [markdown] lang="en"
 # Which model each service uses now, and where that setting came from, you can always ask:
 
-# %%
+# %% tags=["nbval-ignore-output"]
 from course_lib import settings
 
 print(*settings.describe(), sep="\n")
@@ -244,18 +246,23 @@ print(*settings.describe(), sep="\n")
 # %% [markdown] lang="en"
 # ## A quick check
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
 from course_lib import say
 from course_lib.widgets import quiz
 
 quiz(
-    say(zh="把 mini-clip 换成完整的 Chinese-CLIP，要改什么？", en="What do you change to use a full-size CLIP in place of mini-clip?"),
+    say(
+        zh="把 mini-clip 换成完整的 Chinese-CLIP，要改什么？",
+        en="What do you change to use a full-size CLIP in place of mini-clip?",
+    ),
     {
         say(zh="重写编码和分类的代码", en="The code that encodes and classifies"): say(
             zh="不用。<code>CLIPService</code> 对所有 CLIP 家族的模型都是同样的用法。",
             en="No: <code>CLIPService</code> is used the same way for every model of the CLIP family.",
         ),
-        say(zh="只改模型名，或者环境变量", en="Only the model's name, or an environment variable"): say(
+        say(
+            zh="只改模型名，或者环境变量", en="Only the model's name, or an environment variable"
+        ): say(
             zh="微型和完整模型走的是同一段代码。",
             en="Miniature and full-size models run through the same code.",
         ),

@@ -39,7 +39,7 @@ from little_world import Scene, Thing, caption, draw
 service = CLIPService()
 scene = Scene((Thing("cat", "orange", x=0.5, y=0.6, size=0.3),), background="meadow", time="day")
 print(caption(scene, LANG))
-draw(scene, size=192)
+draw(scene, size=160)
 
 # %% [markdown] lang="zh"
 # ## 1 四种模态，四种形状
@@ -60,6 +60,7 @@ draw(scene, size=192)
 #
 # A **tokenizer** cuts a sentence into **tokens**, each with a number.
 
+
 # %%
 def pieces(text):
     """The tokens of a text with their ids; ■ is a byte that is only part of a character."""
@@ -67,7 +68,8 @@ def pieces(text):
     return [(service.tokenizer.decode([i]).strip().replace("\ufffd", "■"), i) for i in ids]
 
 
-plots.tokens({text: pieces(text) for text in ("一只橙色的猫", "an orange cat", "橙色的一只猫", "火锅 hot pot")})
+texts = ("一只橙色的猫", "an orange cat", "橙色的一只猫", "火锅 hot pot")
+plots.tokens({text: pieces(text) for text in texts})
 
 # %% [markdown] lang="zh"
 # **看什么**
@@ -101,7 +103,8 @@ plots.tokens({text: pieces(text) for text in ("一只橙色的猫", "an orange c
 image = draw(scene)
 pixels = np.asarray(image)
 print(pixels.shape, pixels.dtype, f"{pixels.min()}..{pixels.max()}")
-plots.pixels(image, left=46, top=58, side=9, titles=say(zh="图像|放大|红色通道", en="image|enlarged|red channel").split("|"))
+titles = say(zh="图像|放大|红色通道", en="image|enlarged|red channel").split("|")
+plots.pixels(image, left=47, top=58, side=7, titles=titles, width=7)
 
 # %% [markdown] lang="zh"
 # **看什么**：和文本相反，这里的数是*数量*，相邻的像素多半相近，取平均也有意义（那就是模糊）。`pixels[y, x]` 先行后列，和“宽 × 高”的说法正好相反，别弄混。
@@ -117,7 +120,7 @@ plots.pixels(image, left=46, top=58, side=9, titles=say(zh="图像|放大|红色
 # %%
 wrong = pixels + 90  # uint8 has no 256: 200 + 90 becomes 34
 right = np.clip(pixels.astype(np.int16) + 90, 0, 255).astype(np.uint8)
-plots.gallery([pixels, wrong, right], ["pixels", "pixels + 90", "int16, clip, uint8"], size=1.7)
+plots.gallery([pixels, wrong, right], ["pixels", "pixels + 90", "int16, clip, uint8"], size=1.4)
 
 # %% [markdown] lang="zh"
 # 没有报错，也没有警告，图却毁了。**对策**：先换成更宽的类型再算，截断到 0–255，最后换回来。
@@ -138,9 +141,10 @@ from dataclasses import replace
 
 car = Thing("car", "red", x=0.5, y=0.66, size=0.2)
 street = Scene((car,), background="city", time="day")
-video = np.stack([np.asarray(draw(replace(street, things=(replace(car, x=x),)))) for x in np.linspace(0.22, 0.78, 24)])
+moments = [replace(street, things=(replace(car, x=x),)) for x in np.linspace(0.22, 0.78, 24)]
+video = np.stack([np.asarray(draw(moment)) for moment in moments])
 print(video.shape, video.dtype)
-plots.gallery(video[::4], [f"video[{t}]" for t in range(0, 24, 4)], size=1.3)
+plots.gallery(video[::5], [f"video[{t}]" for t in range(0, 24, 5)], size=1.3)
 
 # %% tags=["nbval-ignore-output"]
 from io import BytesIO
@@ -148,7 +152,9 @@ from io import BytesIO
 from IPython.display import Image as Show
 from PIL import Image
 
-frames, file = [Image.fromarray(frame) for frame in video], BytesIO()
+few = Image.fromarray(video[0]).quantize(64)  # a GIF has few colours: the same ones for all frames
+frames = [Image.fromarray(frame).quantize(palette=few, dither=Image.Dither.NONE) for frame in video]
+file = BytesIO()
 frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=70, loop=0)
 Show(file.getvalue(), format="gif", width=192)
 
@@ -161,17 +167,18 @@ Show(file.getvalue(), format="gif", width=192)
 
 # %%
 row = 86
-cuts = [np.repeat(v[:, row], 5, axis=0) for v in (video, video[::-1])]  # (24, 128, 3), each moment drawn five pixels high
+cuts = [v[:, row] for v in (video, video[::-1])]  # (24, 128, 3): time, x, colour
+cuts = [np.repeat(cut, 5, axis=0) for cut in cuts]  # draw each moment five pixels high
 same = np.array_equal(video.sum(axis=0), video[::-1].sum(axis=0))
-print(say(zh="正放和倒放，所有帧之和是否相同：", en="same sum over all frames, forwards and backwards:"), same)
-plots.gallery(cuts, ["video[:, 86]", "video[::-1, 86]"], size=2.6)
+print(say(zh="所有帧之和是否相同：", en="same sum over all frames:"), same)
+plots.gallery(cuts, ["video[:, 86]", "video[::-1, 86]"], size=2.2)
 
 # %% [markdown] lang="zh"
 # **看什么**：斜纹就是运动，往右斜是往右开，斜率是速度；不动的背景是竖条。倒放之后斜纹反向，可是*所有帧加起来一模一样*。所以谁把各帧（或各帧的向量）取个平均，谁就丢掉了方向：分不清“开进来”和“开出去”。第 05 课会回到这一点。
 #
 # ### 1.4 音频：一串采样
 #
-# 声音是气压随时间的起伏。每秒量 16000 次，就是一个一维数组。下面合成四声鸟叫，前两声音调往上，后两声往下。
+# 声音是气压随时间的起伏。每秒量 8000 次，就是一个一维数组。下面合成四声鸟叫，前两声音调往上，后两声往下。
 
 # %% [markdown] lang="en"
 # **What to notice**: a slanted streak *is* motion, its slope the speed; what stands still makes upright stripes. Backwards, the
@@ -180,17 +187,18 @@ plots.gallery(cuts, ["video[:, 86]", "video[::-1, 86]"], size=2.6)
 #
 # ### 1.4 Audio: a row of samples
 #
-# Sound is air pressure going up and down. Measure it 16,000 times a second and you have an array with one axis. Here are four
+# Sound is air pressure going up and down. Measure it 8,000 times a second and you have an array with one axis. Here are four
 # chirps of a bird, made with NumPy: the first two rise, the last two fall.
 
 # %%
-rate = 16_000  # samples per second
+rate = 8_000  # samples per second, as on the telephone
 t = np.arange(rate) / rate  # one second
 part = 4 * t % 1  # runs from 0 to 1 in each chirp
-pitch = np.where(t < 0.5, 2000 + 2500 * part, 4500 - 2500 * part)  # in hertz
+pitch = np.where(t < 0.5, 1000 + 2000 * part, 3000 - 2000 * part)  # in hertz
 sound = 0.8 * np.sin(np.pi * part) ** 2 * np.sin(2 * np.pi * np.cumsum(pitch) / rate)
 print(sound.shape, sound.dtype)
-plots.sound(sound, rate, titles=say(zh="波形|频谱图", en="waveform|spectrogram").split("|"), xlabel=say(zh="秒", en="seconds"))
+titles = say(zh="波形|频谱图", en="waveform|spectrogram").split("|")
+plots.sound(sound, rate, titles=titles, xlabel=say(zh="秒", en="seconds"))
 
 # %% tags=["nbval-ignore-output"]
 from IPython.display import Audio
@@ -211,8 +219,9 @@ Audio(sound, rate=rate)
 
 # %%
 ids = np.array(service.tokenizer(caption(scene, LANG))["input_ids"])
+unit = say(zh="个数", en="numbers")
 for name, array in {"text": ids, "image": pixels, "video": video, "audio": sound}.items():
-    print(f"{name:6} {str(array.shape):18} {str(array.dtype):8} {array.size:>9,} {say(zh='个数', en='numbers')}")
+    print(f"{name:6} {str(array.shape):18} {str(array.dtype):8} {array.size:>9,} {unit}")
 
 # %% [markdown] lang="zh"
 # 一句话十几个数，一秒视频一百多万个。形状差这么多，怎么放到一起比较？**编码器**各自把它们变成*同样长*的向量：
@@ -223,9 +232,11 @@ for name, array in {"text": ids, "image": pixels, "video": video, "audio": sound
 
 # %%
 image_vector = service.encode_image(image)
-text_vectors = service.encode_text([caption(scene, "zh"), caption(scene, "en"), caption(street, LANG)])
-print(image_vector.shape, text_vectors.shape)
-print(service.name, (image_vector @ text_vectors.T).round(2), say(zh="中文说明、英文说明、另一幅画的说明", en="its caption in Chinese, in English, another picture's"))
+sentences = [caption(scene, "zh"), caption(scene, "en"), caption(street, LANG)]
+text_vectors = service.encode_text(sentences)
+print(image_vector.shape, text_vectors.shape, service.name)
+for sentence, cosine in zip(sentences, (image_vector @ text_vectors.T)[0]):
+    print(f"{cosine:5.2f}  {sentence}")
 
 # %% [markdown] lang="zh"
 # 图片和它的两种说明很近，和别的说明不近。这个本领怎样学来，是第 02 课的事；这一课只*用*它做实验。mini-clip 会看图和读字，不会听声音，所以下面的实验用图和文字两种模态。
@@ -256,7 +267,8 @@ from little_world.scenes import BACKGROUNDS, COLORED, COLORS, TIMES, allowed_pai
 from little_world.training.data import TEST as UNSEEN
 from little_world.training.data import scene_rng
 
-QUESTIONS = {"kind": COLORED, "color": COLORS, "background": BACKGROUNDS, "time": TIMES}  # and their possible answers
+# the questions, and what can be answered
+QUESTIONS = {"kind": COLORED, "color": COLORS, "background": BACKGROUNDS, "time": TIMES}
 NAMES = say(zh="是什么|颜色|在哪里|何时", en="what|colour|where|when").split("|")
 colored = [pair for pair in allowed_pairs() if pair[1]]  # trees and cacti have no colour to ask for
 scenes = [single(scene_rng(UNSEEN, i), size="large", pairs=colored) for i in range(300)]
@@ -264,10 +276,14 @@ FIT, TEST = slice(0, 100), slice(100, 300)
 
 
 def fact(scene, question):
-    return getattr(scene, question) if question in ("background", "time") else getattr(scene.things[0], question)
+    return getattr(scene if question in ("background", "time") else scene.things[0], question)
 
 
-truth = {q: np.array([answers.index(fact(s, q)) for s in scenes]) for q, answers in QUESTIONS.items()}
+def index(question):
+    return np.array([QUESTIONS[question].index(fact(scene, question)) for scene in scenes])
+
+
+truth = {question: index(question) for question in QUESTIONS}  # numbers of the right answers
 
 # %%
 from PIL import ImageDraw
@@ -276,18 +292,20 @@ from PIL import ImageDraw
 def cover(scene):
     """The picture with a grey card over its thing."""
     image = draw(scene)
-    ImageDraw.Draw(image).rectangle([side * image.width for side in scene.things[0].box], fill="#9a9a9a")
+    box = [side * image.width for side in scene.things[0].box]
+    ImageDraw.Draw(image).rectangle(box, fill="#9a9a9a")
     return image
 
 
 def only(*facts):
-    """A caption that tells these facts and no others (what it is, is always told)."""
-    return Plan(**{name: name in facts for name in ("color", "place", "size", "relation", "background", "time")})
+    """A plan for captions that tell these facts and no others (what it is, is always told)."""
+    every = ("color", "place", "size", "relation", "background", "time")
+    return Plan(**{name: name in facts for name in every})
 
 
 covered = [cover(s) for s in scenes]
 terse = [caption(s, LANG, plan=only("color")) for s in scenes]
-plots.gallery(covered[:4], terse[:4], columns=4, size=2.1)
+plots.gallery(covered[:4], terse[:4], columns=4, size=1.9)
 
 # %% [markdown] lang="zh"
 # 证人怎样“回答”？对每个可能的答案，造 16 句含有它的话，把它们的向量取平均，作为这个答案的代表；哪个代表离证据最近，就答哪个。图和文字都变成了向量，所以*两个证人用同一张答题卡*。
@@ -297,13 +315,15 @@ plots.gallery(covered[:4], terse[:4], columns=4, size=2.1)
 # that answer, and the one closest to the evidence is given. Picture and text are both vectors, so *the two witnesses fill
 # in the same answer sheet*.
 
+
 # %%
 def answer_vectors(question, n=16):
     """One vector of length 1 for each possible answer, (answers, d)."""
     rng = np.random.default_rng(0)
-    some = [single(rng, pairs=colored, **{question: answer}) for answer in QUESTIONS[question] for _ in range(n)]
+    answers = np.repeat(QUESTIONS[question], n)
+    some = [single(rng, pairs=colored, **{question: str(answer)}) for answer in answers]
     vectors = service.encode_text([caption(s, LANG, plan=only(question), rng=rng) for s in some])
-    vectors = vectors.reshape(len(QUESTIONS[question]), n, -1).mean(axis=1)
+    vectors = vectors.reshape(-1, n, vectors.shape[1]).mean(axis=1)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
@@ -314,13 +334,16 @@ by_caption = {q: told @ sheet[q].T for q in QUESTIONS}
 
 # %%
 ALL = say(zh="四题全对", en="all four")
-PICTURE, CAPTION, BOTH = say(zh="只看图|只读字|图 + 字", en="picture|caption|both").split("|")
+who = say(zh="只看图|只读字|图 + 字", en="picture|caption|both")
+PICTURE, CAPTION, BOTH = who.split("|")
 
 
 def report(witnesses):
-    """Accuracy of each witness on each question, and on all four at once. witnesses: {name: {question: scores}}"""
-    right = [[s[q][TEST].argmax(axis=1) == truth[q][TEST] for q in QUESTIONS] for s in witnesses.values()]
-    shares = [[*(r.mean() for r in row), np.all(row, axis=0).mean()] for row in right]
+    """Accuracy on each question and on all four at once. witnesses: {name: {question: scores}}"""
+    shares = []
+    for scores in witnesses.values():
+        right = [scores[q][TEST].argmax(axis=1) == truth[q][TEST] for q in QUESTIONS]
+        shares.append([*(r.mean() for r in right), np.all(right, axis=0).mean()])
     return plots.heatmap(np.array(shares), list(witnesses), [*NAMES, ALL], title=service.name)
 
 
@@ -331,7 +354,7 @@ report({PICTURE: by_picture, CAPTION: by_caption})
 #
 # 怎样合起来？最自然的想法是把两个证人的得分加起来。
 #
-# > **陷阱：直接相加。**
+# > **陷阱：直接相加。** 看第三行。
 
 # %% [markdown] lang="en"
 # **What to notice**: the rows are each other's negative. The picture knows where and when, and is close to guessing about the
@@ -340,11 +363,12 @@ report({PICTURE: by_picture, CAPTION: by_caption})
 #
 # Now put them together. The obvious idea is to add the scores of the two.
 #
-# > **Pitfall: just adding.**
+# > **Pitfall: just adding.** Look at the third row.
 
 # %%
+ADDED = say(zh="得分相加", en="scores added")
 added = {q: by_picture[q] + by_caption[q] for q in QUESTIONS}
-report({PICTURE: by_picture, CAPTION: by_caption, say(zh="得分相加", en="scores added"): added})
+report({PICTURE: by_picture, CAPTION: by_caption, ADDED: added})
 
 # %% [markdown] lang="zh"
 # 每一题都*比知道答案的那个证人差*。为什么？不知道的证人并没有保持沉默，它的余弦照样有高有低，而且它的尺度和另一个证人不同。声音大的未必知道得多。
@@ -370,8 +394,8 @@ def log_probs(scores, temperature):
 
 
 def fit_temperature(scores, right):
-    """The temperature at which the right answers are most probable (temperature scaling, Guo et al. 2017)."""
-    tried = np.geomspace(1 / service.logit_scale, 3, 60)  # never surer than the model was trained to be
+    """The temperature that makes the truth most probable (temperature scaling, Guo et al. 2017)."""
+    tried = np.geomspace(1 / service.logit_scale, 3, 60)  # from the model's own temperature up
     return max(tried, key=lambda t: log_probs(scores, t)[np.arange(len(right)), right].mean())
 
 
@@ -379,21 +403,23 @@ def calibrated(scores, right):
     return log_probs(scores, fit_temperature(scores[FIT], right[FIT]))
 
 
-fused = {q: calibrated(by_picture[q], truth[q]) + calibrated(by_caption[q], truth[q]) for q in QUESTIONS}
+fused = {
+    q: calibrated(by_picture[q], truth[q]) + calibrated(by_caption[q], truth[q]) for q in QUESTIONS
+}
 report({PICTURE: by_picture, CAPTION: by_caption, BOTH: fused})
 
 # %%
 for q, name in zip(QUESTIONS, NAMES):
-    sizes = [fit_temperature(scores[q][FIT], truth[q][FIT]) for scores in (by_picture, by_caption)]
-    print(f"T   {PICTURE} {sizes[0]:6.3f}   {CAPTION} {sizes[1]:6.3f}   {name}")
+    t, u = (fit_temperature(scores[q][FIT], truth[q][FIT]) for scores in (by_picture, by_caption))
+    print(f"T   {PICTURE} {t:6.3f}   {CAPTION} {u:6.3f}   {name}")
 
 # %% [markdown] lang="zh"
-# **看什么**：第三行每一格都和知道答案的证人一样好；四题全对，从两边都做不到，变成几乎总能做到。看温度：不知道答案的一方 $T$ 大出一个数量级，它学会了说“我不知道”。**融合的关键不是把信息堆在一起，而是每一路都知道自己有几分把握。**
+# **看什么**：第三行每一格都和知道答案的证人一样好；四题全对，从两边都做不到，变成几乎总能做到。看温度（最小的 $T$ 是模型自己训练出来的温度，最大的等于弃权）：不知道答案的一方 $T$ 大得多，它学会了说“我不知道”。**融合的关键不是把信息堆在一起，而是每一路都知道自己有几分把握。**
 
 # %% [markdown] lang="en"
 # **What to notice**: each cell of the third row is as good as the witness who knows; all four right goes from out of reach for
-# either to nearly always. And look at the temperatures: the side that cannot know has one larger by an order of magnitude.
-# It has learnt to say "I don't know". **Fusion is not about piling up information; it is about each source knowing how sure
+# either to nearly always. And look at the temperatures (the smallest tried is the model's own, the largest as good as an abstention): the
+# side that cannot know has a far larger one. It has learnt to say "I don't know". **Fusion is not about piling up information; it is about each source knowing how sure
 # it may be.**
 
 # %% [markdown] lang="zh"
@@ -436,8 +462,8 @@ texts = service.encode_text([caption(s, LANG) for pair in twins for s in pair]).
 # %%
 example = 1  # the colour was changed; try 0, 2, 3
 for s, row in zip(twins[example], texts[example] @ images[example].T):
-    print(service.name, *(f"{name} {value:.2f}" for name, value in zip("AB", row)), caption(s, LANG), sep="   ")
-plots.gallery([draw(s) for s in twins[example]], ["A", "B"], size=1.8)
+    print(f"{service.name}   A {row[0]:.2f}   B {row[1]:.2f}   {caption(s, LANG)}")
+plots.gallery([draw(s) for s in twins[example]], ["A", "B"], size=1.5)
 
 # %% [markdown] lang="zh"
 # 让四种做法来答。前三种是线性打分，在前 100 组孪生上用最小二乘学“相符 +1，不符 −1”；考后 100 组时，两句话里谁的分高就选谁：
@@ -455,12 +481,13 @@ plots.gallery([draw(s) for s in twins[example]], ["A", "B"], size=1.8)
 # - **dot product**: nothing is fitted; it compares the dot products of the two vectors, which is CLIP's similarity.
 
 # %%
-left, right = np.repeat(images, 2, axis=1), np.tile(texts, (1, 2, 1))  # pictures A A B B, captions A B A B
+left = np.repeat(images, 2, axis=1)  # pictures A A B B
+right = np.tile(texts, (1, 2, 1))  # captions A B A B
 target = np.tile([1.0, -1.0, -1.0, 1.0], (200, 1))
 
 
 def chosen_right(scores):
-    """Share of the last 100 twins' pictures, (200, 4) scores, for which the true caption has the higher score."""
+    """How often the true caption of a picture has the higher of its two scores. scores: (200, 4)"""
     return np.mean(scores[100:].reshape(100, 2, 2).argmax(axis=2) == [0, 1])
 
 
@@ -470,7 +497,12 @@ def fitted(features):
 
 
 JOINED, DOT = say(zh="并排|点积", en="side by side|dot product").split("|")
-scores = {PICTURE: fitted(left), CAPTION: fitted(right), JOINED: fitted(np.concatenate([left, right], axis=2)), DOT: (left * right).sum(axis=2)}
+scores = {
+    PICTURE: fitted(left),
+    CAPTION: fitted(right),
+    JOINED: fitted(np.concatenate([left, right], axis=2)),
+    DOT: (left * right).sum(axis=2),
+}
 plots.bars({name: chosen_right(s) for name, s in scores.items()}, title=service.name, height=2.6)
 
 # %% [markdown] lang="zh"
@@ -526,13 +558,16 @@ def spoil_caption(text, chance):
     wrong = lambda: rng.choice(["", rng.choice(alphabet)])
     return "".join(c if rng.random() >= chance else wrong() for c in text) or "?"
 
+
 # %%
 SHARES = (0, 0.3, 0.4, 0.5, 0.6, 0.8)  # levels 0 to 5
-CHANCES = {"zh": (0, 0.05, 0.1, 0.2, 0.3, 0.5), "en": (0, 0.02, 0.04, 0.07, 0.12, 0.25)}[LANG]  # one wrong letter spoils a word
+CHANCES = (0, 0.05, 0.1, 0.2, 0.3, 0.5)
+if LANG == "en":
+    CHANCES = (0, 0.02, 0.04, 0.07, 0.12, 0.25)  # one wrong letter spoils a whole word
 spoilt_pictures = [[spoil_picture(p, share) for p in pictures] for share in SHARES]
 spoilt_captions = [[spoil_caption(c, chance) for c in captions] for chance in CHANCES]
 print(*(f"{level}  {some[0]}" for level, some in enumerate(spoilt_captions)), sep="\n")
-plots.gallery([some[0] for some in spoilt_pictures], [str(level) for level in range(6)], size=1.35)
+plots.gallery([spoilt_pictures[level][0] for level in (0, 2, 4)], ["0", "2", "4"], size=1.2)
 
 # %% [markdown] lang="zh"
 # 三种情形：只有图坏、只有字坏、一起坏。融合用第 2 节的规则，但温度有两种定法：
@@ -549,24 +584,31 @@ plots.gallery([some[0] for some in spoilt_pictures], [str(level) for level in ra
 
 # %%
 right = truth["kind"]
-P = [service.encode_image(some) @ sheet["kind"].T for some in spoilt_pictures]  # cosines, (300, kinds) at each level
+# cosines (300, kinds) for each level
+P = [service.encode_image(some) @ sheet["kind"].T for some in spoilt_pictures]
 C = [service.encode_text(some) @ sheet["kind"].T for some in spoilt_captions]
 clean = fit_temperature(P[0][FIT], right[FIT]), fit_temperature(C[0][FIT], right[FIT])
 # %%
-BLIND, INFORMED = say(zh="图 + 字，盲信|图 + 字，知情", en="both, blind trust|both, informed").split("|")
+BLIND = say(zh="图 + 字，盲信", en="both, blind trust")
+INFORMED = say(zh="图 + 字，知情", en="both, informed")
+
+
+def share_right(scores):
+    return np.mean(scores[TEST].argmax(axis=1) == right[TEST])
 
 
 def curves(case):
-    """Accuracy of four ways over the levels; `case` lists which level the picture and the caption have."""
+    """Accuracy of four ways; `case` lists the levels of the picture and of the caption."""
     ways = {
         PICTURE: [P[i] for i, _ in case],
         CAPTION: [C[j] for _, j in case],
         BLIND: [log_probs(P[i], clean[0]) + log_probs(C[j], clean[1]) for i, j in case],
         INFORMED: [calibrated(P[i], right) + calibrated(C[j], right) for i, j in case],
     }
-    return {name: [np.mean(s[TEST].argmax(axis=1) == right[TEST]) for s in scores] for name, scores in ways.items()}
+    return {name: [share_right(scores) for scores in some] for name, some in ways.items()}
 
 
+# %%
 LEVELS = range(len(SHARES))
 cases = {
     say(zh="图坏，字完好", en="noise in the picture"): [(k, 0) for k in LEVELS],
@@ -575,7 +617,7 @@ cases = {
 }
 
 # %%
-made, axes = plots.figure(9.5, 3.2, 1, 3, sharey=True)
+made, axes = plots.figure(8.6, 2.8, 1, 3, sharey=True)
 for axis, (title, case) in zip(axes[0], cases.items()):
     for (name, values), style in zip(curves(case).items(), ("o--", "s--", "^:", "D-")):
         axis.plot(LEVELS, values, style, markersize=4, label=name)
@@ -584,7 +626,7 @@ for axis, (title, case) in zip(axes[0], cases.items()):
 axes[0, 0].set_ylim(0, 1.03)
 axes[0, 0].yaxis.set_major_formatter("{x:.0%}")
 axes[0, 0].legend(fontsize=8)
-made.suptitle(service.name, fontsize=10, x=0.02, ha="left")
+made.suptitle(service.name, fontsize=10, x=0.01, ha="left")
 made
 
 # %% [markdown] lang="zh"
@@ -607,12 +649,14 @@ made
 #
 # Why does it win when both are half spoilt? Because the two *do not err at the same time*:
 
+
 # %%
 def errors(scores):
     return scores[TEST].argmax(axis=1) != right[TEST]
 
 
-both, either = say(zh="同时错|若互相独立，应有", en="wrong together|expected if independent").split("|")
+both = say(zh="同时错", en="wrong together")
+either = say(zh="若互相独立，应有", en="expected if independent")
 for level in (2, 3, 4):
     p, c = errors(P[level]), errors(C[level])
     print(f"{level}   {both} {np.mean(p & c):4.0%}   {either} {p.mean() * c.mean():4.0%}")
@@ -647,15 +691,16 @@ scene_number = 105  # any from 100 to 299
 
 
 def testimony(level):
-    """The spoilt picture and caption of one scene, and the four most probable answers of each witness and of both."""
-    said = {PICTURE: calibrated(P[level], right)[scene_number], CAPTION: calibrated(C[level], right)[scene_number]}
-    said[BOTH] = torch.log_softmax(torch.from_numpy(said[PICTURE] + said[CAPTION]), dim=0).numpy()
-    made, axes = plots.figure(8.5, 2.3, 1, 4)
+    """The spoilt picture and caption of one scene, and the most probable answers."""
+    p, c = (calibrated(scores[level], right)[[scene_number]] for scores in (P, C))
+    said = {PICTURE: p, CAPTION: c, BOTH: log_probs(p + c, 1)}
+    made, axes = plots.figure(7.6, 1.8, 1, 4)
     axes[0, 0].imshow(spoilt_pictures[level][scene_number])
     axes[0, 0].axis("off")
     for axis, (name, logs) in zip(axes[0, 1:], said.items()):
-        top = logs.argsort()[::-1][:4]
-        axis.barh([answers[i] for i in top], np.exp(logs[top]), color=[plots.COLORS[2 if i == right[scene_number] else 0] for i in top])
+        top = logs[0].argsort()[::-1][:4]
+        colors = [plots.COLORS[2 if i == right[scene_number] else 0] for i in top]
+        axis.barh([answers[i] for i in top], np.exp(logs[0, top]), color=colors)
         axis.set(title=name, xlim=(0, 1), xticks=[])
         axis.spines["bottom"].set_visible(False)
         axis.invert_yaxis()
@@ -695,7 +740,8 @@ album_images = [draw(s) for s in album]
 vectors = service.encode_image(album_images).reshape(40, 3, -1)  # scene, time of day
 day, dusk, night = sheet["time"]
 
-queries = {CAPTION: np.tile(night, (40, 1)), PICTURE: vectors[:, 0], BOTH: vectors[:, 0] + night - day}
+pointed = vectors[:, 0]  # the pictures by day
+queries = {CAPTION: np.tile(night, (40, 1)), PICTURE: pointed, BOTH: pointed + night - day}
 found = {}
 for name, query in queries.items():
     closeness = query @ vectors.reshape(120, -1).T
@@ -705,12 +751,14 @@ for name, query in queries.items():
 
 # %%
 asked = 5  # which scene; try others
-words, pointed = say(zh="“夜里”", en='"at night"'), album_images[3 * asked]
+words, picture = say(zh="“夜里”", en='"at night"'), album_images[3 * asked]
+blank = Image.new("RGB", (128, 128), "white")
+asking = [(words, blank), ("", picture), ("+ " + words, picture)]
 shown, titles = [], []
-for (name, order), first, title in zip(found.items(), (Image.new("RGB", (128, 128), "white"), pointed, pointed), (words, "", "+ " + words)):
-    shown += [first, *(album_images[i] for i in order[asked, :5])]
-    titles += [title, *("✓" if i == 3 * asked + 2 else "" for i in order[asked, :5])]
-plots.gallery(shown, titles, columns=6, size=1.3)
+for (title, first), order in zip(asking, found.values()):
+    shown += [first, *(album_images[i] for i in order[asked, :4])]
+    titles += [title, *("✓" if i == 3 * asked + 2 else "" for i in order[asked, :4])]
+plots.gallery(shown, titles, columns=5, size=1.2)
 
 # %% [markdown] lang="zh"
 # **看什么**：只说“夜里”，所有夜景一样好，找中全靠运气；只指着图，最像的往往是它自己的黄昏版；又指又说，才是你想要的那幅。而且“夜里”两个字来自文字，却能直接加在图的向量上：共同空间让不同模态*可以混着用*，这就是自然交互的底子。第 00 课里用中英文找同一幅画，也是同一回事。
@@ -731,15 +779,16 @@ plots.gallery(shown, titles, columns=6, size=1.3)
 from course_lib import registry
 
 big = registry.models(task="clip", language=LANG)[0]
-size = say(zh="下载 {:.1f} GB，内存约 {:.1f} GB", en="{:.1f} GB to download, about {:.1f} GB of memory").format(big.download_gb, big.memory_gb)
-print(f'service = CLIPService("{big.id}")   # {size}')
+download, memory = f"{big.download_gb:.1f} GB", f"{big.memory_gb:.1f} GB"
+print(f'service = CLIPService("{big.id}")')
+print(say(zh="下载", en="download"), download, say(zh="内存", en="memory"), memory)
 
 # %% [markdown] lang="zh"
 # 它比 mini-clip 慢得多（先把 300 改成 60），而且在小世界的卡通画上*不一定*更准：它学的是照片。想公平，就换成你自己的照片和说明。
 #
 # ## 6 发展历程：一张有日期的年表
 #
-# 常见的年表列出五个里程碑：CLIP、DALL·E、Flamingo、GPT-4V、Sora。年份没错，可少写了一列：**现在还用得上吗？**下面截至 2026 年 11 月。绿条：权重公开，今天仍可下载；灰条：曾经提供服务，已关停；空心圆：发表了论文，但从未开放。
+# 常见的年表列出五个里程碑：CLIP、DALL·E、Flamingo、GPT-4V、Sora。年份没错，可少写了一列：**现在还用得上吗**？下面截至 2026 年 11 月。绿条：权重公开，今天仍可下载；灰条：曾经提供服务，已关停；空心圆：发表了论文，但从未开放。
 
 # %% [markdown] lang="en"
 # It is much slower than mini-clip (turn 300 into 60 first), and on Little World's cartoons *not necessarily* better: it learnt from
@@ -753,24 +802,29 @@ print(f'service = CLIPService("{big.id}")   # {size}')
 
 # %%
 NOW = "2026-11"
-MODELS = [  # name, first available, last available (None: still there), what it brought
-    ("CLIP", "2021-01", None, say(zh="图文对比学习", en="contrastive image-text learning")),
-    ("DALL·E", "2021-01", "2021-01", say(zh="文生图；从未开放", en="text to image; never opened")),
-    ("Flamingo", "2022-04", "2022-04", say(zh="图文交错的少样本理解；从未开放", en="few-shot image-text understanding; never opened")),
-    ("Stable Diffusion", "2022-08", None, say(zh="开源的文生图", en="open text to image")),
-    ("DALL·E 2 / 3 API", "2022-11", "2026-05", say(zh="文生图服务", en="text to image as a service")),
-    ("Chinese-CLIP", "2022-11", None, say(zh="中文 CLIP", en="a CLIP that reads Chinese")),
-    ("LLaVA", "2023-04", None, say(zh="开源的看图对话", en="open vision chat")),
-    ("GPT-4V API", "2023-11", "2024-12", say(zh="看图对话服务", en="vision chat as a service")),
-    ("Sora", "2024-12", "2026-09", say(zh="文生视频服务", en="text to video as a service")),
-    ("SigLIP 2", "2025-02", None, say(zh="多语言的 CLIP 后继", en="a multilingual successor of CLIP")),
+MODELS = [  # name, first and last month it was available (None: still is), what it brought
+    ("CLIP", "2021-01", None, "图文对比学习|contrastive image-text learning"),
+    ("DALL·E", "2021-01", "2021-01", "文生图；从未开放|text to image; never opened"),
+    (
+        "Flamingo",
+        "2022-04",
+        "2022-04",
+        "少样本图文理解；从未开放|few-shot understanding; never opened",
+    ),
+    ("Stable Diffusion", "2022-08", None, "开源的文生图|open text to image"),
+    ("DALL·E 2 / 3 API", "2022-11", "2026-05", "文生图服务|text to image as a service"),
+    ("Chinese-CLIP", "2022-11", None, "中文 CLIP|a CLIP that reads Chinese"),
+    ("LLaVA", "2023-04", None, "开源的看图对话|open vision chat"),
+    ("GPT-4V API", "2023-11", "2024-12", "看图对话服务|vision chat as a service"),
+    ("Sora", "2024-12", "2026-09", "文生视频服务|text to video as a service"),
+    ("SigLIP 2", "2025-02", None, "多语言的 CLIP 后继|a multilingual successor of CLIP"),
 ]
-plots.timeline(MODELS, now=NOW)
+plots.timeline([(*rest, note.split("|")[LANG == "en"]) for *rest, note in MODELS], now=NOW)
 
 # %%
-textbook = [m for m in MODELS if m[0].split()[0] in ("CLIP", "DALL·E", "Flamingo", "GPT-4V", "Sora")]
-usable = sorted({name for name, _, end, _ in textbook if end is None})
-print(say(zh="课本五个里程碑中今天还能用的：", en="of the textbook's five milestones, still usable today:"), *usable)
+milestones = ("CLIP", "DALL·E", "Flamingo", "GPT-4V", "Sora")
+usable = {name for name, _, end, _ in MODELS if end is None and name.split()[0] in milestones}
+print(say(zh="五个里程碑中还能用的：", en="still usable, of the five:"), *usable)
 
 # %% [markdown] lang="zh"
 # **看什么**：还在的，都是*权重公开*的；只有接口的，名字说没就没。这不是说服务不好（第 03、04 课会用到它们的后继），而是写代码时**把模型名和地址写进设置，别写进代码**，这也是 `CLIPService()` 不带参数的原因。权重公开也不是保险箱：Stable Diffusion 1.5 最初的仓库 2024 年就下架了，今天用的是社区备份，所以本课程把所有完整模型的名字集中放在 `course_lib/registry.py` 一处。
@@ -801,61 +855,101 @@ print(say(zh="课本五个里程碑中今天还能用的：", en="of the textboo
 # %% [markdown] lang="en"
 # ## 7 A quick check
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
 from course_lib.widgets import quiz
 
 quiz(
-    say(zh="一段 2 秒、每秒 12 帧、128 × 128 的彩色视频，数组的形状是？", en="A colour video of 2 seconds at 12 frames a second, 128 × 128: what is its shape?"),
+    say(
+        zh="一段 2 秒、每秒 12 帧、128 × 128 的彩色视频，数组的形状是？",
+        en="A colour video of 2 seconds at 12 frames a second, 128 × 128: what is its shape?",
+    ),
     {
-        "(2, 128, 128, 3)": say(zh="第一维是帧数，不是秒数。", en="The first axis counts frames, not seconds."),
-        "(24, 128, 128, 3)": say(zh="24 帧，每帧高 × 宽 × 3。", en="24 frames, each height × width × 3."),
-        "(128, 128, 24)": say(zh="少了颜色；而且本课（和多数视频库）把时间放在最前。", en="The colours are missing; and time comes first here, as in most video libraries."),
+        "(2, 128, 128, 3)": say(
+            zh="第一维是帧数，不是秒数。", en="The first axis counts frames, not seconds."
+        ),
+        "(24, 128, 128, 3)": say(
+            zh="24 帧，每帧高 × 宽 × 3。", en="24 frames, each height × width × 3."
+        ),
+        "(128, 128, 24)": say(
+            zh="少了颜色；而且本课（和多数视频库）把时间放在最前。",
+            en="The colours are missing; and time comes first here, as in most video libraries.",
+        ),
     },
     answer="B",
 )
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
 quiz(
-    say(zh="融合两个模型时，为什么不能直接把余弦相加？", en="Why is it wrong to add the cosines of two models?"),
+    say(
+        zh="融合两个模型时，为什么不能直接把余弦相加？",
+        en="Why is it wrong to add the cosines of two models?",
+    ),
     {
-        say(zh="余弦可能是负数", en="Cosines may be negative"): say(zh="负数也能加，这不是问题。", en="Negative numbers add up like any others."),
-        say(zh="两边尺度不同，而且不知道答案的一方也会给出高低不一的分数", en="Their scales differ, and one that knows nothing still gives high and low scores"): say(
+        say(zh="余弦可能是负数", en="Cosines may be negative"): say(
+            zh="负数也能加，这不是问题。", en="Negative numbers add up like any others."
+        ),
+        say(
+            zh="两边尺度不同，而且不知道答案的一方也会给出高低不一的分数",
+            en="Their scales differ, and one that knows nothing still gives high and low scores",
+        ): say(
             zh="所以先用校准集定温度，换成概率，不知道的一方自然就弃权了。",
             en="So fit a temperature on calibration data and go to probabilities: who does not know then abstains.",
         ),
         say(zh="必须先训练一个融合网络", en="A fusion network has to be trained first"): say(
-            zh="不必。这一课只在 100 个样本上定了一个温度。", en="No: this lesson fitted one temperature on 100 samples.",
+            zh="不必。这一课只在 100 个样本上定了一个温度。",
+            en="No: this lesson fitted one temperature on 100 samples.",
         ),
     },
     answer="B",
 )
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
 quiz(
-    say(zh="摄像头坏了，系统不知道，仍按老办法融合图和字。结果会怎样？", en="The camera breaks, the system does not know and goes on fusing as before. What happens?"),
+    say(
+        zh="摄像头坏了，系统不知道，仍按老办法融合图和字。结果会怎样？",
+        en="The camera breaks, the system does not know and goes on fusing as before. What happens?",
+    ),
     {
         say(zh="至少不会比只读字差", en="It is at least no worse than the caption alone"): say(
-            zh="第 4 节图里的点线正是反例。", en="The dotted lines in the figure of section 4 show the contrary.",
+            zh="第 4 节图里的点线正是反例。",
+            en="The dotted lines in the figure of section 4 show the contrary.",
         ),
         say(zh="可能比只读字还差", en="It may be worse than the caption alone"): say(
             zh="盲信的融合会被坏掉的一方拖下水。要监测输入，随时调整信任。",
             en="Blind trust is dragged down by the broken side. Watch your inputs, and adjust the trust.",
         ),
-        say(zh="和坏之前一样好", en="It is as good as before"): say(zh="只有知道它坏了，才接近这样。", en="Only if it knows that the camera is broken, and then nearly."),
+        say(zh="和坏之前一样好", en="It is as good as before"): say(
+            zh="只有知道它坏了，才接近这样。",
+            en="Only if it knows that the camera is broken, and then nearly.",
+        ),
     },
     answer="B",
 )
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
 quiz(
-    say(zh="判断“这句说明和这幅画相符吗”，下面哪种做法原则上就不行？", en="Which of these cannot, in principle, tell whether a caption fits a picture?"),
+    say(
+        zh="判断“这句说明和这幅画相符吗”，下面哪种做法原则上就不行？",
+        en="Which of these cannot, in principle, tell whether a caption fits a picture?",
+    ),
     {
-        say(zh="图、字向量的点积，加一个阈值", en="The dot product of the two vectors, with a threshold"): say(zh="可以，这就是 CLIP 的做法。", en="It can: that is CLIP's way."),
-        say(zh="图、字向量并排，接一个多层网络", en="The two vectors side by side, into a network of several layers"): say(
-            zh="可以，非线性能学出相乘，只是要多得多的数据。", en="It can: nonlinearity can learn to multiply, given much more data.",
+        say(
+            zh="图、字向量的点积，加一个阈值",
+            en="The dot product of the two vectors, with a threshold",
+        ): say(zh="可以，这就是 CLIP 的做法。", en="It can: that is CLIP's way."),
+        say(
+            zh="图、字向量并排，接一个多层网络",
+            en="The two vectors side by side, into a network of several layers",
+        ): say(
+            zh="可以，非线性能学出相乘，只是要多得多的数据。",
+            en="It can: nonlinearity can learn to multiply, given much more data.",
         ),
-        say(zh="图、字向量并排，接一个线性分类器", en="The two vectors side by side, into a linear classifier"): say(
-            zh="对。它只会把两边的分数相加，而“相符”不是相加。", en="Right: it can only add the two sides' scores, and fitting is no sum.",
+        say(
+            zh="图、字向量并排，接一个线性分类器",
+            en="The two vectors side by side, into a linear classifier",
+        ): say(
+            zh="对。它只会把两边的分数相加，而“相符”不是相加。",
+            en="Right: it can only add the two sides' scores, and fitting is no sum.",
         ),
     },
     answer="C",

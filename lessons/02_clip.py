@@ -702,55 +702,51 @@ plots.bars(told, title=f"logit_scale · {service.name}")
 # %% [markdown] lang="zh"
 # 谁是第一名，三种都一样：乘一个正数不改变排序，所以**正确率与温度无关，置信度却跟着它走**。那么哪一个置信度可信？
 #
-# 可信的意思是**校准**（calibration）：说“80%”的那些题里，真的有八成答对。量一量学到的 scale 和 100；再加上第三个，在一半图片上挑一个让标准答案概率最高的 scale（温度校准，temperature scaling），三个都在另一半图片上考：
+# 可信的意思是**校准**（calibration）：说“80%”的那些题里，真的有八成答对。量一量学到的 scale 和 100；再加上第三个：在一半图片上挑一个交叉熵最小的 scale（温度校准，temperature scaling）。三个都在另一半图片上考，按把握从小到大分成六组：
 
 # %% [markdown] lang="en"
 # The winner is the same in all three: a positive factor does not change an order, so **accuracy does not depend on the
 # temperature, but confidence does**. Which confidence can be believed?
 #
 # To be believable is to be **calibrated**: of the answers given with "80 %", eight in ten are right. Measure it for the
-# learnt scale and for 100, and for a third one: the scale that gives the true answers of half of the pictures the
-# highest probability (temperature scaling). All three are tested on the other half:
+# learnt scale and for 100, and for a third one: the scale with the least cross-entropy on half of the pictures
+# (temperature scaling). All three are tested on the other half, in six groups from the least sure to the most:
 
 # %%
-half, other = slice(0, None, 2), slice(1, None, 2)
-true = torch.tensor(truth)
-fitted = min(range(5, 101), key=lambda s: torch.nn.functional.cross_entropy(s * cosines[half], true[half]))
+true, half, other = torch.tensor(truth), slice(0, None, 2), slice(1, None, 2)
+
+
+def loss_of(scale, part):
+    return torch.nn.functional.cross_entropy(scale * cosines[part], true[part]).item()
+
+
+fitted = min(range(5, 101), key=lambda scale: loss_of(scale, half))
 scales = {learnt: service.logit_scale, "100": 100, say(zh=f"校准后 {fitted}", en=f"calibrated: {fitted}"): fitted}
-
-
-def calibration(scale, bins=5):
-    """Per bin: mean confidence, share of right answers, share of pictures."""
-    confidence, answer = (scale * cosines[other]).softmax(dim=1).max(dim=1)
-    right = (answer == true[other]).float()
-    group = (confidence * bins).long().clamp(max=bins - 1)
-    masks = [group == b for b in range(bins) if (group == b).sum() >= 8]
-    return np.array([[values[m].mean() for values in (confidence, right)] + [m.float().mean()] for m in masks])
-
 
 # %%
 figure, axes = plots.figure(4.8, 3.4)
 axis = axes[0, 0]
 axis.plot([0, 1], [0, 1], "--", color=plots.MUTED, linewidth=1)
 for name, scale in scales.items():
-    confidence, right, share = calibration(scale).T
-    error = (share * abs(confidence - right)).sum()
-    label = f"{name} · " + say(zh=f"平均偏差 {error:.2f}", en=f"mean error {error:.2f}")
-    axis.plot(confidence, right, marker="o", label=label)
+    confidence, answer = (scale * cosines[other]).softmax(dim=1).max(dim=1)
+    sixths = confidence.argsort().chunk(6)  # from the least sure to the most
+    says = [confidence[part].mean() for part in sixths]
+    holds = [(answer == true[other])[part].float().mean() for part in sixths]
+    axis.plot(says, holds, marker="o", label=f"{name} · {say(zh='损失', en='loss')} {loss_of(scale, other):.2f}")
+axis.set(title=service.name, xlim=(0.2, 1.02), ylim=(0.2, 1.02))
 axis.set_xlabel(say(zh="模型说的置信度", en="confidence it states"))
 axis.set_ylabel(say(zh="实际答对的比例", en="share that is right"))
-axis.set_title(service.name)
 axis.legend(fontsize=9)
 figure
 
 # %% [markdown] lang="zh"
-# **看什么**：虚线表示说多少就对多少。线在虚线下面，是说得太满；在上面，是太谦虚。换一个 `logit_scale`，换掉的是模型的*语气*，不是它的见识。模型自己的 scale 也只对它训练时的那种题负责：这里一半的组合它从没见过，它并不知道自己该谦虚一些。
+# **看什么**：虚线表示说多少就对多少。点在虚线下面，是说得太满；在上面，是太谦虚。看最左边那些点，也就是最没把握的一组：模型说有几成，实际又有几成？换一个 `logit_scale`，换掉的是模型的*语气*，不是它的见识。模型自己的 scale 也只对它训练时的那种题负责：这里一半的组合它从没见过，它并不知道自己该谦虚一些。
 #
 # **对策**：用模型自己的 scale（`CLIPService` 就是从模型里读的），别抄别的模型的；真要拿概率做决定，先像这样在自己的数据上校准。
 
 # %% [markdown] lang="en"
 # **What to notice**: on the dashed line a model is right as often as it says. Below it, it claims too much, above it,
-# too little. Another `logit_scale` changes the model's *tone of voice*, not what it knows. And its own scale answers only
+# too little. Look at the leftmost points, the group it is least sure of: what does it say, and what is true? Another `logit_scale` changes the model's *tone of voice*, not what it knows. And its own scale answers only
 # for the sort of question it was trained on: half of the pairs here were never seen, and the model does not know that it
 # should be more modest.
 #

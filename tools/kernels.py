@@ -15,7 +15,7 @@ from pathlib import Path
 
 from nbclient import NotebookClient
 from nbformat import NotebookNode
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -34,6 +34,8 @@ QUIET = {
 }
 
 CELL_TIMEOUT = 900  # seconds; a live training takes two or three minutes on two slow cores
+_LARGE_PNG = 20_000  # bytes
+_UNSEEN = 3.0  # mean difference of a channel, of 255
 KEEP_STDERR = "keep-stderr"
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -122,11 +124,19 @@ def tidy_outputs(nb: NotebookNode, lang: str) -> None:
 
 
 def smaller_png(encoded: str) -> str:
-    """The same pixels in fewer bytes, base64 in and out: no alpha where all is opaque, compressed well."""
+    """The same picture in fewer bytes, base64 in and out: no alpha where all is opaque, compressed well.
+
+    A large one gets a palette of 256 colours where nobody sees the difference, as with flat drawings: stored
+    notebooks are what makes a checkout heavy.
+    """
     data = base64.b64decode(encoded)
     image = Image.open(io.BytesIO(data))
     if image.mode == "RGBA" and image.getextrema()[3] == (255, 255):
         image = image.convert("RGB")
+    if len(data) > _LARGE_PNG and image.mode == "RGB":
+        few = image.quantize(256)
+        error = ImageStat.Stat(ImageChops.difference(image, few.convert("RGB"))).mean
+        image = few if max(error) < _UNSEEN else image
     packed = io.BytesIO()
     image.save(packed, "PNG", optimize=True)
     return base64.b64encode(min(packed.getvalue(), data, key=len)).decode()

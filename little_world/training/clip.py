@@ -39,7 +39,6 @@ STAGES = (
     Stage(steps=1026, batch_size=512, learning_rate=1.5e-3, warmup=100, horizon=1900),
     Stage(steps=3000, batch_size=192, learning_rate=1.2e-3, warmup=50, seed=1),
     Stage(steps=2400, batch_size=192, learning_rate=1.0e-3, warmup=50, seed=2, stream=FAMILIES),
-    Stage(steps=2400, batch_size=192, learning_rate=1.0e-3, warmup=50, seed=3, stream=FAMILIES),
 )
 
 

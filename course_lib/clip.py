@@ -161,10 +161,10 @@ class CLIPService:
     @torch.inference_mode()
     def _encode(self, features: Callable, batches: Iterable[list], total: int, progress: bool) -> np.ndarray:
         encoded = [np.empty((0, self.dim), np.float32)]
-        # The bar appears after two seconds, so that short work stays silent. Only an argument that is given
-        # outranks TQDM_DISABLE, so `disable` is passed on when it says something.
-        silent = {} if progress else {"disable": True}
-        with tqdm(total=total, delay=2, leave=False, **silent) as bar:
+        # The bar appears after two seconds, so that short work stays silent. A notebook's bar does not heed
+        # TQDM_DISABLE by itself.
+        silent = not progress or os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
+        with tqdm(total=total, disable=silent, delay=2, leave=False) as bar:
             for batch in batches:
                 encoded.append(normalize(features(batch), dim=-1).cpu().numpy())
                 bar.update(len(batch))

@@ -242,20 +242,24 @@ def _bars(result: Mapping[str, tuple[float, float]]) -> str:
     """Bars as HTML, which is drawn faster than any figure: a keystroke should not wait for one."""
     best = max((p for p, _ in result.values()), default=0.0)
     rows = "".join(
-        f'<tr><td style="{_CELL}; white-space: nowrap; max-width: 12em; overflow: hidden; '
+        f'<tr><td style="{_CELL}; white-space: nowrap; overflow: hidden; '
         f'text-overflow: ellipsis">{escape(label)}</td>'
-        f'<td style="width: 55%; border: 0; padding: 2px 0"><div style="height: 14px; border-radius: 3px; '
+        f'<td style="border: 0; padding: 2px 0"><div style="height: 14px; border-radius: 3px; '
         f'width: {100 * p:.1f}%; min-width: 2px; background: {_GREEN if p == best else _BLUE}"></div></td>'
         f'<td style="{_CELL}">{p:.1%}</td><td style="{_CELL}; opacity: 0.7">{c:+.2f}</td></tr>'
         for label, (p, c) in result.items()
     )
     head = "".join(
-        f'<th style="{_CELL}; font-weight: 400; opacity: 0.7">{text}</th>'
-        for text in ("", "", say(zh="概率", en="probability"), say(zh="余弦", en="cosine"))
+        f'<th style="{_CELL}; font-weight: 400; opacity: 0.7; width: {width}%">{text}</th>'
+        for text, width in (
+            ("", 30),
+            ("", 38),
+            (say(zh="概率", en="probability"), 18),
+            (say(zh="余弦", en="cosine"), 14),
+        )
     )
-    return (
-        f'<table style="width: 100%; border-collapse: collapse"><tr>{head}</tr>{rows}</table>' if rows else ""
-    )
+    style = "width: 100%; border-collapse: collapse; table-layout: fixed"
+    return f'<table style="{style}"><tr>{head}</tr>{rows}</table>' if rows else ""
 
 
 # ----------------------------------------------------------------------------------------------- slides

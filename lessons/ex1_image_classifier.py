@@ -466,7 +466,8 @@ threshold = choose_threshold(confidence, right, target=0.9)
 steps = np.linspace(confidence.min(), np.sort(confidence)[-6], 40)
 accuracy = [right[confidence >= t].mean() for t in steps]
 coverage = [np.mean(confidence >= t) for t in steps]
-shares = {say(zh="选择性正确率", en="selective accuracy"): accuracy, say(zh="覆盖率", en="coverage"): coverage}
+names_of_lines = say(zh="选择性正确率 覆盖率", en="accuracy coverage").split()
+shares = dict(zip(names_of_lines, [accuracy, coverage]))
 plots.curves(steps, shares, xlabel=say(zh="置信度下限", en="threshold"), percent=True)
 
 # %% [markdown] lang="zh"
@@ -482,7 +483,8 @@ test_pictures, test_truth = album(seed=6)
 answer, sure = recognise(test_pictures)
 right, given = answer == test_truth, sure >= threshold
 print(say(zh="全部回答，答对", en="answering all, right:"), f"{right.mean():.0%}")
-print(say(zh="有把握才答，答对", en="answering where sure, right:"), f"{right[given].mean():.0%}", f"({given.sum()} / {len(given)})")
+print(say(zh="有把握才答，答对", en="answering where sure, right:"), f"{right[given].mean():.0%}")
+print(say(zh="回答了", en="answered:"), f"{given.sum()} / {len(given)}")
 
 # %%
 everything = list(names.values())
@@ -511,7 +513,7 @@ who, place = librarian([page.image for page in pages])
 right = np.array([[w == tw, p == tp] for w, tw, p, tp in zip(who, true_who, place, true_place)])
 for part in ("single", "landscape", "held_out"):
     who_right, place_right = right[[page.part == part for page in pages]].mean(axis=0)
-    print(f"{part:10}", say(zh="谁", en="who"), f"{who_right:4.0%} ", say(zh="哪里", en="where"), f"{place_right:4.0%}")
+    print(f"{part:10}", say(zh="谁、哪里", en="who, where"), f"{who_right:4.0%}, {place_right:4.0%}")
 
 # %%
 shown = range(1, len(pages), 6)

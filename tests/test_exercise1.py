@@ -34,7 +34,7 @@ def picture(seed, kind=None, **facts):
 
 @pytest.fixture(scope="module")
 def clip():
-    return CLIPService()
+    return CLIPService("mini-clip")
 
 
 @pytest.fixture(params=["en", "zh"])

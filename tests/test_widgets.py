@@ -19,7 +19,7 @@ def english():
 
 @pytest.fixture(scope="module", autouse=True)
 def loaded():
-    yield CLIPService()  # services share the weights of a model in use: it is read once for all tests here
+    yield CLIPService("mini-clip")  # services share the weights of a model in use: it is read once for all tests here
 
 
 OPTIONS = {"the length": "It says nothing about likeness.", "the direction": "Only the angle counts."}
@@ -56,7 +56,7 @@ class Counting(CLIPService):
     """The service itself, which also remembers what it was asked to encode."""
 
     def __init__(self):
-        super().__init__()
+        super().__init__("mini-clip")
         self.texts, self.pictures = [], 0
 
     def encode_text(self, text, **options):
@@ -84,7 +84,7 @@ def play():
 
 
 def test_the_playground_shows_what_the_service_says(play):
-    service, picture = CLIPService(), compose(0, "cat", "red")
+    service, picture = CLIPService("mini-clip"), compose(0, "cat", "red")
     expected = service.zero_shot_classify(picture, ["cat", "dog"], template="a picture of a {}")
     for label, (probability, cosine) in play.probabilities().items():
         assert probability == pytest.approx(expected[label], abs=1e-5)
@@ -155,7 +155,7 @@ def test_without_a_kernel_the_first_state_is_seen(play):
 
 
 def test_a_playground_may_begin_with_a_picture_or_with_none():
-    service = CLIPService()
+    service = CLIPService("mini-clip")
     assert clip_playground(service, ["cat"]).probabilities() == {}
     assert clip_playground(service, ["cat"], image=compose(0, "cat", None)).probabilities()["cat"][0] == 1
 

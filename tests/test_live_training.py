@@ -66,7 +66,9 @@ def test_a_short_run_goes_through_the_whole_learning_rate_curve(optimizer, monke
     clock = iter(range(10_000))
     monkeypatch.setattr(live.time, "monotonic", lambda: float(next(clock)))  # each step takes a second
     monkeypatch.setenv("COURSE_LIVE_SECONDS", "100")
+    threads = torch.get_num_threads()
     rates = [optimizer.param_groups[0]["lr"] for _ in live.paced(optimizer)]
+    assert torch.get_num_threads() == threads
     assert 90 <= len(rates) <= 100
     assert max(rates) > 0.9 * live.RECIPE.learning_rate
     assert rates[-1] < 0.05 * live.RECIPE.learning_rate

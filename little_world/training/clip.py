@@ -14,7 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizerFast
+from transformers import CLIPConfig, CLIPModel, CLIPProcessor, CLIPTokenizerFast
+
+try:  # the Pillow one on every machine: the same pixels with torchvision and without, and no warning
+    from transformers import CLIPImageProcessorPil as CLIPImageProcessor
+except ImportError:  # transformers 4 has one for both
+    from transformers import CLIPImageProcessor
 
 from ..paths import MODELS
 from .data import FAMILIES, FAMILY, TRAIN, cache_folder, captions_and_facts, training_pixels

@@ -14,12 +14,12 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizerFast
+from transformers import CLIPConfig, CLIPModel, CLIPTokenizerFast
 
 from ..captions import Plan, caption
 from ..drawing import draw
 from ..scenes import HELD_OUT, Scene, single
-from .clip import config, image_processor
+from .clip import CLIPImageProcessor, config, image_processor
 from .data import TRAIN, scene_rng
 from .loop import Recipe, learning_rate
 
@@ -92,14 +92,21 @@ def paced(optimizer: torch.optim.Optimizer, recipe: Recipe = RECIPE) -> Iterator
     """Steps of a training run, as (step, share of the run that is over), with the learning rate set for each.
 
     The run ends after `recipe.steps`, or when COURSE_LIVE_SECONDS (default `SECONDS`) are up. Either way the learning
-    rate goes down its whole curve, so a slow machine gets a shorter training rather than a broken-off one.
+    rate goes down its whole curve, so a slow machine gets a shorter training rather than a broken-off one. Meanwhile
+    torch computes in one thread: a model this small gains little from a second one, and threads that wait for each
+    other on a busy machine are several times slower.
     """
     seconds = float(os.environ.get("COURSE_LIVE_SECONDS") or SECONDS)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     start = time.monotonic()
-    for step in range(recipe.steps):
-        over = max(step / recipe.steps, (time.monotonic() - start) / seconds)
-        if over >= 1:
-            return
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(recipe, int(over * recipe.steps))
-        yield step, over
+    try:
+        for step in range(recipe.steps):
+            over = max(step / recipe.steps, (time.monotonic() - start) / seconds)
+            if over >= 1:
+                return
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(recipe, int(over * recipe.steps))
+            yield step, over
+    finally:
+        torch.set_num_threads(threads)

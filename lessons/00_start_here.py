@@ -104,6 +104,7 @@ for lang, template in {"zh": "图中有{}", "en": "a picture of a {}"}.items():
     words = list(labels("kind", lang).values())
     found = service.zero_shot_classify(shown, words, template=template)
     named[lang] = [result.label for result in found]
+print(service.name)
 plots.gallery(shown, [f"{zh}  {en}" for zh, en in zip(named["zh"], named["en"])])
 
 # %% [markdown] lang="zh"

@@ -10,7 +10,7 @@
 # - 用*测出来的*数字说明四个好处，也说得出融合什么时候帮不上忙、甚至帮倒忙；
 # - 对着一张有日期的年表，说出哪些名模型今天还能用。
 #
-# **时间**：约 30 分钟。**需要**：会 Python 和一点 NumPy；不需要显卡、网络或 API Key。**模型**：mini-clip（课程自带，在小世界上从零训练）。每张图的标题都写着结果出自谁。
+# **时间**：约 30 分钟。**需要**：会 Python 和一点 NumPy；不需要显卡、网络或 API Key。**模型**：mini-clip（课程自带，在小世界上从零训练）。每个结果旁边都写着它出自谁。
 
 # %% [markdown] lang="en"
 # # 01 · Multimodal basics
@@ -27,8 +27,8 @@
 # - say, from a dated table, which of the famous models can still be used today.
 #
 # **Time**: about 30 minutes. **You need**: Python and a little NumPy; no graphics card, no network, no API key.
-# **Model**: mini-clip (comes with the course, trained from scratch on Little World). The title of each figure says whose
-# result it is.
+# **Model**: mini-clip (comes with the course, trained from scratch on Little World). Beside each result stands whose
+# it is.
 
 # %%
 import numpy as np
@@ -411,7 +411,7 @@ report({PICTURE: by_picture, CAPTION: by_caption, BOTH: fused})
 # %%
 for q, name in zip(QUESTIONS, NAMES):
     t, u = (fit_temperature(scores[q][FIT], truth[q][FIT]) for scores in (by_picture, by_caption))
-    print(f"T   {PICTURE} {t:6.3f}   {CAPTION} {u:6.3f}   {name}")
+    print(f"{service.name}   T   {PICTURE} {t:6.3f}   {CAPTION} {u:6.3f}   {name}")
 
 # %% [markdown] lang="zh"
 # **看什么**：第三行每一格都和知道答案的证人一样好；四题全对，从两边都做不到，变成几乎总能做到。看温度（最小的 $T$ 是模型自己训练出来的温度，最大的等于弃权）：不知道答案的一方 $T$ 大得多，它学会了说“我不知道”。**融合的关键不是把信息堆在一起，而是每一路都知道自己有几分把握。**
@@ -657,6 +657,7 @@ def errors(scores):
 
 both = say(zh="同时错", en="wrong together")
 either = say(zh="若互相独立，应有", en="expected if independent")
+print(service.name)
 for level in (2, 3, 4):
     p, c = errors(P[level]), errors(C[level])
     print(f"{level}   {both} {np.mean(p & c):4.0%}   {either} {p.mean() * c.mean():4.0%}")
@@ -673,9 +674,10 @@ for level in (2, 3, 4):
 scenery = [caption(replace(s, things=(), place=None, size=None), LANG) for s in scenes]
 unknowing = service.encode_text(scenery) @ sheet["kind"].T
 together = calibrated(by_picture["kind"], right) + calibrated(unknowing, right)
+print(service.name)
 for name, scores in {PICTURE: by_picture["kind"], CAPTION: unknowing, BOTH: together}.items():
     print(f"{name:8} {1 - errors(scores).mean():4.0%}")
-print(say(zh="瞎猜", en="guessing"), f"{1 / len(QUESTIONS['kind']):.0%}")
+print(f"{say(zh='瞎猜', en='guessing'):8} {1 / len(QUESTIONS['kind']):4.0%}")
 
 # %% [markdown] lang="zh"
 # 拖一拖滑块，看*一幅画、一句话*坏到各档时，两个证人各有几分把握，合起来又怎样（知情的融合；绿色是标准答案）：
@@ -704,7 +706,7 @@ def testimony(level):
         axis.set(title=name, xlim=(0, 1), xticks=[])
         axis.spines["bottom"].set_visible(False)
         axis.invert_yaxis()
-    made.suptitle(spoilt_captions[level][scene_number], fontsize=10)
+    made.suptitle(f"{service.name}: {spoilt_captions[level][scene_number]}", fontsize=10)
     return made
 
 
@@ -728,7 +730,7 @@ slides([testimony(level) for level in LEVELS], name=say(zh="档位", en="level")
 # People look for things by *pointing and talking*: the picture shows what, the words say what should differ. Both are vectors, so
 # they can be added:
 #
-# $$\text{query} = \text{picture} + \text{"at night"} - \text{"by day"}$$
+# $$\text{query} = \text{picture} + \text{“at night”} - \text{“by day”}$$
 #
 # An album holds 40 scenes, each by day, at dusk and at night. You point at the one by day and want the same scene at night. Each
 # way of asking is tried 40 times:
@@ -743,6 +745,7 @@ day, dusk, night = sheet["time"]
 pointed = vectors[:, 0]  # the pictures by day
 queries = {CAPTION: np.tile(night, (40, 1)), PICTURE: pointed, BOTH: pointed + night - day}
 found = {}
+print(service.name)
 for name, query in queries.items():
     closeness = query @ vectors.reshape(120, -1).T
     closeness[np.arange(40), 3 * np.arange(40)] = -np.inf  # not the picture that was pointed at
@@ -761,11 +764,11 @@ for (title, first), order in zip(asking, found.values()):
 plots.gallery(shown, titles, columns=5, size=1.2)
 
 # %% [markdown] lang="zh"
-# **看什么**：只说“夜里”，所有夜景一样好，找中全靠运气；只指着图，最像的往往是它自己的黄昏版；又指又说，才是你想要的那幅。而且“夜里”两个字来自文字，却能直接加在图的向量上：共同空间让不同模态*可以混着用*，这就是自然交互的底子。第 00 课里用中英文找同一幅画，也是同一回事。
+# **看什么**：只说“夜里”，所有夜景一样好，找中全靠运气；只指着图，找到的是同一个场景，可要黄昏还是夜晚，它无从知道；又指又说，才是你想要的那幅。而且“夜里”两个字来自文字，却能直接加在图的向量上：共同空间让不同模态*可以混着用*，这就是自然交互的底子。第 00 课里用中英文找同一幅画，也是同一回事。
 
 # %% [markdown] lang="en"
-# **What to notice**: with words alone every night scene is as good as any other, and a hit is luck. With the picture alone the
-# closest is often its own dusk. Pointing *and* saying gets what you meant. And note that "at night" came from words, yet could be
+# **What to notice**: with words alone every night scene is as good as any other, and a hit is luck. With the picture alone it
+# finds the same scene, but at dusk or at night? It cannot know. Pointing *and* saying gets what you meant. And note that "at night" came from words, yet could be
 # added to the vector of a picture: in a shared space modalities can be *mixed*, and that is the ground under natural interaction.
 # Finding one picture in two languages, in lesson 00, was the same thing.
 
@@ -805,12 +808,7 @@ NOW = "2026-11"
 MODELS = [  # name, first and last month it was available (None: still is), what it brought
     ("CLIP", "2021-01", None, "图文对比学习|contrastive image-text learning"),
     ("DALL·E", "2021-01", "2021-01", "文生图；从未开放|text to image; never opened"),
-    (
-        "Flamingo",
-        "2022-04",
-        "2022-04",
-        "少样本图文理解；从未开放|few-shot understanding; never opened",
-    ),
+    ("Flamingo", "2022-04", "2022-04", "少样本图文理解；从未开放|few-shot; never opened"),
     ("Stable Diffusion", "2022-08", None, "开源的文生图|open text to image"),
     ("DALL·E 2 / 3 API", "2022-11", "2026-05", "文生图服务|text to image as a service"),
     ("Chinese-CLIP", "2022-11", None, "中文 CLIP|a CLIP that reads Chinese"),

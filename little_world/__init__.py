@@ -16,6 +16,7 @@ from .scenes import (  # noqa: F401
 )
 
 _LATER = {"draw": "drawing", "contact_sheet": "drawing", "load_gallery": "gallery", "Example": "gallery",
+          "load_documents": "gallery", "load_charts": "gallery", "Sheet": "gallery",
           "caption": "captions", "questions": "captions", "labels": "captions"}  # fmt: skip
 
 

@@ -59,6 +59,12 @@ class Chart:
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "highest": self.highest, "lowest": self.lowest}
 
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> Chart:
+        """The chart that `to_dict` wrote."""
+        known = {k: v for k, v in record.items() if k not in ("highest", "lowest")}
+        return cls(**{**known, "categories": tuple(record["categories"]), "values": tuple(record["values"])})
+
 
 def random_chart(
     rng: np.random.Generator, *, type: str | None = None, trend: str | None = None, lang: str | None = None

@@ -60,6 +60,12 @@ class Document:
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "text": self.text}
 
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> Document:
+        """The document that `to_dict` wrote."""
+        known = {k: v for k, v in record.items() if k != "text"}
+        return cls(**{**known, "lines": tuple(record["lines"])})
+
 
 def _number(rng: np.random.Generator) -> str:
     """A price, a time, a room or a bus number."""

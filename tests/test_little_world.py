@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from little_world import HELD_OUT, KINDS, Scene, load_gallery
+from little_world import HELD_OUT, KINDS, Scene, load_charts, load_documents, load_gallery
 from little_world import gallery as gallery_module
+from little_world.charts import TRENDS, TYPES, draw_chart
+from little_world.documents import draw_document
 from little_world.captions import FULL, Plan, caption, questions, random_plan
 from little_world.drawing import draw
 from little_world.paths import WORLD
@@ -163,13 +165,24 @@ def test_questions_have_true_answers_in_both_languages(scene, seed):
 
 def test_the_gallery_is_what_its_seed_makes(tmp_path):
     count = gallery_module.build(tmp_path)
-    made, kept = (
-        (tmp_path / "captions.jsonl").read_text("utf-8"),
-        (WORLD / "captions.jsonl").read_text("utf-8"),
-    )
-    assert made == kept and 230 <= count <= 260
+    for name in ("captions.jsonl", "documents.jsonl", "charts.jsonl"):
+        assert (tmp_path / name).read_text("utf-8") == (WORLD / name).read_text("utf-8")
+    assert count == sum(len(some) for some in (load_gallery(), load_documents(), load_charts()))
     for example in load_gallery()[::20]:
         assert np.array_equal(np.asarray(example.image), np.asarray(draw(example.scene)))
+    for load, paint in ((load_documents, draw_document), (load_charts, draw_chart)):
+        for sheet in load()[::10]:
+            assert np.array_equal(np.asarray(sheet.image), np.asarray(paint(sheet.truth)))
+
+
+def test_the_gallery_has_signs_and_charts_of_every_sort():
+    documents, charts = load_documents(), load_charts()
+    assert len(documents) + len(charts) == 120
+    assert {(d.truth.lang, d.truth.style) for d in documents} == {
+        (lang, style) for lang in ("zh", "en") for style in ("sign", "notice")
+    }
+    assert {c.truth.type for c in charts} == set(TYPES) and {c.truth.trend for c in charts} == {*TRENDS, ""}
+    assert {s.truth.lang for s in load_charts("zh")} == {"zh"} and len(load_documents("en")) == 36
 
 
 def test_the_gallery_covers_the_world():

@@ -1,4 +1,5 @@
-"""Makes course_lib/fonts/CourseSansSC-Regular.otf: the 3,755 most common Chinese characters of Noto Sans CJK SC.
+"""Makes course_lib/fonts/CourseSansSC-Regular.otf: the 3,755 most common Chinese characters of Noto Sans CJK SC, and
+those that the course's own texts use beside them.
 
     python tools/make_font.py /path/to/NotoSansCJK-Regular.ttc      (needs `pip install fonttools`)
 
@@ -15,14 +16,22 @@ from fontTools import subset
 from fontTools.ttLib import TTCollection
 
 NAME = "Course Sans SC"
-TARGET = Path(__file__).parents[1] / "course_lib" / "fonts" / "CourseSansSC-Regular.otf"
+ROOT = Path(__file__).parents[1]
+TARGET = ROOT / "course_lib" / "fonts" / "CourseSansSC-Regular.otf"
+FIELD = "阈阱熵噪迭拟蒸馏掩嵌惩滤帧簇冗余颈弦瓣卷栅锚幅谱嗓糊泊稠密潜在隐变量涵蓄辨识睛镜屏幕扩散扰擅琐碎谬谎"
+
+
+def own_characters() -> str:
+    """Chinese characters in the course's sources."""
+    files = [*ROOT.glob("lessons/*.py"), *ROOT.glob("course_lib/**/*.py"), *ROOT.glob("little_world/**/*.py")]
+    return "".join({c for file in files for c in file.read_text("utf-8") if ord(c) > 0x2E80})
 
 
 def characters() -> str:
-    """GB 2312 level 1, ASCII, Chinese punctuation and the signs that lessons use."""
+    """GB 2312 level 1, ASCII, Chinese punctuation, the signs that lessons use, and terms of the field."""
     hanzi = (bytes([a, b]).decode("gb2312", "ignore") for a in range(0xB0, 0xD8) for b in range(0xA1, 0xFF))
     signs = "¥，。、；：？！“”‘’（）【】《》—…·￥％°×÷±≤≥≠→←↑↓✓✗●○■□▲△–αβγσμτθλ²³½∞√≈"
-    return "".join(hanzi) + "".join(map(chr, range(0x20, 0x7F))) + signs
+    return "".join(hanzi) + "".join(map(chr, range(0x20, 0x7F))) + signs + FIELD + own_characters()
 
 
 def main(source: str) -> None:

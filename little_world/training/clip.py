@@ -22,7 +22,7 @@ except ImportError:  # transformers 4 has one for both
     from transformers import CLIPImageProcessor
 
 from ..paths import MODELS
-from .data import FAMILIES, FAMILY, TRAIN, cache_folder, captions_and_facts, training_pixels
+from .data import CONTRASTS, FAMILIES, FAMILY, TRAIN, cache_folder, captions_and_facts, training_pixels
 from .loop import Recipe, finished, fit
 from .tokenizer import train_tokenizer
 
@@ -39,11 +39,13 @@ class Stage(Recipe):
 
 # First what is in a picture: large batches, then more and smaller steps. Then where, how many and in what setting:
 # in a random batch kind and colour are enough to find the right caption, and nothing makes a model look further.
-# Families of four that differ in one fact do (hard negatives, as Yuksekgonul et al. 2023 build them for CLIP).
+# Families of four that differ in one fact do (hard negatives, as Yuksekgonul et al. 2023 build them for CLIP). Left and
+# right come last of all, so the families of the last stage are made for what is still confused.
 STAGES = (
     Stage(steps=1026, batch_size=512, learning_rate=1.5e-3, warmup=100, horizon=1900),
     Stage(steps=3000, batch_size=192, learning_rate=1.2e-3, warmup=50, seed=1),
     Stage(steps=2400, batch_size=192, learning_rate=1.0e-3, warmup=50, seed=2, stream=FAMILIES),
+    Stage(steps=2400, batch_size=192, learning_rate=1.0e-3, warmup=50, seed=3, stream=CONTRASTS),
 )
 
 
@@ -124,7 +126,7 @@ class Batches:
 
     def _choose(self, step: int, rng: np.random.Generator) -> np.ndarray:
         n = self.stage.batch_size
-        if self.stage.stream == FAMILIES:
+        if self.stage.stream in (FAMILIES, CONTRASTS):
             families = rng.choice(len(self.pixels) // FAMILY, n // FAMILY, replace=False)
             return (np.sort(families)[:, None] * FAMILY + np.arange(FAMILY)).ravel()
         pool = (

@@ -19,10 +19,11 @@ from tqdm.auto import tqdm
 
 from ..captions import caption, random_plan
 from ..drawing import draw
-from ..scenes import Scene, random_scene, vary
+from ..scenes import PLACES, Scene, allowed_pairs, random_scene, several, single, vary
 
 TRAIN, TEST = 1, 2  # streams: their seeds never meet
 FAMILIES = 3  # a stream of families: a scene, then the same scene with one fact changed, and again
+CONTRASTS = 4  # families that differ in the one thing asked for: in place, in number, in kind, or in anything
 FAMILY = 4  # scenes in a family
 
 
@@ -42,11 +43,30 @@ def scene_rng(stream: int, index: int) -> np.random.Generator:
 
 def training_scene(index: int, stream: int = TRAIN) -> Scene:
     """Scene `index` of a stream."""
-    if stream != FAMILIES:
+    if stream not in (FAMILIES, CONTRASTS):
         return random_scene(scene_rng(stream, index))
     family, member = divmod(index, FAMILY)
-    scene = random_scene(scene_rng(FAMILIES, family))
-    return vary(scene, scene_rng(FAMILIES + 50, index)) if member else scene
+    rng, own = scene_rng(stream, family), scene_rng(stream + 50, index)
+    if stream == FAMILIES or family % 4 == 3:
+        scene = random_scene(rng)
+        return vary(scene, own) if member else scene
+    return _contrast(("place", "count", "kind")[family % 4], member, rng, own)
+
+
+def _contrast(fact: str, member: int, rng: np.random.Generator, own: np.random.Generator) -> Scene:
+    """Member `member` of the family that `rng` draws; its members share all but one fact and `own` draws the rest."""
+    first = single(rng)
+    thing = first.groups[0]
+    fixed = {"kind": thing.kind, "color": thing.color, "background": first.background, "time": first.time}
+    if fact == "place":  # left and right, which are learned last, are always there
+        others = [p for p in PLACES if p not in ("left", "right")]
+        places = ["left", "right", *(others[i] for i in rng.permutation(len(others)))]
+        return single(own, place=places[member], size=first.size, **fixed)
+    if fact == "count":
+        return several(own, count=member + 1, **fixed) if member else single(own, size="small", **fixed)
+    pairs = [(k, c) for k, c in allowed_pairs() if thing.color is None or c in (thing.color, None)]
+    kind, color = pairs[rng.permutation(len(pairs))[member]]
+    return single(own, place=first.place, size=first.size, **{**fixed, "kind": kind, "color": color})
 
 
 def _pixels(index: int, size: int, stream: int) -> np.ndarray:
@@ -95,7 +115,7 @@ def training_captions(index: int, stream: int = TRAIN, per_language: int = 4) ->
     for i, lang in enumerate(("zh", "en") * per_language):
         plan = (
             random_plan(rng, terse=0.1, focus=0.35)
-            if stream == FAMILIES
+            if stream in (FAMILIES, CONTRASTS)
             else random_plan(rng, terse=1.0 if i // 2 % 2 else 0.1)
         )
         found.append(Caption(caption(scene, lang, plan=plan, rng=rng), plan.said(scene)))

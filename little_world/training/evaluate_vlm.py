@@ -26,6 +26,7 @@ from ..documents import draw_document, random_document
 from ..drawing import draw
 from ..scenes import Scene, mixed, pair, several, single
 from .data import TEST, scene_rng
+from .vlm_data import TURNS
 
 TARGETS = {"questions on scenes": 0.95, "description exactly right": 0.90, "signs read exactly": 0.90, "chart JSON valid": 1.0,
            "chart type": 0.99, "chart trend": 0.95, "chart title": 0.90, "says it does not know": 0.90}  # fmt: skip
@@ -238,7 +239,7 @@ Every answer is compared with the ground truth letter by letter, decoded greedil
 `little_world/training/evaluate_vlm.py`. "Says it does not know" asks about what is not in the world, in wordings that
 training never showed.
 
-- Trained with {recipe.steps:,} batches of {recipe.batch_size} conversations of five questions, in {seconds / 60:.0f} minutes on two CPU
+- Trained with {recipe.steps:,} batches of {recipe.batch_size} conversations of up to {TURNS} questions, in {seconds / 60:.0f} minutes on two CPU
   cores, starting from mini-clip's vision tower: `python -m little_world.training.vlm`
 - This table again: `python -m little_world.training.vlm --evaluate`
 """,

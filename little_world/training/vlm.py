@@ -39,6 +39,9 @@ RECIPE = Recipe(
     steps=6000, batch_size=64, learning_rate=1e-3, warmup=150, weight_decay=0.05, betas=(0.9, 0.95)
 )
 
+CHATS = 0.25  # share of conversations that are chats; in the others each turn stands alone
+PARTS = 4  # a batch is run in so many parts
+
 USER, ASSISTANT, SYSTEM, END, PAD, IMAGE = (
     "<|user|>",
     "<|assistant|>",
@@ -139,7 +142,14 @@ def start_from_clip(model: LlavaForConditionalGeneration, clip_folder: Path) -> 
 
 
 class Batches:
-    """The batch of a step: conversations as token ids, labels on the answers only, pictures as pixels."""
+    """The batch of a step: conversations as token ids, labels on the answers only, pictures as pixels.
+
+    A picture is costly to look at and is asked several things. Most conversations are packed so that a turn sees the
+    picture and itself but no other turn, as if each had been asked alone: else the model reads what it needs from the
+    answers before and learns little from the picture. The rest are true chats, in which a turn sees what came before.
+
+    A batch comes in parts of similar length: padded to the longest of all it would be half padding.
+    """
 
     def __init__(self, conversations: Conversations, processor: LlavaProcessor, recipe: Recipe, device: str):
         self.conversations, self.recipe, self.device = conversations, recipe, device
@@ -150,45 +160,65 @@ class Batches:
         )
         self.ids = {t: self.tokenizer.convert_tokens_to_ids(t) for t in (USER, ASSISTANT, END, IMAGE, PAD)}
 
-    def encode(self, turns, images: int) -> tuple[list[int], list[int]]:
-        """Token ids and labels of a conversation, exactly as the chat template writes it."""
+    def encode(self, turns, images: int, *, chat: bool) -> dict[str, list[int]]:
+        """A conversation as the chat template writes it: `ids`, `labels`, `turn` (0 what every turn sees), `position`.
+
+        As a chat it is one text. Else `<|user|>` and the picture are written once, and each turn goes on from there.
+        """
         user, assistant, end, image = (self.ids[t] for t in (USER, ASSISTANT, END, IMAGE))
         texts = self.tokenizer([x for t in turns for x in (t.question, t.answer)], add_special_tokens=False)[
             "input_ids"
         ]
-        ids: list[int] = []
-        labels: list[int] = []
+        row = {"ids": [user] + [image] * (IMAGE_TOKENS * images)}
+        start = len(row["ids"])
+        row |= {"labels": [-100] * start, "turn": [0] * start, "position": list(range(start))}
         for i in range(len(turns)):
-            question, answer = texts[2 * i], texts[2 * i + 1]
-            asked = [user, *([image] * (IMAGE_TOKENS * images) if i == 0 else []), *question, end, assistant]
-            ids += asked + [*answer, end]
-            labels += [-100] * len(asked) + [*answer, end]
-        return ids, labels
+            question, answer = texts[2 * i], [*texts[2 * i + 1], end]
+            asked = [*([user] if chat and i else []), *question, end, assistant]
+            first = len(row["ids"]) if chat else start
+            row["ids"] += asked + answer
+            row["labels"] += [-100] * len(asked) + answer
+            row["turn"] += [0 if chat else i + 1] * len(asked + answer)
+            row["position"] += range(first, first + len(asked + answer))
+        return row
 
-    def __getitem__(self, step: int):
+    def _part(self, conversations: list, rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
+        longest = max(len(row["ids"]) for row in rows)
+        shape = len(rows), longest
+        padded = {"ids": torch.full(shape, self.ids[PAD]), "labels": torch.full(shape, -100),
+                  "turn": torch.full(shape, -1), "position": torch.zeros(shape, dtype=torch.long)}  # fmt: skip
+        for i, row in enumerate(rows):
+            for name, tensor in padded.items():
+                tensor[i, : len(row["ids"])] = torch.tensor(row[name])
+        of, at = padded["turn"][:, :, None], padded["turn"][:, None, :]
+        seen = ((at == 0) | (at == of)) & torch.ones(longest, longest, dtype=torch.bool).tril()
+        mask = torch.zeros(seen.shape).masked_fill(~seen, torch.finfo(torch.bfloat16).min)[:, None]
+        pixels = torch.from_numpy(np.stack([p for c in conversations for p in c.pixels])).permute(0, 3, 1, 2)
+        part = {"input_ids": padded["ids"], "labels": padded["labels"], "position_ids": padded["position"],
+                "attention_mask": mask, "pixel_values": (pixels.float() / 255 - self.mean) / self.std}  # fmt: skip
+        return {name: tensor.to(self.device) for name, tensor in part.items()}
+
+    def __getitem__(self, step: int) -> list[dict[str, torch.Tensor]]:
         n = self.recipe.batch_size
+        rng = np.random.default_rng([self.recipe.seed, step])
         some = [self.conversations[step * n + i] for i in range(n)]
-        rows = [self.encode(c.turns, len(c.pixels)) for c in some]
-        longest = max(len(ids) for ids, _ in rows)
-        ids = torch.full((n, longest), self.ids[PAD])
-        labels = torch.full((n, longest), -100)
-        for i, (row, answer) in enumerate(rows):
-            ids[i, : len(row)] = torch.tensor(row)
-            labels[i, : len(row)] = torch.tensor(answer)
-        pixels = (
-            torch.from_numpy(np.stack([p for c in some for p in c.pixels])).permute(0, 3, 1, 2).float() / 255
-        )
-        pixels = (pixels - self.mean) / self.std
-        mask = (ids != self.ids[PAD]).long()
-        return {
-            k: v.to(self.device)
-            for k, v in {
-                "input_ids": ids,
-                "attention_mask": mask,
-                "labels": labels,
-                "pixel_values": pixels,
-            }.items()
-        }
+        rows = [self.encode(c.turns, len(c.pixels), chat=rng.random() < CHATS) for c in some]
+        order = sorted(range(n), key=lambda i: len(rows[i]["ids"]))
+        size = -(-n // PARTS)
+        parts = [order[i : i + size] for i in range(0, n, size)]
+        return [self._part([some[i] for i in part], [rows[i] for i in part]) for part in parts]
+
+
+def answer_states(model: LlavaForConditionalGeneration, part: dict) -> tuple[torch.Tensor, torch.Tensor]:
+    """Hidden states that predict answer tokens, `(k, hidden)`, and those tokens, `(k,)`.
+
+    The vocabulary's logits are worth computing only there: most positions are picture and question.
+    """
+    labels = part["labels"][:, 1:]
+    inputs = {name: tensor for name, tensor in part.items() if name != "labels"}
+    hidden = model.model(**inputs, use_cache=False).last_hidden_state[:, :-1]
+    kept = labels != -100
+    return hidden[kept], labels[kept]
 
 
 def train(
@@ -222,19 +252,10 @@ def train(
     batches = Batches(conversations, processor, recipe, device)
 
     def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
-        batch = batches[step]
-        labels = batch.pop("labels")
-        hidden = model.model(**batch, use_cache=False).last_hidden_state[:, :-1]
-        wanted = labels[:, 1:]
-        kept = (
-            wanted != -100
-        )  # the vocabulary's logits only where an answer is: most positions are picture and question
-        logits = model.lm_head(hidden[kept]).float()
-        target = wanted[kept]
-        value = torch.nn.functional.cross_entropy(logits, target)
-        return value, {
-            "token accuracy": float((logits.argmax(-1) == target).float().mean()),
-            "length": float(labels.shape[1]),
+        states, wanted = zip(*(answer_states(model, part) for part in batches[step]))
+        logits, target = model.lm_head(torch.cat(states)).float(), torch.cat(wanted)
+        return torch.nn.functional.cross_entropy(logits, target), {
+            "token accuracy": float((logits.argmax(-1) == target).float().mean())
         }
 
     look = lambda step, shown: print({"step": step, **quick_look(shown, processor)}, flush=True)  # noqa: E731

@@ -1,6 +1,6 @@
 """Conversations for mini-vlm: pictures of scenes, signs and charts, each with several questions and true answers.
 
-One picture is looked at once and asked five things: the picture's tokens are the costly part of a sample, so
+One picture is looked at once and asked eight things: the picture's tokens are the costly part of a sample, so
 several turns on one picture teach several times as much in the same time.
 """
 
@@ -21,7 +21,7 @@ from .data import TRAIN, cache_folder, scene_rng, training_pixels, training_scen
 
 DOCUMENTS, CHARTS = TRAIN + 10, TRAIN + 20  # streams of seeds
 TEST_DOCUMENTS, TEST_CHARTS = TRAIN + 11, TRAIN + 21
-TURNS = 5
+TURNS = 8
 SHARES = {"scene": 0.5, "document": 0.22, "chart": 0.14, "several": 0.14}
 
 

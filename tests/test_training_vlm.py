@@ -1,0 +1,94 @@
+"""Training mini-vlm: what a batch holds is what the chat template writes, and a packed turn is as if asked alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from little_world.dialogue import Turn
+from little_world.training import vlm
+from little_world.training.loop import Recipe
+from little_world.training.vlm_data import Conversation
+
+TURNS = [Turn("count", "图中有几只猫？", "2"), Turn("where", "Where is the dog?", "on the left")]
+
+
+@pytest.fixture(scope="module")
+def processor(tmp_path_factory):
+    texts = [x for t in TURNS for x in (t.question, t.answer)]
+    return vlm.build_processor(vlm.train_tokenizer(texts, tmp_path_factory.mktemp("tokenizer"), 300))
+
+
+@pytest.fixture(scope="module")
+def model(processor):
+    torch.manual_seed(0)
+    return vlm.build_model(processor.tokenizer, None).eval()
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return [np.random.default_rng(i).integers(0, 255, (128, 128, 3), dtype=np.uint8) for i in range(2)]
+
+
+def batch_of(conversations, processor, **recipe) -> list[dict]:
+    return vlm.Batches(
+        dict(enumerate(conversations)), processor, Recipe(steps=1, learning_rate=1e-3, **recipe), "cpu"
+    )[0]
+
+
+def alone(model, processor, pixels, turns):
+    """Logits of the last answer, from the prompt that `transformers` writes."""
+    messages = []
+    for i, turn in enumerate(turns):
+        pictures = [{"type": "image"} for _ in pixels] if i == 0 else []
+        messages += [{"role": "user", "content": [*pictures, {"type": "text", "text": turn.question}]},
+                     {"role": "assistant", "content": [{"type": "text", "text": turn.answer}]}]  # fmt: skip
+    text = processor.apply_chat_template(messages, tokenize=False)
+    inputs = processor(images=[Image.fromarray(p) for p in pixels], text=[text], return_tensors="pt")
+    answer = len(processor.tokenizer(turns[-1].answer)["input_ids"]) + 1
+    with torch.no_grad():
+        return inputs["input_ids"][0], model(**inputs).logits[0, -answer - 1 : -1]
+
+
+@pytest.mark.parametrize("pictures", [1, 2])
+def test_a_packed_turn_is_as_if_it_were_asked_alone(model, processor, pixels, pictures, monkeypatch):
+    monkeypatch.setattr(vlm, "CHATS", 0.0)
+    shown = pixels[:pictures]
+    (part,) = batch_of([Conversation(shown, TURNS)], processor, batch_size=1)
+    with torch.no_grad():
+        states, wanted = vlm.answer_states(model, part)
+        logits = model.lm_head(states)
+    expected = [alone(model, processor, shown, [turn])[1] for turn in TURNS]
+    assert torch.allclose(logits, torch.cat(expected), atol=1e-4)
+    text = processor.tokenizer.decode(wanted)
+    assert text == "".join(turn.answer + vlm.END for turn in TURNS)
+
+
+def test_a_chat_is_what_the_template_writes(model, processor, pixels, monkeypatch):
+    monkeypatch.setattr(vlm, "CHATS", 1.0)
+    (part,) = batch_of([Conversation(pixels[:1], TURNS)], processor, batch_size=1)
+    ids, logits = alone(model, processor, pixels[:1], TURNS)
+    assert part["input_ids"][0].tolist() == ids.tolist()
+    with torch.no_grad():
+        states, _ = vlm.answer_states(model, part)
+    assert torch.allclose(model.lm_head(states)[-len(logits) :], logits, atol=1e-4)
+
+
+def test_padding_changes_nothing(model, processor, pixels, monkeypatch):
+    monkeypatch.setattr(vlm, "PARTS", 1)
+    short, long = Conversation(pixels[:1], TURNS[:1]), Conversation(pixels, TURNS * 3)
+    (both,) = batch_of([short, long], processor, batch_size=2)
+    (one,) = batch_of([short], processor, batch_size=1)
+    with torch.no_grad():
+        together, alone_ = (vlm.answer_states(model, part)[0] for part in (both, one))
+    assert torch.allclose(together[: len(alone_)], alone_, atol=1e-4)
+
+
+def test_parts_keep_every_conversation(processor, pixels):
+    conversations = [Conversation(pixels[: 1 + i % 2], TURNS[: 1 + i % 2]) for i in range(7)]
+    parts = batch_of(conversations, processor, batch_size=7)
+    assert len(parts) == vlm.PARTS
+    assert sum(len(p["input_ids"]) for p in parts) == 7
+    assert sum(len(p["pixel_values"]) for p in parts) == sum(len(c.pixels) for c in conversations)

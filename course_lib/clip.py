@@ -103,11 +103,16 @@ class CLIPService:
 
     def logits(self, image: Images, texts: Texts) -> np.ndarray:
         """The model's `logits_per_image`, shaped like `similarity`: cosine x scale, + bias for SigLIP."""
-        return self._logits(self.similarity(image, texts))
+        return self._scaled(self.similarity(image, texts))
 
     def probabilities(self, image: Images, texts: Texts) -> np.ndarray:
         """Probabilities, shaped like `similarity`: softmax over the texts, or a sigmoid each for SigLIP."""
-        return self._activate(self.logits(image, texts))
+        return self.to_probabilities(self.similarity(image, texts))
+
+    def to_probabilities(self, similarities: np.ndarray) -> np.ndarray:
+        """The same from cosines, `(n_texts,)` or `(n_images, n_texts)`, of vectors that are already there."""
+        logits = torch.from_numpy(self._scaled(similarities))
+        return (logits.softmax(dim=-1) if self.family in SOFTMAX else logits.sigmoid()).numpy()
 
     def zero_shot_classify(
         self,
@@ -131,7 +136,7 @@ class CLIPService:
         if none_of_these is not None:
             text_features = np.concatenate([text_features, self.encode_text(some_texts(none_of_these))])
         similarities = self.encode_image(image) @ text_features.T
-        probabilities = self._activate(self._logits(similarities))
+        probabilities = self.to_probabilities(similarities)
         n, softmax, results = len(labels), self.family in SOFTMAX, []
         for cosine, probability in zip(similarities, probabilities, strict=True):
             rest = probability[n:]
@@ -151,12 +156,8 @@ class CLIPService:
         features = self.encode_text(prompts).reshape(len(templates), len(labels), self.dim).mean(axis=0)
         return features / np.linalg.norm(features, axis=-1, keepdims=True)
 
-    def _logits(self, similarities: np.ndarray) -> np.ndarray:
+    def _scaled(self, similarities: np.ndarray) -> np.ndarray:
         return similarities * np.float32(self.logit_scale) + np.float32(self.logit_bias)
-
-    def _activate(self, logits: np.ndarray) -> np.ndarray:
-        logits = torch.from_numpy(logits)
-        return (logits.softmax(dim=-1) if self.family in SOFTMAX else logits.sigmoid()).numpy()
 
     @torch.inference_mode()
     def _encode(self, features: Callable, batches: Iterable[list], total: int, progress: bool) -> np.ndarray:

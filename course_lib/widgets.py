@@ -98,10 +98,11 @@ class Quiz(_WithStill, VBox):
         self._said.value = _said(letter, word, self._options[letter][1], _GREEN if right else _RED)
 
     def still(self) -> str:
-        options = "".join(f"<li>{option}</li>" for option, _ in self._options.values())
+        # Letters as text: JupyterLab strips the type of an <ol>, and its numbers would not fit the answer's letter.
+        options = "".join(f"<div>{letter}. {option}</div>" for letter, (option, _) in self._options.items())
         why = self._options[self.answer][1]
         return (
-            f'{_bold(self.question)}<ol type="A">{options}</ol>'
+            f'{_bold(self.question)}<div style="margin: 6px 0 6px 1.5em">{options}</div>'
             f"<details><summary>{say(zh='答案', en='Answer')}</summary>{self.answer}. {why}</details>"
         )
 
@@ -191,7 +192,7 @@ class ClipPlayground(_WithStill, VBox):
         if new := [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._text_features]:
             self._text_features.update(zip(new, self._service.encode_text(new, progress=False)))
         cosines = np.stack([self._text_features[prompt] for prompt in prompts]) @ self._image_features
-        shares = self._service._activate(self._service._logits(cosines))
+        shares = self._service.to_probabilities(cosines)
         return {label: (float(p), float(c)) for label, p, c in zip(labels, shares, cosines)}
 
     def still(self) -> str:

@@ -201,8 +201,8 @@ How each row is measured: `little_world/training/evaluate_clip.py`. Each is zero
 ("{_TEMPLATE["zh"].format("一只猫")}", "{_TEMPLATE["en"].format("a cat")}"); colour, count, place and background are asked with the kind
 given; retrieval finds the picture of a full caption among 200 that differ in meaning (mean of five rounds).
 
-- Trained on {scenes:,} scenes with {" and then ".join(f"{stage.steps:,} batches of {stage.batch_size}" for stage in stages)},
-  in {seconds / 60:.0f} minutes on two CPU cores: `python -m little_world.training.clip`
+- Trained in {len(stages)} stages, each on {scenes:,} scenes of one of {len({stage.stream for stage in stages})} streams: {", then ".join(f"{stage.steps:,} batches of {stage.batch_size}" for stage in stages)}.
+  {seconds / 60:.0f} minutes on two CPU cores: `python -m little_world.training.clip`
 - This table again: `python -m little_world.training.clip --evaluate`
 """,
         encoding="utf-8",

@@ -1,6 +1,6 @@
 """mini-vlm: a bilingual LLaVA (Liu et al. 2023) trained from scratch on Little World.
 
-    python -m little_world.training.vlm             train (two to three hours on two cores), resume if interrupted
+    python -m little_world.training.vlm             train (about two hours on two cores), resume if interrupted
     python -m little_world.training.vlm --evaluate  reprint the model card's table from the stored weights
 
 The vision tower starts from mini-clip, as LLaVA's starts from CLIP; everything is then trained together.
@@ -36,7 +36,7 @@ IMAGE_SIZE, PATCH = 128, 16
 IMAGE_TOKENS = (IMAGE_SIZE // PATCH) ** 2
 SCENES, DOCUMENTS, CHARTS = 40_000, 24_000, 16_000
 RECIPE = Recipe(
-    steps=6000, batch_size=64, learning_rate=1e-3, warmup=150, weight_decay=0.05, betas=(0.9, 0.95)
+    steps=5000, batch_size=64, learning_rate=1e-3, warmup=150, weight_decay=0.05, betas=(0.9, 0.95)
 )
 
 CHATS = 0.25  # share of conversations that are chats; in the others each turn stands alone
@@ -183,7 +183,7 @@ class Batches:
         return row
 
     def _part(self, conversations: list, rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
-        longest = max(len(row["ids"]) for row in rows)
+        longest = -(-max(len(row["ids"]) for row in rows) // 16) * 16  # few lengths: a CPU prepares kernels for each
         shape = len(rows), longest
         padded = {"ids": torch.full(shape, self.ids[PAD]), "labels": torch.full(shape, -100),
                   "turn": torch.full(shape, -1), "position": torch.zeros(shape, dtype=torch.long)}  # fmt: skip

@@ -1,4 +1,5 @@
-"""The services of the course: CLIP now, and what the later sections add, on models and protocols alone.
+"""The services of the course: CLIP, vision chat, and what the later sections add, on models and protocols
+alone.
 
 Importing the package is cheap. A name is imported from its module when it is first used, and PyTorch
 only when a model is wanted.
@@ -9,15 +10,28 @@ from importlib import import_module
 _HOME = {
     "CLIPService": "clip",
     "Classification": "clip",
+    "encode_image_to_base64": "gpt4v",
+    "call_gpt4v": "gpt4v",
+    "call_gpt4v_with_url": "gpt4v",
+    "ImageAnalyzer": "gpt4v",
+    "ChartAnalysis": "gpt4v",
+    "VisionClient": "vision_client",
+    "batch": "batching",
+    "estimate_tokens": "image_tokens",
+    "estimate_cost": "image_tokens",
     "open_image": "images",
     "open_images": "images",
     "say": "settings",
     "language": "settings",
     "set_language": "settings",
+    "AnswerError": "errors",
     "CourseError": "errors",
     "CourseWarning": "errors",
+    "CutOffError": "errors",
     "ImageError": "errors",
     "ModelError": "errors",
+    "RefusalError": "errors",
+    "ServiceError": "errors",
     "SettingsError": "errors",
     "TextError": "errors",
 }

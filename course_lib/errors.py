@@ -37,6 +37,34 @@ class SettingsError(CourseError, ValueError):
     """A setting with a value that makes no sense."""
 
 
+class ServiceError(CourseError):
+    """A service that was not reached, or that turned the request down.
+
+    `kind` is "connection", "timeout", "authentication", "rate_limit", "not_found", "too_large", "bad_request"
+    or "server"; `status` the HTTP status, if there was one; `raw` what the service said, without any key.
+    """
+
+    def __init__(self, message: str, *, kind: str, status: int | None = None, raw: str = ""):
+        super().__init__(message)
+        self.kind, self.status, self.raw = kind, status, raw
+
+
+class AnswerError(CourseError, ValueError):
+    """An answer that cannot be used: malformed, or not what was asked for. `raw` is the text as it came."""
+
+    def __init__(self, message: str, *, raw: str = ""):
+        super().__init__(message)
+        self.raw = raw
+
+
+class RefusalError(AnswerError):
+    """The model, or a filter before it, declined to answer."""
+
+
+class CutOffError(AnswerError):
+    """The answer ends before it is finished; `raw` is the part that came."""
+
+
 class CourseWarning(UserWarning):
     """Something was changed on the learner's behalf, a text cut short for instance."""
 

@@ -1,7 +1,8 @@
-"""The full-size models the course names, each with what it takes to run it. Model names stand nowhere else.
+"""The full-size models the course names: those to download, with what it takes to run them, and those behind
+an API, with what they charge. Model names stand nowhere else.
 
-A model that vanishes from its hub is mended here, in one line. What is not known is None, and `source` says
-where the rest comes from. Read in November 2026.
+A model that vanishes is mended here, in one line. What is not known is None, and `source` says where the rest
+comes from. Read in November 2026.
 """
 
 from __future__ import annotations
@@ -182,6 +183,81 @@ _MODELS = (
         source="parameters from its name",
     ),
 )
+
+
+@dataclass(frozen=True)
+class Hosted:
+    """A vision model behind an API: how it counts a picture's tokens, and its price per million tokens.
+
+    `image_tokens` names a formula of `course_lib.image_tokens` and its numbers. Prices change: `priced` is
+    when this one was stated.
+    """
+
+    id: str
+    provider: str  # of `course_lib.providers`; its first model here is its default
+    source: str
+    image_tokens: tuple | None = None
+    input_price: float | None = None
+    output_price: float | None = None
+    currency: str = "USD"
+    priced: str | None = None
+
+
+_GUIDE = "formula: OpenAI's guide Images and vision"
+_HOSTED = (
+    Hosted("mini-vlm", "local", "little_world", ("fixed", 64), 0.0, 0.0),
+    Hosted(
+        "gpt-5.4-mini",
+        "openai",
+        f"{_GUIDE} (users measure 1.2 in place of 1.62); price: its announcement",
+        ("patches", 32, 1536, 1.62),
+        0.75,
+        4.50,
+        priced="2026-03-17",
+    ),
+    Hosted(
+        "gpt-4o",
+        "openai",
+        f"{_GUIDE}; the API ends it on 2027-01-14",
+        ("tiles", 85, 170),
+        2.50,
+        10.00,
+        priced="2026",
+    ),
+    Hosted("gpt-4o-mini", "openai", f"{_GUIDE}; ends 2027-01-14", ("tiles", 2833, 5667)),
+    Hosted("gpt-4.1", "openai", f"{_GUIDE}; ends 2027-01-14", ("tiles", 85, 170)),
+    Hosted("gpt-4.1-mini", "openai", f"{_GUIDE}; ends 2027-01-14", ("patches", 32, 1536, 1.62)),
+    Hosted("gpt-5", "openai", f"{_GUIDE}; ends 2026-12-11", ("tiles", 70, 140)),
+    Hosted("gpt-5-mini", "openai", f"{_GUIDE}; ends 2026-12-11", ("patches", 32, 1536, 1.62)),
+    Hosted(
+        "qwen3-vl-plus",
+        "qwen",
+        "Model Studio, Visual understanding: 32 x 32 pixels a token, 2 for its bounds, at most 2560 by "
+        "default; price: the lowest band (a prompt up to 32 K tokens), Beijing, at second hand",
+        ("grid", 32, 4, 2560, 2),
+        1.0,
+        10.0,
+        "CNY",
+        "2025-12",
+    ),
+    Hosted(
+        "glm-4.6v",
+        "glm",
+        "Z.ai's model page; price: as resold in USD; it states no formula for a picture's tokens",
+        None,
+        0.30,
+        0.90,
+        priced="2025-12-08",
+    ),
+    Hosted(
+        "qwen3-vl:8b", "ollama", "Ollama's guide OpenAI compatibility", ("grid", 32, 4, 16384, 2), 0.0, 0.0
+    ),
+)
+
+
+def hosted(*, provider: str | None = None, name: str | None = None) -> list[Hosted]:
+    """The models behind APIs, of one provider or of one name; a provider's default first."""
+    return [m for m in _HOSTED if provider in (None, m.provider) and name in (None, m.id)]
 
 
 def info(name: str) -> FullSize | None:

@@ -10,8 +10,11 @@ from __future__ import annotations
 import codecs
 import locale
 import os
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
+from getpass import getpass
+from importlib import import_module
 from io import StringIO
 from pathlib import Path
 
@@ -36,13 +39,25 @@ KNOWN = {
         Known("COURSE_DEVICE", default="auto"),
         Known("COURSE_CLIP_MODEL", default="mini-clip"),
         Known("HF_ENDPOINT"),
+        # Vision chat: a provider of `course_lib.providers`, or any address that speaks OpenAI's protocol.
+        Known("COURSE_VLM_PROVIDER", default="local"),
+        Known("COURSE_VLM_BASE_URL"),
+        Known("COURSE_VLM_MODEL", default="mini-vlm"),
+        Known("COURSE_VLM_API_KEY", secret=True),
+        # Keys, under the names the providers themselves use.
+        Known("OPENAI_API_KEY", secret=True),
+        Known("AZURE_OPENAI_API_KEY", secret=True),
+        Known("AZURE_OPENAI_ENDPOINT"),
+        Known("DASHSCOPE_API_KEY", secret=True),
+        Known("ZAI_API_KEY", secret=True),
     )
 }
 
 
 @dataclass(frozen=True, repr=False)
 class Setting:
-    """A setting as it stands: `source` is "argument", "environment", ".env" or "default"."""
+    """A setting as it stands: `source` is "argument", "environment", ".env", "prompt", "Colab" or
+    "default"."""
 
     name: str
     value: str | None
@@ -54,6 +69,7 @@ class Setting:
         source = {
             "argument": say(zh="参数", en="argument"),
             "environment": say(zh="环境变量", en="environment"),
+            "prompt": say(zh="输入", en="prompt"),
             "default": say(zh="默认", en="default"),
         }.get(self.source, self.source)
         return f"{self.name} = {value} ({source})"
@@ -63,11 +79,23 @@ class Setting:
 
 def resolve(name: str, argument: object | None = None) -> Setting:
     """The value of a setting in `KNOWN` and where it came from. An empty value counts as not given."""
-    given = {"argument": argument, "environment": os.environ.get(name), ".env": _dotenv().get(name)}
+    given = {
+        "argument": argument,
+        "environment": os.environ.get(name),
+        ".env": _dotenv().get(name),
+        "prompt": _entered.get(name),
+    }
     for source, value in given.items():
         if value is not None and str(value).strip():
             return Setting(name, str(value).strip(), source)
+    if KNOWN[name].secret and (value := _colab_secret(name)):
+        return Setting(name, value, "Colab")
     return Setting(name, KNOWN[name].default, "default")
+
+
+def enter(name: str) -> None:
+    """Ask for a secret such as "OPENAI_API_KEY" in a hidden prompt, and keep it for this process alone."""
+    _entered[name] = getpass(f"{name}: ")
 
 
 def describe() -> list[Setting]:
@@ -82,6 +110,13 @@ def locate(model_name: str) -> str:
     from little_world.paths import MODELS  # the one place where course_lib knows of the bench it is tried on
 
     return str(MODELS / model_name)
+
+
+def local_server() -> str:
+    """Root address of the miniatures' own server, which starts at first need and ends with the process."""
+    from little_world.server import shared_server  # as in `locate`
+
+    return shared_server().url
 
 
 def language() -> str:
@@ -110,6 +145,17 @@ def say(*, zh: str, en: str) -> str:
 
 
 _chosen: str | None = None
+_entered: dict[str, str] = {}
+
+
+def _colab_secret(name: str) -> str | None:
+    """A secret that the reader keeps in Google Colab and has opened to this notebook; None elsewhere."""
+    if "google.colab" not in sys.modules:
+        return None
+    try:
+        return import_module("google.colab.userdata").get(name)
+    except Exception:  # Colab's own errors: there is none of that name, or this notebook may not read it
+        return None
 
 
 def _as_language(tag: str | None) -> str | None:

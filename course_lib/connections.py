@@ -1,0 +1,114 @@
+"""The connection to an endpoint: one client of the openai SDK, kept alive, with limits on what it reads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import openai
+
+from . import settings
+from .answers import MAX_ANSWER
+from .errors import ServiceError
+from .providers import Endpoint
+
+
+@dataclass
+class Connection:
+    """The SDK's client of one endpoint, and what was learnt of its dialect."""
+
+    sdk: openai.OpenAI
+    max_tokens_field: str
+    structured: str
+
+    def __post_init__(self) -> None:
+        self.first_field = self.max_tokens_field
+
+    def adapt(self, error: ServiceError, field: str, level: str | None) -> bool:
+        """Whether a request refused as `error` is worth sending again, its dialect changed."""
+        if error.kind != "bad_request":
+            return False
+        if field == self.first_field and field in error.raw:
+            # OpenAI's newer models reject max_tokens, older servers max_completion_tokens.
+            self.max_tokens_field = (
+                "max_tokens" if field == "max_completion_tokens" else "max_completion_tokens"
+            )
+            return True
+        if level not in (None, "text") and any(
+            word in error.raw for word in ("response_format", "json_schema")
+        ):
+            self.structured = {"json_schema": "json_object", "json_object": "text"}[level]
+            return True
+        return False
+
+
+_connections: dict[tuple, Connection] = {}
+_lock = threading.Lock()
+
+
+def connect(endpoint: Endpoint) -> Connection:
+    """The one connection of an endpoint, made at first need."""
+    base_url = endpoint.base_url or settings.local_server().rstrip("/") + "/v1"
+    key = endpoint.api_key.get_secret_value() if endpoint.api_key else "none"  # never another provider's key
+    identity = (base_url, key, endpoint.model, endpoint.api_version)
+    with _lock:
+        if identity not in _connections:
+            # No redirects: a key is meant for one host. No proxy for a server on this machine.
+            http = _Bounded(follow_redirects=False, trust_env=not endpoint.on_this_machine)
+            options = {
+                "api_key": key,
+                "http_client": http,
+                "default_headers": {"Accept-Encoding": "identity"},
+            }
+            field = endpoint.provider.max_tokens_field
+            if endpoint.api_version:
+                sdk = openai.AzureOpenAI(
+                    azure_endpoint=base_url,
+                    azure_deployment=endpoint.model,
+                    api_version=endpoint.api_version,
+                    **options,
+                )
+                field = "max_tokens" if endpoint.api_version < "2024-09" else field
+            else:
+                sdk = openai.OpenAI(base_url=base_url, **options)
+            _connections[identity] = Connection(sdk, field, endpoint.provider.structured)
+        return _connections[identity]
+
+
+class _Bounded(openai.DefaultHttpxClient):
+    """The SDK's HTTP client, reading no more than MAX_ANSWER bytes, and a whole answer within its timeout.
+
+    httpx's own timeout is for each read, so that a server could go on for ever, a byte at a time.
+    """
+
+    def send(self, request: Any, *, stream: bool = False, **options: Any) -> Any:
+        seconds = request.extensions.get("timeout", {}).get("read")
+        deadline = None if seconds is None else time.monotonic() + seconds
+        response = super().send(request, stream=True, **options)
+        streamed = stream and response.is_success
+        response.iter_bytes = _at_most(response.iter_bytes, None if streamed else deadline)
+        if not stream:
+            try:
+                response.read()
+            finally:
+                response.close()
+        return response
+
+
+def _at_most(
+    iter_bytes: Callable[..., Iterator[bytes]], deadline: float | None
+) -> Callable[..., Iterator[bytes]]:
+    def bounded(*arguments: Any, **options: Any) -> Iterator[bytes]:
+        count = 0
+        for chunk in iter_bytes(*arguments, **options):
+            yield chunk
+            count += len(chunk)
+            if count > MAX_ANSWER:
+                return
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError("the answer takes too long")
+
+    return bounded

@@ -67,6 +67,50 @@ def make_clip(folder: Path, *, image_size: int = 224, **sizes) -> Path:
     return folder
 
 
+def make_llava(folder: Path, *, context: int = 1024) -> Path:
+    """A LLaVA checkpoint with mini-vlm's own tokenizer recipe, chat template and processor, and tiny towers."""
+    from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
+
+    from little_world.training import vlm
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = vlm.train_tokenizer(SENTENCES, folder, 400)
+    special = tokenizer.convert_tokens_to_ids([vlm.USER, vlm.ASSISTANT, vlm.SYSTEM, vlm.IMAGE, vlm.PAD])
+    vision = CLIPVisionConfig(**_TOWER, image_size=vlm.IMAGE_SIZE, patch_size=vlm.PATCH)
+    text = LlamaConfig(
+        **_TOWER,
+        vocab_size=len(tokenizer),
+        max_position_embeddings=context,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        tie_word_embeddings=True,
+    )
+    config = LlavaConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_id=tokenizer.convert_tokens_to_ids(vlm.IMAGE),
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="default",
+        image_seq_length=vlm.IMAGE_TOKENS,
+        tie_word_embeddings=True,
+    )
+    torch.manual_seed(7)
+    model = LlavaForConditionalGeneration(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim >= 2:
+                parameter.normal_(std=0.25)
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.suppress_tokens = special  # random weights would write them as readily as words
+    model.eval().save_pretrained(folder)
+    processor = vlm.build_processor(tokenizer)
+    processor.save_pretrained(folder)
+    processor.image_processor.save_pretrained(folder)  # transformers 4 looks for it under its own name
+    return folder
+
+
 def _save(folder: Path, tokenizer: Tokenizer, **config) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(json.dumps(config))

@@ -1,0 +1,58 @@
+"""`python -m little_world.server`: the local server in the foreground, until Ctrl+C."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+
+from course_lib.errors import CourseError
+from course_lib.settings import say
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m little_world.server",
+        description="Serve local models over the protocols of OpenAI and Azure OpenAI.",
+    )
+    parser.add_argument("--port", type=int, default=8000, help="0 is any free one (default 8000)")
+    parser.add_argument("--host", default="127.0.0.1", help="default 127.0.0.1: this computer alone")
+    parser.add_argument("--allow-remote", action="store_true", help="accept a host that others can reach")
+    parser.add_argument("--vision-model", help="a model folder or a miniature's name (default mini-vlm)")
+    parser.add_argument(
+        "--api-key",
+        default=os.environ.get("LITTLE_WORLD_API_KEY"),
+        help="ask for this key; LITTLE_WORLD_API_KEY keeps it out of the list of processes",
+    )
+    args = parser.parse_args(arguments)
+    try:
+        from .local import LocalServer
+
+        server = LocalServer(
+            args.vision_model,
+            host=args.host,
+            port=args.port,
+            api_key=args.api_key,
+            allow_remote=args.allow_remote,
+        )
+        with server:
+            print(say(zh=f"正在加载 {server.model} ...", en=f"Loading {server.model} ..."), flush=True)
+            server.wait()
+            print(
+                say(
+                    zh=f"base_url={server.url}/v1 model={server.model}，按 Ctrl+C 结束",
+                    en=f"base_url={server.url}/v1 model={server.model}, Ctrl+C ends it",
+                ),
+                flush=True,
+            )
+            while True:
+                time.sleep(3600)
+    except CourseError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        pass
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""A chat request through the engine: its messages in, its events out as JSON or as server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import StreamingResponse
+
+from . import pictures, protocol
+from .constraint import ANY_OBJECT
+from .decoding import Finished
+from .errors import ApiError, internal_error
+from .protocol import ChatCompletion, ChatCompletionChunk, ChatRequest, Usage
+from .vision import Question, VisionEngine
+from .worker import Cancelled, Full
+
+RETRY_AFTER = 1  # seconds: about what a full house of short questions takes
+_PREPARING = 2  # requests whose pictures are decoded at the same time
+
+
+class Chat:
+    """Answers chat requests with one engine, in the app's event loop."""
+
+    def __init__(self, engine: VisionEngine):
+        self.engine = engine
+        self._preparing = asyncio.Semaphore(_PREPARING)
+
+    async def complete(self, asked: ChatRequest, request: Request) -> ChatCompletion | StreamingResponse:
+        """The answer, whole or as a stream of chunks. Raises `ApiError`."""
+        events = self._events(asked, request)
+        try:
+            question = await anext(events)
+            answer = _Header(self.engine.name)
+            if not asked.stream:
+                return answer.whole(question, [event async for event in events])
+            first = await anext(events)  # until then an error still has a status of its own
+        except BaseException:
+            await events.aclose()
+            raise
+        return _Stream(answer.chunks(asked, question, first, events))
+
+    async def _events(self, asked: ChatRequest, request: Request) -> AsyncIterator[Any]:
+        """The question, pieces of text, then `Finished`. Closing the iterator gives up the place."""
+        try:
+            with self.engine.places:
+                async with self._preparing:
+                    question = await asyncio.to_thread(self._question, asked)
+                yield question
+                async for event in self._answer(question, request):
+                    yield event
+        except Full:
+            message = f"All {self.engine.places.bound} places are taken, please try again in {RETRY_AFTER} s."
+            headers = {"retry-after": str(RETRY_AFTER)}
+            raise ApiError(429, message, code="rate_limit_exceeded", headers=headers) from None
+
+    async def _answer(self, question: Question, request: Request) -> AsyncIterator[Any]:
+        loop, queue = asyncio.get_running_loop(), asyncio.Queue()
+
+        def emit(event: Any) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(queue.put_nowait, event)
+
+        async def watch() -> None:
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
+            queue.put_nowait(ApiError(499, "The client has gone."))
+
+        job, watching = self.engine.submit(question, emit), asyncio.create_task(watch())
+        try:
+            while True:
+                event = await queue.get()
+                if isinstance(event, Cancelled):
+                    raise ApiError(503, "The server is closing.", code="server_closing")
+                if isinstance(event, Exception):
+                    raise event if isinstance(event, ApiError) else internal_error() from event
+                yield event
+                if isinstance(event, Finished):
+                    return
+        finally:
+            job.cancelled.set()
+            watching.cancel()
+
+    def _question(self, asked: ChatRequest) -> Question:
+        form = asked.response_format
+        schema = None
+        if isinstance(form, protocol.JsonFormat):
+            schema = ANY_OBJECT
+        elif isinstance(form, protocol.JsonSchemaFormat):
+            schema = form.json_schema.schema_
+        return self.engine.prepare(
+            _messages(asked),
+            limit=asked.limit,
+            temperature=asked.temperature,
+            top_p=asked.top_p,
+            seed=asked.seed,
+            frequency_penalty=asked.frequency_penalty or 0.0,
+            presence_penalty=asked.presence_penalty or 0.0,
+            stops=asked.stops,
+            schema=schema,
+        )
+
+
+def _messages(asked: ChatRequest) -> list[dict[str, Any]]:
+    """The messages as transformers' chat templates take them, with the pictures opened."""
+    images = [
+        part
+        for message in asked.messages
+        if isinstance(message.content, list)
+        for part in message.content
+        if part.type == "image_url"
+    ]
+    if len(images) > protocol.MAX_IMAGES:
+        message = f"A request may have {protocol.MAX_IMAGES} pictures at most, this one has {len(images)}."
+        raise ApiError(400, message, param="messages", code="too_many_images")
+    messages = []
+    for number, message in enumerate(asked.messages):
+        content = message.content
+        parts = [{"type": "text", "text": content or ""}] if not isinstance(content, list) else []
+        for place, part in enumerate(content if isinstance(content, list) else ()):
+            if part.type == "image_url":
+                param = f"messages[{number}].content[{place}].image_url"
+                image = pictures.read(part.image_url.url, part.image_url.detail, param)
+                parts.append({"type": "image", "image": image})
+            else:
+                text = part.refusal if part.type == "refusal" else part.text
+                parts.append({"type": "text", "text": text})
+        role = "system" if message.role == "developer" else message.role
+        messages.append({"role": role, "content": parts})
+    return messages
+
+
+class _Header:
+    """What an answer and all its chunks have in common."""
+
+    def __init__(self, model: str):
+        self.fields = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
+
+    def whole(self, question: Question, events: list[Any]) -> ChatCompletion:
+        *pieces, finished = events
+        message = protocol.Answer(content="".join(pieces))
+        choice = protocol.Choice(message=message, finish_reason=finished.reason)
+        return ChatCompletion(**self.fields, choices=[choice], usage=_usage(question, finished))
+
+    async def chunks(
+        self, asked: ChatRequest, question: Question, first: Any, events: AsyncIterator[Any]
+    ) -> AsyncIterator[str]:
+        """Server-sent events: the role, the pieces, the reason it ended, the usage if asked for."""
+        with_usage = bool(asked.stream_options and asked.stream_options.include_usage)
+        async with aclosing(events):
+            yield self._chunk(with_usage, {"role": "assistant", "content": ""})
+            event = first
+            try:
+                while not isinstance(event, Finished):
+                    yield self._chunk(with_usage, {"content": event})
+                    event = await anext(events)
+            except ApiError as error:  # the status is out already, so the error travels as an event
+                yield f"data: {json.dumps(error.body)}\n\n"
+                return
+            yield self._chunk(with_usage, {}, event.reason)
+            if with_usage:
+                last = ChatCompletionChunk(**self.fields, choices=[], usage=_usage(question, event))
+                yield f"data: {last.model_dump_json(exclude_unset=True)}\n\n"
+            yield "data: [DONE]\n\n"
+
+    def _chunk(self, with_usage: bool, delta: dict[str, str], reason: str | None = None) -> str:
+        choice = protocol.ChunkChoice(
+            index=0, delta=protocol.Delta(**delta), logprobs=None, finish_reason=reason
+        )
+        empty = {"usage": None} if with_usage else {}
+        chunk = ChatCompletionChunk(**self.fields, choices=[choice], **empty)
+        return f"data: {chunk.model_dump_json(exclude_unset=True)}\n\n"
+
+
+class _Stream(StreamingResponse):
+    """Closes its source however it ends, so that a client that goes away frees its place at once."""
+
+    def __init__(self, source: AsyncIterator[str]):
+        super().__init__(source, media_type="text/event-stream", headers={"cache-control": "no-cache"})
+        self._source = source
+
+    async def __call__(self, scope: dict, receive: Any, send: Any) -> None:
+        async with aclosing(self._source):
+            await super().__call__(scope, receive, send)
+
+
+def _usage(question: Question, finished: Finished) -> Usage:
+    return Usage(
+        prompt_tokens=question.tokens,
+        completion_tokens=finished.tokens,
+        total_tokens=question.tokens + finished.tokens,
+    )

@@ -1,0 +1,84 @@
+"""What a request must pass before FastAPI reads it: the host it is meant for, and a bound on its size."""
+
+from __future__ import annotations
+
+import ipaddress
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from .errors import ApiError
+
+App = Callable[[dict, Callable, Callable], Awaitable[None]]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this computer can reach `host`."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class Guard:
+    """ASGI middleware: refuses a body above `max_body` bytes (413), and numbers every response.
+
+    With `local_only`, a request must name a loopback host: a web page that points its own name at 127.0.0.1
+    (DNS rebinding) reaches the port, but carries its own name in `Host`.
+    """
+
+    def __init__(self, app: App, *, max_body: int, local_only: bool):
+        self.app, self.max_body, self.local_only = app, max_body, local_only
+
+    async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        request_id = f"req_{uuid.uuid4().hex}".encode()
+        started = False
+
+        async def numbered(message: dict) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message = {**message, "headers": [*message.get("headers", ()), (b"x-request-id", request_id)]}
+            await send(message)
+
+        headers = {name.lower(): value for name, value in scope["headers"]}
+        refusal = self._refusal(headers)
+        if refusal:
+            return await refusal.response()(scope, receive, numbered)
+        received = 0
+
+        async def bounded() -> dict[str, Any]:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self.max_body:  # no Content-Length, or a false one
+                raise _TooLarge
+            return message
+
+        try:
+            await self.app(scope, bounded, numbered)
+        except _TooLarge:
+            if not started:
+                await self._too_large().response()(scope, receive, numbered)
+
+    def _refusal(self, headers: dict[bytes, bytes]) -> ApiError | None:
+        host = headers.get(b"host", b"").decode("latin-1")
+        name = host if host.endswith("]") else host.rpartition(":")[0] or host
+        if self.local_only and not is_loopback(name):
+            return ApiError(400, "This server answers on this computer only, as localhost or 127.0.0.1.")
+        length = headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length) > self.max_body:
+            return self._too_large()
+        return None
+
+    def _too_large(self) -> ApiError:
+        message = f"The request is larger than {self.max_body >> 20} MiB, please send smaller pictures."
+        return ApiError(413, message, code="request_too_large", headers={"connection": "close"})
+
+
+class _TooLarge(BaseException):
+    """Passes through whatever reads the body: no handler for `Exception` is to take it for its own."""

@@ -1,0 +1,127 @@
+"""The server inside this process, a notebook's kernel for instance: a thread, a free port, and an end."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import socket
+import threading
+import time
+from typing import Any
+
+import uvicorn
+
+from course_lib.errors import SettingsError
+from course_lib.settings import say
+
+from .app import create_app
+from .guard import is_loopback
+
+
+class LocalServer:
+    """Serves from construction until `close`, or the end of a `with`; at the latest ends with the process.
+
+    `url` is the root, `f"{url}/v1"` what an OpenAI client takes as its base_url. `port` 0 is any free one.
+    A host that other computers can reach must be allowed by `allow_remote`. What else there is goes to
+    `create_app`. The model loads in the background, the first request waits for it.
+    """
+
+    def __init__(
+        self,
+        vision_model: str | os.PathLike | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        api_key: str | None = None,
+        allow_remote: bool = False,
+        **options: Any,
+    ):
+        local_only = is_loopback(host)
+        if not (local_only or allow_remote):
+            raise SettingsError(
+                say(
+                    zh=f"{host} 会让其他电脑也能访问，若确要如此请加上 allow_remote，否则请用 127.0.0.1。",
+                    en=f"Other computers could reach {host}, please use 127.0.0.1, or allow_remote if that is meant.",
+                )
+            )
+        self._socket = _bind(host, port)
+        host, port = self._socket.getsockname()[:2]
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        try:
+            name = None if vision_model is None else os.fspath(vision_model)
+            self.app = create_app(name, api_key=api_key, local_only=local_only, **options)
+        except BaseException:
+            self._socket.close()
+            raise
+        config = uvicorn.Config(  # without a log configuration: uvicorn stays silent, even in a notebook
+            self.app, log_config=None, log_level="critical", access_log=False, timeout_graceful_shutdown=2
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._socket]}, name=self.url, daemon=True
+        )
+        self._thread.start()
+        atexit.register(self.close)
+        while not self._server.started and self._thread.is_alive():
+            time.sleep(0.005)
+
+    @property
+    def model(self) -> str:
+        """The name that requests give as `model`."""
+        return self.app.state.vision.name
+
+    def wait(self) -> LocalServer:
+        """Until the model is loaded. Raises `ModelError` where it cannot be."""
+        engine = self.app.state.vision
+        engine.loaded.wait()
+        if engine.failure:
+            raise engine.failure
+        return self
+
+    def close(self) -> None:
+        """Answer nothing more and free the port."""
+        atexit.unregister(self.close)
+        self.app.state.vision.close()
+        self._server.should_exit = True
+        self._thread.join(timeout=10)
+        self._socket.close()
+
+    def __enter__(self) -> LocalServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"LocalServer({self.url})"
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    if os.name == "posix":  # elsewhere the option would let two servers share the port
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host.strip("[]"), port))
+    except (OSError, OverflowError) as error:
+        sock.close()
+        raise SettingsError(
+            say(
+                zh=f"无法使用 {host} 的端口 {port}（{error}），请换一个端口，0 表示任选空闲端口。",
+                en=f"Port {port} of {host} cannot be used ({error}), please take another, 0 is any free one.",
+            )
+        ) from error
+    return sock
+
+
+_shared: tuple[int, LocalServer] | None = None
+_lock = threading.Lock()
+
+
+def shared_server() -> LocalServer:
+    """The process's one server with the miniatures, started when first asked for."""
+    global _shared
+    with _lock:
+        if _shared is None or _shared[0] != os.getpid():  # a forked child has no thread that would answer
+            _shared = os.getpid(), LocalServer()
+        return _shared[1]

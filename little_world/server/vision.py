@@ -1,0 +1,282 @@
+"""The engine behind the chat protocol: any `AutoModelForImageTextToText` folder, answering in batches."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from transformers import AutoModelForImageTextToText, AutoProcessor, LogitsProcessorList, StoppingCriteriaList
+
+from course_lib import loading, settings
+from course_lib.errors import ModelError
+from course_lib.settings import say
+
+from .constraint import Constraints
+from .decoding import Choose, Finished, Row, Sampling, Write
+from .errors import ApiError
+from .worker import Job, Places, Worker
+
+log = logging.getLogger(__name__)
+
+DEFAULT_MODEL = "mini-vlm"
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """A request made ready for the model: its tensors (a batch of one), and how it is to be answered."""
+
+    inputs: dict[str, torch.Tensor]
+    limit: int
+    sampling: Sampling
+    stops: list[str]
+    matcher: Any
+
+    @property
+    def tokens(self) -> int:
+        return self.inputs["input_ids"].shape[1]
+
+
+class VisionEngine:
+    """Loads in the background; `prepare` and `submit` wait for that.
+
+    `folder` is a model folder or a miniature's name. At most `places` requests are in the house at a time,
+    at most `max_batch` of them are answered together. An answer has at most `default_limit` tokens where the
+    request names no number. Raises `ModelError` at once where there is no such folder.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike = DEFAULT_MODEL,
+        *,
+        places: int = 32,
+        max_batch: int = 8,
+        default_limit: int = 1024,
+    ):
+        self.asked_as = os.fspath(folder)
+        self.folder = _folder(self.asked_as)
+        self.name = self.folder.name
+        self.places, self.max_batch, self.default_limit = Places(places), max_batch, default_limit
+        self.worker = Worker(self._answer, max_batch=max_batch, name=f"answers of {self.name}")
+        self.created = int(time.time())
+        self.loaded, self.failure = threading.Event(), None
+        threading.Thread(target=self._load, name=f"loading {self.name}", daemon=True).start()
+
+    def answers_to(self, name: str) -> bool:
+        return name in (self.name, self.asked_as)
+
+    @property
+    def state(self) -> str:
+        return "loading" if not self.loaded.is_set() else "failed" if self.failure else "ready"
+
+    def wait(self) -> None:
+        """Until the model is loaded; raises `ApiError` 503 where it cannot be."""
+        self.loaded.wait()
+        if self.failure:
+            raise ApiError(503, str(self.failure), code="model_not_loaded")
+
+    def prepare(
+        self,
+        messages: list[dict[str, Any]],
+        *,
+        limit: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+        frequency_penalty: float = 0.0,
+        presence_penalty: float = 0.0,
+        stops: list[str] | None = None,
+        schema: dict[str, Any] | None = None,
+    ) -> Question:
+        """Messages in the form of transformers' chat templates, with PIL pictures, as tensors.
+
+        What is left open follows the model's own generation settings. Raises `ApiError` 400 for what does
+        not fit into the context or the template, and as `Constraints.compile` does.
+        """
+        self.wait()
+        own = self.model.generation_config
+        if temperature is None and top_p is None and not own.do_sample:
+            temperature = 0.0
+        elif temperature is None:
+            temperature = (own.temperature if own.do_sample else None) or 1.0
+        if top_p is None:
+            top_p = (own.top_p if own.do_sample else None) or 1.0
+        sampling = Sampling(temperature, top_p, seed, frequency_penalty, presence_penalty)
+        matcher = None if schema is None else self.constraints.compile(schema)
+        inputs = self._encode(messages)
+        room = self.context - inputs["input_ids"].shape[1]
+        if room < 1:
+            raise self._too_long(inputs["input_ids"].shape[1])
+        return Question(inputs, min(limit or self.default_limit, room), sampling, stops or [], matcher)
+
+    def submit(self, question: Question, emit: Callable[[Any], None]) -> Job:
+        """Put a question in line. `emit` gets pieces of text, then a `Finished` or an exception."""
+        others = ((k, tuple(v.shape[1:])) for k, v in question.inputs.items() if not _per_token(k, question))
+        job = Job(question, key=tuple(sorted(others)), emit=emit)
+        self.worker.submit(job)
+        return job
+
+    def close(self) -> None:
+        self.worker.close()
+
+    def _load(self) -> None:
+        try:
+            device = loading.pick_device()
+            with loading._quiet(bars=False):
+                processor = AutoProcessor.from_pretrained(self.folder, local_files_only=True)
+                model, report = AutoModelForImageTextToText.from_pretrained(
+                    self.folder,
+                    # whatever the file holds: a CPU computes half precision slowly and roughly
+                    dtype=torch.float32 if device == "cpu" else "auto",
+                    use_safetensors=True,
+                    local_files_only=True,
+                    output_loading_info=True,
+                )
+            if report["missing_keys"]:  # transformers would leave these random, and say nothing
+                raise ValueError(f"{len(report['missing_keys'])} weights are missing")
+            self._use(processor, model.to(device).eval())
+        except Exception as error:
+            log.exception("%s cannot be loaded", self.folder)
+            reason = loading._reason(error)
+            self.failure = ModelError(
+                say(
+                    zh=f"无法加载 {self.name}（{reason}），请重新下载或重新训练。",
+                    en=f"{self.name} cannot be loaded ({reason}), please download or train it again.",
+                )
+            )
+        finally:
+            self.loaded.set()
+
+    def _use(self, processor: Any, model: Any) -> None:
+        self.processor, self.model, self.tokenizer = processor, model, processor.tokenizer
+        text = model.config.get_text_config()
+        self.context = text.max_position_embeddings
+        # `generate` itself is always greedy: `Choose` draws the tokens of a sampled row.
+        self.generation = copy.deepcopy(model.generation_config)
+        self.generation.update(do_sample=False, temperature=1.0, top_p=1.0, top_k=50, max_length=None)
+        end = model.generation_config.eos_token_id
+        end = self.tokenizer.eos_token_id if end is None else end
+        self.end = frozenset([end] if isinstance(end, int) else end)
+        pad = self.tokenizer.pad_token_id
+        self.generation.pad_token_id = self.pad = min(self.end) if pad is None else pad
+        self.generation.eos_token_id = sorted(self.end)
+        self.constraints = Constraints(self.tokenizer, text.vocab_size, sorted(self.end))
+        added = self.tokenizer.added_tokens_decoder.values()
+        special = {str(token) for token in added if token.special} | set(self.tokenizer.all_special_tokens)
+        self._special = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))))
+        self._longest = max(len(token.encode()) for token in self.tokenizer.get_vocab())
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """A first answer to nobody: the libraries prepare themselves, and a model that cannot answer shows."""
+        parts = [{"type": "image", "image": Image.new("RGB", (64, 64))}, {"type": "text", "text": "?"}]
+        inputs = self._encode([{"role": "user", "content": parts}])
+        events: list[Any] = []
+        job = Job(Question(inputs, 2, Sampling(), [], None), key=None, emit=events.append)
+        self._answer([job])
+        if isinstance(events[-1], Exception):
+            raise events[-1]
+
+    def _encode(self, messages: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        texts = [part["text"] for message in messages for part in message["content"] if "text" in part]
+        size = sum(len(text.encode()) for text in texts)
+        if size > self.context * self._longest:  # surely too long: not worth the tokenizer's time
+            raise self._too_long(size // self._longest)
+        pictures = sum(part["type"] == "image" for message in messages for part in message["content"])
+        try:
+            inputs = self.processor.apply_chat_template(
+                [{**m, "content": [self._plain(part) for part in m["content"]]} for m in messages],
+                add_generation_prompt=True,
+                tokenize=True,
+                return_dict=True,
+                return_tensors="pt",
+            )
+        except Exception as error:  # a template refuses by raising, each in its own way
+            log.info("the chat template refused a request", exc_info=True)
+            message = f"{self.name} cannot take these messages: {loading._reason(error)}."
+            raise ApiError(400, message, param="messages", code="invalid_messages") from error
+        if pictures and "pixel_values" not in inputs:
+            raise ApiError(400, f"{self.name} takes no pictures.", param="messages", code="invalid_messages")
+        return {name: value for name, value in inputs.items() if isinstance(value, torch.Tensor)}
+
+    def _plain(self, part: dict[str, Any]) -> dict[str, Any]:
+        """Text that spells a special token ("<image>", an end of turn) stays text, as with OpenAI."""
+        if "text" not in part:
+            return part
+        return {**part, "text": self._special.sub(lambda m: m[0][0] + "\u2060" + m[0][1:], part["text"])}
+
+    def _too_long(self, tokens: int) -> ApiError:
+        message = (
+            f"This model's maximum context length is {self.context} tokens, and these messages have at least "
+            f"{tokens}. Please shorten them, or send fewer pictures."
+        )
+        return ApiError(400, message, param="messages", code="context_length_exceeded")
+
+    def _answer(self, jobs: list[Job]) -> None:
+        """One batch through `generate`; every job gets its pieces and its end from within."""
+        rows = [
+            Row(
+                tokenizer=self.tokenizer.backend_tokenizer,
+                end=self.end,
+                limit=job.work.limit,
+                sampling=job.work.sampling,
+                stops=job.work.stops,
+                matcher=job.work.matcher and job.work.matcher.deep_copy(),
+                write=job.event,
+                gone=lambda job=job: job.cancelled.is_set() or self.worker.closing.is_set(),
+            )
+            for job in jobs
+        ]
+        generation = copy.deepcopy(self.generation)
+        generation.max_new_tokens = max(row.limit for row in rows)
+        with torch.inference_mode():
+            self.model.generate(
+                **self._collate([job.work for job in jobs]),
+                generation_config=generation,
+                logits_processor=LogitsProcessorList([Choose(rows)]),
+                stopping_criteria=StoppingCriteriaList(
+                    [Write(rows, lambda number: jobs[number].finish(rows[number].result))]
+                ),
+            )
+
+    def _collate(self, questions: list[Question]) -> dict[str, torch.Tensor]:
+        """Texts padded on the left, so that every answer begins at the same step; pictures in a row."""
+        length = max(question.tokens for question in questions)
+        batch = {}
+        for name in questions[0].inputs:
+            values = [question.inputs[name] for question in questions]
+            if _per_token(name, questions[0]):
+                fill = self.pad if name == "input_ids" else 0
+                pad = torch.nn.functional.pad
+                values = [pad(value, (length - value.shape[1], 0), value=fill) for value in values]
+            batch[name] = torch.cat(values).to(self.model.device)
+        return batch
+
+
+def _per_token(name: str, question: Question) -> bool:
+    """Whether a tensor has a value for each token, as the ids, the attention mask and token types do."""
+    return question.inputs[name].shape == question.inputs["input_ids"].shape
+
+
+def _folder(name: str) -> Path:
+    path = os.path.expanduser(settings.locate(name))
+    if not os.path.isdir(path):
+        miniature = path != name
+        raise ModelError(
+            say(
+                zh=f"找不到模型文件夹 {path}，" + ("请重新获取本课程。" if miniature else "请检查路径。"),
+                en=f"There is no model folder {path}, please "
+                + ("get the course again." if miniature else "check the path."),
+            )
+        )
+    loading._check_folder(path)
+    return Path(path).resolve()

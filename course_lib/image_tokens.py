@@ -2,8 +2,8 @@
 
 Pictures are billed as input tokens, counted from their size after the provider's own scaling:
 
-- tiles (gpt-4o and its like): into 2048 x 2048, the shorter side down to 768, then a base plus so much for
-  each tile of 512 px begun. OpenAI's guide "Images and vision", section Calculating costs.
+- tiles (OpenAI's large models up to 2025): into 2048 x 2048, the shorter side down to 768, then a base plus
+  so much for each tile of 512 px begun. OpenAI's guide "Images and vision", section Calculating costs.
 - patches (its mini models): patches of 32 px begun, scaled down to at most 1536 of them, times a multiplier.
   The same guide, with its worked example of 1800 x 2400 px.
 - grid (Qwen-VL): sides rounded to the grid of 32 px (28 before Qwen3-VL), the whole scaled into a minimum and

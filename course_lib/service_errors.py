@@ -15,6 +15,7 @@ from .settings import say
 
 MAX_RAW = 20_000  # characters of a service's own words that an error keeps
 _QUOTED = 200  # and that its sentence quotes
+_SHORTEST_KEY = 12  # real keys are longer than thirty
 
 # A filter before the model, by the codes of OpenAI, Azure, DashScope and Zhipu
 _FILTERED = {"content_filter", "content_policy_violation", "data_inspection_failed", "1301"}
@@ -38,9 +39,12 @@ def guarded(call: Callable[[], Result], endpoint: Endpoint) -> Result:
 
 
 def redact(text: str, endpoint: Endpoint) -> str:
-    """The text without the endpoint's key, which some services quote back."""
+    """The text without the endpoint's key, which some services quote back.
+
+    A placeholder such as "ollama" is no secret, and may well be a word of the answer.
+    """
     key = endpoint.api_key.get_secret_value() if endpoint.api_key else ""
-    return text.replace(key, "******") if key else text
+    return text.replace(key, "******") if len(key) >= _SHORTEST_KEY else text
 
 
 def translate(error: Exception, endpoint: Endpoint) -> CourseError:

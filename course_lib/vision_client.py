@@ -16,10 +16,11 @@ from pydantic import BaseModel
 from .answers import Answer, AnswerStream, read_answer
 from .chat_messages import Images, data_uri, image_part, user_messages
 from .connections import connect
-from .errors import ServiceError
+from .errors import ImageError, ServiceError
 from .images import is_many
 from .providers import endpoint
 from .service_errors import guarded
+from .settings import say
 from .structured import Schema, in_words, parse_json, response_format
 
 
@@ -100,6 +101,8 @@ class VisionClient:
 
     def _parts(self, image: Images, detail: str, format: str | None) -> list[dict]:
         pictures = list(image) if is_many(image) else [image]
+        if not pictures:
+            raise ImageError(say(zh="没有图片，请至少传入一张。", en="There is no picture, please pass one."))
         provider = self.endpoint.provider
         return [image_part(data_uri(picture, provider, detail, format), detail) for picture in pictures]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -47,6 +48,12 @@ class Connection:
 
 _connections: dict[tuple, Connection] = {}
 _lock = threading.Lock()
+
+
+@atexit.register
+def _close_all() -> None:
+    for connection in _connections.values():
+        connection.sdk.close()
 
 
 def connect(endpoint: Endpoint) -> Connection:

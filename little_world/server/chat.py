@@ -165,16 +165,17 @@ class _Header:
                 return
             yield self._chunk(with_usage, {}, event.reason)
             if with_usage:
-                last = ChatCompletionChunk(**self.fields, choices=[], usage=_usage(question, event))
-                yield f"data: {last.model_dump_json(exclude_unset=True)}\n\n"
+                yield self._event(choices=[], usage=_usage(question, event))
             yield "data: [DONE]\n\n"
 
     def _chunk(self, with_usage: bool, delta: dict[str, str], reason: str | None = None) -> str:
         choice = protocol.ChunkChoice(
             index=0, delta=protocol.Delta(**delta), logprobs=None, finish_reason=reason
         )
-        empty = {"usage": None} if with_usage else {}
-        chunk = ChatCompletionChunk(**self.fields, choices=[choice], **empty)
+        return self._event(choices=[choice], **({"usage": None} if with_usage else {}))
+
+    def _event(self, **fields: Any) -> str:
+        chunk = ChatCompletionChunk(object="chat.completion.chunk", **self.fields, **fields)
         return f"data: {chunk.model_dump_json(exclude_unset=True)}\n\n"
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from course_lib import settings
+from course_lib.errors import CourseError
+from course_lib.providers import endpoint
 from course_lib.settings import say
 from tools.project import project
 
@@ -39,6 +41,8 @@ def services() -> tuple[list[dict], list[str]]:
     rows, problems = [], []
     for setting in settings.describe():
         rows.append(str(setting))
+        if setting.name == "COURSE_VLM_MODEL" and settings.resolve("COURSE_VLM_PROVIDER").value != "local":
+            continue  # a name that the provider knows, not a folder
         if setting.value and setting.name.endswith("_MODEL"):
             place = settings.locate(setting.value)
             # An id on the hub looks like owner/name; anything else is a folder, which has to be there.
@@ -58,6 +62,10 @@ def services() -> tuple[list[dict], list[str]]:
                         en=f"{setting.name} names {setting.value}, which has no model: correct or remove it.",
                     )
                 )
+    try:
+        rows.append(f"{say(zh='看图对话', en='vision chat')} = {endpoint()}")
+    except CourseError as error:
+        problems.append(str(error))
     return rows, problems
 
 

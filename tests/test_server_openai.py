@@ -223,13 +223,18 @@ def test_json_that_is_cut_off_says_so(client):
 
 
 def test_the_sdks_own_stream_of_events(client):
-    with client.chat.completions.stream(
-        model="tiny", messages=question("red"), max_completion_tokens=20
-    ) as stream:
+    text = ask(client, max_completion_tokens=24).choices[0].message.content
+    stop = text[10:13]  # an answer that is cut off by its length is an error to this part of the SDK
+    fields = {"model": "tiny", "messages": question("red"), "stop": stop, "max_completion_tokens": 24}
+    with client.chat.completions.stream(**fields) as stream:
         kinds = [event.type for event in stream]
         final = stream.get_final_completion()
-    assert kinds.count("content.delta") > 5
-    assert final.choices[0].message.content == ask(client, max_completion_tokens=20).choices[0].message.content
+    assert kinds.count("content.delta") > 3
+    assert final.choices[0].message.content == text[: text.index(stop)]
+    with pytest.raises(openai.LengthFinishReasonError):
+        client.chat.completions.parse(
+            model="tiny", messages=question("red"), response_format=Facts, max_completion_tokens=2
+        )
 
 
 def test_many_at_once_through_the_async_client(server):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from little_world.dialogue import Turn
 from little_world.training import vlm
-from little_world.training.loop import Recipe
+from little_world.training.loop import Ahead, Recipe
 from little_world.training.vlm_data import Conversation
 
 TURNS = [Turn("count", "图中有几只猫？", "2"), Turn("where", "Where is the dog?", "on the left")]
@@ -92,3 +92,12 @@ def test_parts_keep_every_conversation(processor, pixels):
     assert len(parts) == vlm.PARTS
     assert sum(len(p["input_ids"]) for p in parts) == 7
     assert sum(len(p["pixel_values"]) for p in parts) == sum(len(c.pixels) for c in conversations)
+
+
+def test_batches_made_ahead_are_the_same_in_any_order():
+    class Squares:
+        def __getitem__(self, step):
+            return step**2
+
+    ahead = Ahead(Squares())
+    assert [ahead[step] for step in (0, 1, 2, 7, 8, 3)] == [0, 1, 4, 49, 64, 9]

@@ -8,6 +8,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,20 @@ def autocast(device: str):
     """bfloat16 autocast: several times faster than float32 on CPUs with AVX-512 or AMX, and on GPUs."""
     wanted = os.environ.get("COURSE_AUTOCAST", "1") != "0"
     return torch.autocast(device, torch.bfloat16) if wanted else contextlib.nullcontext()
+
+
+class Ahead:
+    """`batches`, each of them made in a thread while the model is busy with the one before."""
+
+    def __init__(self, batches):
+        self._batches, self._pool = batches, ThreadPoolExecutor(max_workers=1)
+        self._next: tuple[int, Future] | None = None
+
+    def __getitem__(self, step: int):
+        known = self._next is not None and self._next[0] == step
+        batch = self._next[1] if known else self._pool.submit(self._batches.__getitem__, step)
+        self._next = step + 1, self._pool.submit(self._batches.__getitem__, step + 1)
+        return batch.result()
 
 
 def fit(

@@ -29,14 +29,14 @@ from transformers import (
 
 from ..paths import MODELS
 from .data import cache_folder
-from .loop import Recipe, fit
+from .loop import Ahead, Recipe, fit
 from .vlm_data import Conversations
 
 IMAGE_SIZE, PATCH = 128, 16
 IMAGE_TOKENS = (IMAGE_SIZE // PATCH) ** 2
 SCENES, DOCUMENTS, CHARTS = 40_000, 24_000, 16_000
 RECIPE = Recipe(
-    steps=5000, batch_size=64, learning_rate=1e-3, warmup=150, weight_decay=0.05, betas=(0.9, 0.95)
+    steps=3200, batch_size=64, learning_rate=1e-3, warmup=150, weight_decay=0.05, betas=(0.9, 0.95)
 )
 
 CHATS = 0.25  # share of conversations that are chats; in the others each turn stands alone
@@ -249,7 +249,7 @@ def train(
         f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {len(tokenizer)} tokens",
         flush=True,
     )
-    batches = Batches(conversations, processor, recipe, device)
+    batches = Ahead(Batches(conversations, processor, recipe, device))
 
     def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
         states, wanted = zip(*(answer_states(model, part) for part in batches[step]))

@@ -87,8 +87,8 @@ def test_a_private_address_is_refused_however_it_is_written(host):
 @pytest.mark.parametrize(
     ("address", "public"),
     [("8.8.8.8", True), ("2606:4700::1111", True), ("100.64.0.1", False), ("224.0.0.1", False),
-     ("64:ff9b::7f00:1", False), ("64:ff9b::808:808", True), ("2002:7f00:1::", False), ("fe80::1%eth0", False),
-     ("::", False), ("255.255.255.255", False), ("::ffff:10.0.0.1", False)],
+     ("64:ff9b::7f00:1", False), ("64:ff9b::808:808", True), ("2002:7f00:1::", False),
+     ("fe80::1%eth0", False), ("::", False), ("255.255.255.255", False), ("::ffff:10.0.0.1", False)],
 )  # fmt: skip
 def test_public_addresses_are_told_from_others(address, public):
     assert is_public(address) is public

@@ -1,4 +1,7 @@
-"""What every test runs under: one thread, no network but loopback, and the same examples each time."""
+"""What every test runs under: one thread, no network but loopback, and the same examples each time.
+
+It stands at the root because pytest hears the hooks of a conftest.py only for what lies below it, notebooks too.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))  # the tests run from a checkout that is not installed, too
 
 # Before any library reads them. A test worker has a core to itself, and no model hub is asked for anything.

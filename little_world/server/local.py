@@ -70,6 +70,10 @@ class LocalServer:
         """The name that requests give as `model`."""
         return self.app.state.vision.name
 
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive() and not self._server.should_exit
+
     def wait(self) -> LocalServer:
         """Until the model is loaded. Raises `ModelError` where it cannot be."""
         engine = self.app.state.vision
@@ -122,6 +126,7 @@ def shared_server() -> LocalServer:
     """The process's one server with the miniatures, started when first asked for."""
     global _shared
     with _lock:
-        if _shared is None or _shared[0] != os.getpid():  # a forked child has no thread that would answer
+        # A forked child has no thread that would answer.
+        if _shared is None or _shared[0] != os.getpid() or not _shared[1].running:
             _shared = os.getpid(), LocalServer()
         return _shared[1]

@@ -69,6 +69,7 @@ class VisionEngine:
         self.worker = Worker(self._answer, max_batch=max_batch, name=f"answers of {self.name}")
         self.created = int(time.time())
         self.loaded, self.failure = threading.Event(), None
+        self.model = self.processor = self.tokenizer = self.constraints = None
         threading.Thread(target=self._load, name=f"loading {self.name}", daemon=True).start()
 
     def answers_to(self, name: str) -> bool:
@@ -79,8 +80,10 @@ class VisionEngine:
         return "loading" if not self.loaded.is_set() else "failed" if self.failure else "ready"
 
     def wait(self) -> None:
-        """Until the model is loaded; raises `ApiError` 503 where it cannot be."""
+        """Until the model is loaded; raises `ApiError` 503 where it cannot be, or the engine is closed."""
         self.loaded.wait()
+        if self.worker.closing.is_set():
+            raise ApiError(503, "The server is closing.", code="server_closing")
         if self.failure:
             raise ApiError(503, str(self.failure), code="model_not_loaded")
 
@@ -126,7 +129,10 @@ class VisionEngine:
         return job
 
     def close(self) -> None:
+        """End the answers that are being written, and let go of the weights."""
         self.worker.close()
+        self.loaded.wait(10)
+        self.model = self.processor = self.tokenizer = self.constraints = None  # FastAPI's caches keep the rest
 
     def _load(self) -> None:
         try:

@@ -3,8 +3,7 @@
     python benchmarks/bench_chat_client.py [--pictures 64] [--seconds 0.2] [--workers 8]
 
 The service is a socket on this machine that takes 0.2 s for each answer, as many at once as are asked. The
-ways
-take turns, so that a busy machine slows all of them alike.
+ways take turns, so that a busy machine slows all of them alike.
 """
 
 from __future__ import annotations

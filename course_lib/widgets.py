@@ -38,12 +38,12 @@ from .texts import fill
 if TYPE_CHECKING:
     from .clip import CLIPService
 
-_GREEN, _RED, _BLUE = "#2e9e6b", "#d9534f", "#4c8fd0"  # readable on white and on black
+_GREEN, RED, _BLUE = "#2e9e6b", "#d9534f", "#4c8fd0"  # readable on white and on black
 _LETTERS = "ABCDEFGH"
 _SEPARATORS = re.compile(r"[,，、;；\n]+")
 
 
-class _WithStill:
+class WithStill:
     """Adds a still HTML version to a widget's output, for readers without a running kernel."""
 
     def still(self) -> str:
@@ -67,7 +67,7 @@ def quiz(question: str, options: Mapping[str, str], answer: str) -> Quiz:
     return Quiz(question, options, answer)
 
 
-class Quiz(_WithStill, VBox):
+class Quiz(WithStill, VBox):
     """See `quiz`. `chosen` holds the letters chosen so far."""
 
     def __init__(self, question: str, options: Mapping[str, str], answer: str):
@@ -95,7 +95,7 @@ class Quiz(_WithStill, VBox):
         right = letter == self.answer
         self._buttons[letter].button_style = "success" if right else "danger"
         word = say(zh="正确。", en="Right.") if right else say(zh="不对。", en="Not quite.")
-        self._said.value = _said(letter, word, self._options[letter][1], _GREEN if right else _RED)
+        self._said.value = _said(letter, word, self._options[letter][1], _GREEN if right else RED)
 
     def still(self) -> str:
         # Letters as text: JupyterLab strips the type of an <ol>, and its numbers would not fit the answer's letter.
@@ -116,6 +116,14 @@ def _said(letter: str, word: str, why: str, color: str) -> str:
         f'<div style="border-left: 4px solid {color}; padding: 4px 10px; line-height: 1.5">'
         f'<b style="color: {color}">{letter} · {word}</b> {why}</div>'
     )
+
+
+def uploaded_file(files: Any) -> BytesIO:
+    """The first file in the value of a FileUpload: a tuple of files in ipywidgets 8, {name: file} in 7."""
+    file = files[0] if isinstance(files, (tuple, list)) else next(iter(files.values()))
+    stream = BytesIO(bytes(file["content"]))
+    stream.name = file.get("name") or file["metadata"]["name"]  # so that an error can name the file
+    return stream
 
 
 # ------------------------------------------------------------------------------------------- playground
@@ -140,7 +148,7 @@ def clip_playground(
     return ClipPlayground(service, labels, compose, choices or {}, names or {}, template, image)
 
 
-class ClipPlayground(_WithStill, VBox):
+class ClipPlayground(WithStill, VBox):
     """See `clip_playground`. Only what changed is encoded again: the picture, or a label that is new."""
 
     def __init__(self, service, labels, compose, choices, names, template, image):
@@ -208,11 +216,8 @@ class ClipPlayground(_WithStill, VBox):
 
     def _uploaded(self, change: Any) -> None:
         if change["new"]:
-            files = change["new"]  # ipywidgets 8: a tuple of files; 7: {name: file}
-            file = files[0] if isinstance(files, (tuple, list)) else next(iter(files.values()))
-            stream = BytesIO(bytes(file["content"]))
-            stream.name = file.get("name") or file["metadata"]["name"]  # so that an error can name the file
-            self._guarded(lambda: self._show(stream))
+            file = uploaded_file(change["new"])
+            self._guarded(lambda: self._show(file))
 
     def _show(self, image: ImageSource | None) -> None:
         self._still_picture = ""
@@ -233,7 +238,7 @@ class ClipPlayground(_WithStill, VBox):
             action()
             self._note.value = ""
         except CourseError as error:
-            self._note.value = f'<div style="color: {_RED}">{escape(str(error))}</div>'
+            self._note.value = f'<div style="color: {RED}">{escape(str(error))}</div>'
 
 
 _CELL = "text-align: right; padding: 2px 8px; border: 0"
@@ -276,7 +281,7 @@ def slides(
     return Slides(pictures, name, labels or [str(i) for i in range(len(pictures))], start)
 
 
-class Slides(_WithStill, VBox):
+class Slides(WithStill, VBox):
     """See `slides`. `slider.index` is the position."""
 
     def __init__(self, pictures: Sequence[Any], name: str, labels: Sequence[str], start: int):

@@ -15,6 +15,8 @@ _HOME = {
     "call_gpt4v_with_url": "gpt4v",
     "ImageAnalyzer": "gpt4v",
     "ChartAnalysis": "gpt4v",
+    "VideoProcessor": "video",
+    "VideoFrame": "video",
     "VisionClient": "vision_client",
     "batch": "batching",
     "estimate_tokens": "image_tokens",
@@ -34,6 +36,7 @@ _HOME = {
     "ServiceError": "errors",
     "SettingsError": "errors",
     "TextError": "errors",
+    "VideoError": "errors",
 }
 
 __all__ = list(_HOME)

@@ -25,6 +25,10 @@ class ImageError(CourseError, ValueError):
     """A picture that cannot be read, or an argument that is no picture."""
 
 
+class VideoError(CourseError, ValueError):
+    """A video that cannot be read, or a frame or moment that it does not have."""
+
+
 class TextError(CourseError, ValueError):
     """Text, labels or a template that cannot be used."""
 

@@ -1,0 +1,384 @@
+"""A video as frames with their true times, shots, and sound, decoded by PyAV.
+
+The frame that is asked for is the frame that comes, on a variable frame rate too: frames are found by the
+presentation times in the file, not by multiplying a number with a nominal rate.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from . import images
+from .errors import VideoError, warn
+from .settings import say
+from .video_decoding import Decoder
+from .video_index import ASSUMED_RATE, build_index
+from .video_pixels import PixelReader
+from .video_shots import SIDE, Shot, cuts, differences
+from .video_sound import Sound, read_sound
+from .video_source import VideoSource, open_container, picture_stream, source_name
+
+
+@dataclass
+class VideoFrame:
+    """Frame number `frame_id`, counted from 0, on screen from second `timestamp`; `image` (H, W, 3) uint8 RGB."""
+
+    frame_id: int
+    timestamp: float
+    image: np.ndarray
+
+    @property
+    def pil(self) -> Image.Image:
+        """The picture as a PIL image."""
+        return Image.fromarray(self.image)
+
+
+class VideoProcessor:
+    """Reads a video: a path, a file's bytes, or an open binary file. Use it as a context manager.
+
+    Attributes:
+        total_frames: how many frames are shown, counted, not estimated.
+        duration: seconds until the last frame is over.
+        fps: frames a second on average.
+        is_variable: whether frames are shown for different times (a variable frame rate).
+        timestamps: (total_frames,) float64, the second at which each frame appears.
+        has_audio: whether there is a sound track.
+
+    Raises `VideoError` for what is no video, and for frames and moments that it does not have.
+    """
+
+    def __init__(self, video_path: VideoSource):
+        self.video_path = video_path
+        self._name = source_name(video_path)
+        self._container = open_container(video_path)
+        try:
+            stream = picture_stream(self._container, self._name)
+            stream.thread_type = "AUTO"
+            index = build_index(self._container, stream)
+            if index is None:
+                raise VideoError(
+                    say(
+                        zh=f"{self._name} 里一帧画面也没有，请重新下载或导出。",
+                        en=f"{self._name} does not hold a single frame, please fetch or export it again.",
+                    )
+                )
+        except BaseException:
+            self._container.close()
+            raise
+        self._index, self._stream = index, stream
+        self._decoder = Decoder(self._container, stream, index)
+        self._pixels = PixelReader()
+        self._next = 0
+        self.total_frames = len(index)
+        self.duration = index.end
+        self.fps = index.mean_rate or float(stream.guessed_rate or 0)
+        self.is_variable = index.is_variable
+        self.timestamps = index.times
+        self.has_audio = bool(self._container.streams.audio)
+        self._tell_what_is_wrong()
+
+    def __enter__(self) -> VideoProcessor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the file; a file object that was passed in stays open."""
+        self._container.close()
+        self._decoder = None
+
+    def __len__(self) -> int:
+        return self.total_frames
+
+    # ------------------------------------------------------------------------------------------------- frames
+
+    def read_frame(self, frame_id: int | None = None, timestamp: float | None = None) -> VideoFrame:
+        """The frame with that number, or the one on screen at that second; without either, the next one."""
+        if frame_id is not None and timestamp is not None:
+            raise VideoError(
+                say(
+                    zh="frame_id 和 timestamp 只能给一个。",
+                    en="Please give either frame_id or timestamp, not both.",
+                )
+            )
+        if timestamp is not None:
+            i = self._at(timestamp)
+        else:
+            i = self._checked_id(self._next if frame_id is None else frame_id)
+        self._next, known = i + 1, self._damage
+        frame = self._fetch(i)
+        if frame is None:
+            raise VideoError(
+                say(
+                    zh=f"{self._name} 的第 {i} 帧已损坏，无法解码，请改读相邻的帧。",
+                    en=f"Frame {i} of {self._name} is damaged and cannot be decoded, please read one near it.",
+                )
+            )
+        self._tell_damage(0, known)
+        return frame
+
+    def extract_keyframes(self, num_keyframes: int = 10) -> list[VideoFrame]:
+        """Frames spread evenly over the video's time; the same as `sample`, under the chapter's name.
+
+        These are not what a codec calls keyframes, nor chosen by content: for that see `detect_shots`.
+        """
+        return self.sample(num_keyframes)
+
+    def sample(
+        self, num_frames: int, *, start: float | None = None, end: float | None = None
+    ) -> list[VideoFrame]:
+        """`num_frames` different frames, evenly in time from the first to the last; fewer if there are fewer.
+
+        `start` and `end` in seconds restrict them to a span. One pass forward, decoding only what is needed.
+        """
+        return list(self._read(self._even_ids(num_frames, start, end)))
+
+    def frames(
+        self,
+        start: float | None = None,
+        end: float | None = None,
+        *,
+        every: int | None = None,
+        fps: float | None = None,
+    ) -> Iterator[VideoFrame]:
+        """The frames from second `start` until second `end` one by one, in constant memory.
+
+        With `every`, each so-manieth frame; with `fps`, the frame on screen at `start`, `start + 1 / fps`, ...:
+        where the video is slower than that, a frame comes again.
+        """
+        first, stop = self._span(start, end)
+        if every is not None and fps is not None or (every or 1) < 1 or not (fps is None or fps > 0):
+            raise VideoError(
+                say(
+                    zh="every 和 fps 只能给一个，而且必须大于 0。",
+                    en="Please give either every or fps, not both, and more than 0.",
+                )
+            )
+        if fps is not None:
+            begin, finish = start or 0.0, self.duration if end is None else end
+            moments = begin + np.arange(max(1, int(np.ceil((finish - begin) * fps - 1e-6)))) / fps
+            ids: Iterable[int] = [self._index.at(moment) for moment in moments]
+        else:
+            ids = range(first, stop, every or 1)
+        return self._read(ids)
+
+    def detect_shots(self, threshold: float = 0.4) -> list[Shot]:
+        """The shots between hard cuts, found by how colours change from frame to frame; at least one."""
+        small = PixelReader(SIDE)
+        ids, pictures = [], []  # numbers, and one number a frame: pictures are dropped as they come
+        known = self._damage
+
+        def look() -> Iterator[np.ndarray]:
+            for i in range(self.total_frames):
+                frame = self._decode(i)
+                if frame is not None:
+                    ids.append(i)
+                    yield small(frame)
+
+        pictures = differences(look())
+        self._tell_damage(self.total_frames - len(ids), known)
+        first = [0, *(ids[cut] for cut in cuts(pictures, threshold))]
+        last = [i - 1 for i in first[1:]] + [self.total_frames - 1]
+        times = [*self.timestamps.tolist(), self.duration]
+        return [Shot(a, b, times[a], times[b + 1]) for a, b in zip(first, last)]
+
+    # -------------------------------------------------------------------------------------------------- sound
+
+    def audio(
+        self, start: float | None = None, end: float | None = None, rate: int | None = None
+    ) -> Sound:
+        """The sound from second `start` until second `end`: `(samples, rate)`, mono float32 in -1..1.
+
+        Sample k is heard at `start + k / rate`; where the sound track is silent or has nothing there are
+        zeros. `rate` in Hz, by default the track's own.
+        """
+        self._opened()
+        if not self.has_audio:
+            raise VideoError(
+                say(
+                    zh=f"{self._name} 没有声音，请先用 has_audio 检查。",
+                    en=f"{self._name} has no sound, please check has_audio first.",
+                )
+            )
+        self._span(start, end)
+        self._decoder.rewind()  # the sound moves the position in the file
+        begin, finish = start or 0.0, self.duration if end is None else min(end, self.duration)
+        sound, damaged = read_sound(self._container, begin, finish, self._index.zero, rate)
+        if damaged:
+            self._tell_partial(
+                zh=f"有 {damaged} 段声音已损坏，以静音代替",
+                en=f"{damaged} pieces of the sound are damaged and left silent",
+            )
+        return sound
+
+    # ----------------------------------------------------------------------------------------------- pictures
+
+    def thumbnail(self, side: int = 128) -> Image.Image:
+        """One picture for the video, `side` pixels square: of five frames the one with the most contrast."""
+        frames = self.sample(5)
+        if not frames:
+            self.read_frame(0)
+        best = max(frames, key=lambda frame: float(frame.image[::4, ::4].std()))
+        return images.thumbnail(best.image, side)
+
+    def contact_sheet(self, num_frames: int = 12, columns: int = 4, side: int = 160) -> Image.Image:
+        """Evenly spread frames in rows, each with its second."""
+        frames = self.sample(num_frames)
+        columns = max(1, min(columns, len(frames)))
+        width, height = images.resize(frames[0].image, side).size if frames else (side, side)
+        gap, line = 4, 16
+        rows = -(-len(frames) // columns)
+        sheet = Image.new("RGB", (columns * (width + gap) + gap, rows * (height + line + gap) + gap), "white")
+        pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
+        for i, frame in enumerate(frames):
+            x, y = gap + i % columns * (width + gap), gap + i // columns * (height + line + gap)
+            sheet.paste(frame.pil.resize((width, height), Image.Resampling.LANCZOS), (x, y))
+            pen.text((x + 1, y + height + 1), f"{frame.timestamp:.2f} s", "black", font)
+        return sheet
+
+    # ----------------------------------------------------------------------------------------------- internal
+
+    def _opened(self) -> Decoder:
+        if self._decoder is None:
+            raise VideoError(
+                say(
+                    zh=f"{self._name} 已经关闭，请在 with 语句里面使用它。",
+                    en=f"{self._name} has been closed, please use it inside the with statement.",
+                )
+            )
+        return self._decoder
+
+    @property
+    def _damage(self) -> int:
+        return self._opened().damaged
+
+    def _decode(self, i: int, wanted: np.ndarray | None = None):
+        return self._opened().fetch(i, wanted)
+
+    def _fetch(self, i: int, wanted: np.ndarray | None = None) -> VideoFrame | None:
+        frame = self._decode(i, wanted)
+        return None if frame is None else VideoFrame(i, float(self.timestamps[i]), self._pixels(frame))
+
+    def _read(self, ids: Iterable[int]) -> Iterator[VideoFrame]:
+        """The frames of ascending ids; those that cannot be decoded are left out, and it is told."""
+        known, missing, kept = self._damage, 0, None
+        wanted = None
+        if not isinstance(ids, range) or ids.step > 1:
+            wanted = np.zeros(self.total_frames, bool)
+            wanted[list(ids)] = True
+            wanted[max(ids, default=0) :] = True  # what comes after is left as it is, for whoever reads on
+        for i in ids:
+            if kept is None or kept.frame_id != i:
+                kept = self._fetch(i, wanted)
+            if kept is None:
+                missing += 1
+            else:
+                yield kept
+        self._tell_damage(missing, known)
+
+    def _even_ids(self, count: int, start: float | None, end: float | None) -> list[int]:
+        if count < 1:
+            raise VideoError(
+                say(zh=f"至少取 1 帧，不能是 {count}。", en=f"Please take at least 1 frame, not {count}.")
+            )
+        first, stop = self._span(start, end)
+        count = min(count, stop - first)
+        times = self.timestamps[first:stop]
+        ids = first + np.array([self._index.at(t) - first for t in np.linspace(times[0], times[-1], count)])
+        # Frames that are shown for long would be taken twice: move on to the nearest that are free.
+        steps = np.arange(count)
+        ids = np.maximum.accumulate(ids - steps) + steps
+        return np.minimum(ids, stop - count + steps).tolist()
+
+    def _span(self, start: float | None, end: float | None) -> tuple[int, int]:
+        """The frames (first, one past the last) on screen between two seconds."""
+        first = 0 if start is None else self._at(start)
+        if end is not None and not end > (start or 0.0):
+            raise VideoError(
+                say(
+                    zh=f"终点 {end} 秒必须在起点 {start or 0} 秒之后。",
+                    en=f"The end, second {end}, must come after the start, second {start or 0}.",
+                )
+            )
+        stop = self.total_frames
+        if end is not None:
+            stop = max(first + 1, int(np.searchsorted(self.timestamps, end - 1e-9, side="left")))
+        return first, stop
+
+    def _at(self, timestamp: float) -> int:
+        try:
+            timestamp = float(timestamp)
+        except (TypeError, ValueError):
+            raise VideoError(
+                say(
+                    zh=f"时间 {timestamp!r} 不是数字，请用秒数。",
+                    en=f"The time {timestamp!r} is not a number, please give seconds.",
+                )
+            ) from None
+        if not 0 <= timestamp < max(self.duration, np.nextafter(self.timestamps[-1], np.inf)):
+            raise VideoError(
+                say(
+                    zh=f"{self._name} 没有第 {timestamp} 秒，它的时长是 {self.duration:.3f} 秒。",
+                    en=f"{self._name} has no second {timestamp}, it lasts {self.duration:.3f} s.",
+                )
+            )
+        return self._index.at(timestamp)
+
+    def _checked_id(self, frame_id: int) -> int:
+        try:
+            i = operator.index(frame_id)
+        except TypeError:
+            i = -1
+        if not 0 <= i < self.total_frames:
+            raise VideoError(
+                say(
+                    zh=f"{self._name} 没有第 {frame_id} 帧，帧号是 0 到 {self.total_frames - 1} 的整数。",
+                    en=f"{self._name} has no frame {frame_id}, frames are numbered 0 to {self.total_frames - 1}.",
+                )
+            )
+        return i
+
+    def _tell_what_is_wrong(self) -> None:
+        """What is already known to be wrong when the file has been opened."""
+        index = self._index
+        promised = index.promised_end or 0.0
+        if promised - index.end > max(0.2, 3 / (self.fps or 25)):
+            self._tell_partial(
+                zh=f"文件不完整，{promised:.2f} 秒中只有前 {index.end:.2f} 秒",
+                en=f"the file is incomplete and has only the first {index.end:.2f} of {promised:.2f} seconds",
+            )
+        elif index.is_damaged:
+            self._tell_partial(
+                zh="文件有一部分已损坏，那里的画面缺失或者有错",
+                en="parts of the file are damaged, and pictures there are missing or wrong",
+            )
+        if index.is_guessed:
+            warn(
+                say(
+                    zh=f"{self._name} 没有记录每帧的时间，按每秒 {ASSUMED_RATE} 帧计算。",
+                    en=f"{self._name} does not say when its frames are shown, {ASSUMED_RATE} a second are assumed.",
+                )
+            )
+
+    def _tell_damage(self, missing: int, known: int) -> None:
+        damaged = self._damage - known
+        if missing:
+            self._tell_partial(
+                zh=f"有 {missing} 帧已损坏，无法解码，已略去，附近的画面也可能有错",
+                en=f"{missing} frames are damaged and left out, those near them may be wrong",
+            )
+        elif damaged:
+            self._tell_partial(
+                zh=f"有 {damaged} 处数据已损坏，附近的画面可能有错",
+                en=f"the data are damaged in {damaged} places and the pictures near them may be wrong",
+            )
+
+    def _tell_partial(self, *, zh: str, en: str) -> None:
+        warn(say(zh=f"{self._name}：{zh}，结果是不完整的。", en=f"{self._name}: {en}, the result is partial."))

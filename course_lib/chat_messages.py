@@ -55,7 +55,6 @@ def data_uri(source: ImageSource, provider: Provider, detail: str, format: str |
 
 
 def _is_drawn(image: Image.Image) -> bool:
-    """Small, or of few colours (a drawing, a screenshot, a chart): lossless costs little, and JPEG blurs
-    it."""
+    """Small, or of few colours like a drawing or a screenshot: lossless costs little, and JPEG blurs."""
     pixels = image.width * image.height
     return pixels <= 256 * 256 or image.getcolors(maxcolors=pixels // DRAWN) is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,10 @@ from . import settings
 from .answers import MAX_ANSWER
 from .errors import ServiceError
 from .providers import Endpoint
+
+_OTHER = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+# How services say that they do not know a field; "at most 4096" is no such complaint.
+_UNKNOWN = ("unsupported", "not supported", "unrecognized", "unknown", "unexpected", "extra", "instead")
 
 
 @dataclass
@@ -32,15 +37,14 @@ class Connection:
         """Whether a request refused as `error` is worth sending again, its dialect changed."""
         if error.kind != "bad_request":
             return False
-        if field == self.first_field and field in error.raw:
-            # OpenAI's newer models reject max_tokens, older servers max_completion_tokens.
-            self.max_tokens_field = (
-                "max_tokens" if field == "max_completion_tokens" else "max_completion_tokens"
-            )
-            return True
-        if level not in (None, "text") and any(
-            word in error.raw for word in ("response_format", "json_schema")
-        ):
+        said = error.raw.lower()
+        if field in said and any(word in said for word in _UNKNOWN):
+            # OpenAI's newer models reject max_tokens, older servers max_completion_tokens. One that rejects
+            # the other name too is left with its first.
+            swapped = field == self.first_field
+            self.max_tokens_field = _OTHER[field] if swapped else self.first_field
+            return swapped
+        if level not in (None, "text") and ("response_format" in said or "json_schema" in said):
             self.structured = {"json_schema": "json_object", "json_object": "text"}[level]
             return True
         return False
@@ -60,7 +64,8 @@ def connect(endpoint: Endpoint) -> Connection:
     """The one connection of an endpoint, made at first need."""
     base_url = endpoint.base_url or settings.local_server().rstrip("/") + "/v1"
     key = endpoint.api_key.get_secret_value() if endpoint.api_key else "none"  # never another provider's key
-    identity = (base_url, key, endpoint.model, endpoint.api_version)
+    # A forked process must not write to its parent's sockets.
+    identity = (os.getpid(), endpoint.provider.name, base_url, key, endpoint.model, endpoint.api_version)
     with _lock:
         if identity not in _connections:
             # No redirects: a key is meant for one host. No proxy for a server on this machine.

@@ -77,6 +77,7 @@ def call_gpt4v(
     client = VisionClient(
         api_key, provider=provider, base_url=base_url, model=model, timeout=timeout, retries=retries
     )
+    del api_key  # some tools print a traceback with its variables
     return client.ask(image, prompt, max_tokens=max_tokens, detail=detail, format=format, stream=stream)
 
 
@@ -106,6 +107,7 @@ def call_gpt4v_with_url(
     client = VisionClient(
         api_key, provider=provider, base_url=base_url, model=model, timeout=timeout, retries=retries
     )
+    del api_key
     options: dict[str, Any] = {"max_tokens": max_tokens, "detail": detail, "stream": stream}
     if image_url.startswith("data:"):
         return client.ask(from_base64(image_url), prompt, **options)

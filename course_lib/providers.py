@@ -195,8 +195,7 @@ def _check_address(base_url: str) -> None:
 
 
 def _azure(address: str) -> tuple[str, str | None, str | None]:
-    """(address, deployment, api-version) for a resource's address or a "target URI" copied from Azure's
-    portal.
+    """(address, deployment, api-version) of a resource's address, or of a "target URI" from Azure's portal.
 
     .../openai/deployments/NAME/...?api-version=... is the old path; everything else becomes .../openai/v1.
     """
@@ -227,8 +226,8 @@ def _key(provider: Provider, argument: str | None, same: bool) -> SecretStr | No
                 say(
                     zh=f"{provider.name} 需要密钥，请设置环境变量 {provider.key_variable}（也可写入 .env），"
                     f'或运行 course_lib.settings.enter("{provider.key_variable}")。',
-                    en=f"{provider.name} needs a key, please set {provider.key_variable} in the environment or in "
-                    f'.env, or run course_lib.settings.enter("{provider.key_variable}").',
+                    en=f"{provider.name} needs a key, please set {provider.key_variable} in the environment or "
+                    f'in .env, or run course_lib.settings.enter("{provider.key_variable}").',
                 )
             )
     if not all("!" <= letter <= "~" for letter in key):

@@ -108,7 +108,8 @@ def _from_status(error: openai.APIStatusError, endpoint: Endpoint) -> CourseErro
     if status == 429 and error.code == "insufficient_quota":
         status = 402
     kind, zh, en = _MEANING.get(status) or _MEANING[500 if status >= 500 else 404 if status < 400 else 400]
-    variable = endpoint.provider.key_variable or "api_key"
+    variable = endpoint.provider.key_variable
+    variable = f"api_key / {variable}" if variable else "api_key"
     return ServiceError(
         say(
             zh=f"{where} {zh.format(key=variable)}，HTTP 状态 {error.status_code}{quoted}。",

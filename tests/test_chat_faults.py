@@ -67,7 +67,8 @@ def failure(*replies, stream: bool = False, **options) -> tuple[CourseError, Fau
     error = caught.value
     assert "\n" not in str(error) and len(str(error)) < 600
     assert error.__cause__ is None and error.__context__ is None
-    assert CANARY not in "".join(traceback.format_exception(error)) + repr(vars(error))
+    shown = traceback.TracebackException.from_exception(error, capture_locals=True).format()
+    assert CANARY not in "".join(shown) + repr(vars(error))
     return error, server
 
 

@@ -224,10 +224,14 @@ def test_corrections_12_a_service_that_knows_only_the_other_name_is_understood()
             for r in server.requests
         ]
         assert names == ["max_tokens", "max_completion_tokens", "max_completion_tokens"]  # and remembered
-    with FaultServer(status(400, "neither max_tokens nor max_completion_tokens")) as server:
-        with pytest.raises(ServiceError):
-            call_gpt4v(RED, "?", base_url=server.url, model="m")
-        assert len(server.requests) == 2
+    with FaultServer(status(400, "unknown field max_tokens or max_completion_tokens")) as server:
+        for count in (2, 4):  # its own name, then the other; and so again
+            with pytest.raises(ServiceError):
+                call_gpt4v(RED, "?", base_url=server.url, model="m")
+            assert len(server.requests) == count and "max_tokens" in server.requests[-2].json
+    with FaultServer(status(400, "max_tokens is at most 4096")) as server, pytest.raises(ServiceError):
+        call_gpt4v(RED, "?", base_url=server.url, model="m")
+    assert len(server.requests) == 1
 
 
 CHART = {"title": "t", "type": "bar chart", "trend": "flat", "key_insights": [], "data_summary": "s"}

@@ -18,7 +18,8 @@ from .constraint import ANY_OBJECT
 from .decoding import Finished
 from .errors import ApiError, internal_error
 from .protocol import ChatCompletion, ChatCompletionChunk, ChatRequest, Usage
-from .vision import Question, VisionEngine
+from .question import Question
+from .vision import VisionEngine
 from .worker import Cancelled, Full
 
 RETRY_AFTER = 1  # seconds: about what a full house of short questions takes

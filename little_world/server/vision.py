@@ -8,8 +8,8 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,28 +22,15 @@ from course_lib.errors import ModelError
 from course_lib.settings import say
 
 from .constraint import Constraints
-from .decoding import Choose, Finished, Row, Sampling, Write
+from .decoding import Choose, Row, Sampling, Write
 from .errors import ApiError
+from .question import Question, collate
 from .worker import Job, Places, Worker
 
 log = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "mini-vlm"
-
-
-@dataclass(frozen=True, eq=False)
-class Question:
-    """A request made ready for the model: its tensors (a batch of one), and how it is to be answered."""
-
-    inputs: dict[str, torch.Tensor]
-    limit: int
-    sampling: Sampling
-    stops: list[str]
-    matcher: Any
-
-    @property
-    def tokens(self) -> int:
-        return self.inputs["input_ids"].shape[1]
+_SMALL = 50_000_000  # parameters
 
 
 class VisionEngine:
@@ -123,8 +110,7 @@ class VisionEngine:
 
     def submit(self, question: Question, emit: Callable[[Any], None]) -> Job:
         """Put a question in line. `emit` gets pieces of text, then a `Finished` or an exception."""
-        others = ((k, tuple(v.shape[1:])) for k, v in question.inputs.items() if not _per_token(k, question))
-        job = Job(question, key=tuple(sorted(others)), emit=emit)
+        job = Job(question, question.key, emit)
         self.worker.submit(job)
         return job
 
@@ -164,6 +150,7 @@ class VisionEngine:
 
     def _use(self, processor: Any, model: Any) -> None:
         self.processor, self.model, self.tokenizer = processor, model, processor.tokenizer
+        self.small = sum(weight.numel() for weight in model.parameters()) < _SMALL
         text = model.config.get_text_config()
         self.context = text.max_position_embeddings
         # `generate` itself is always greedy: `Choose` draws the tokens of a sampled row.
@@ -244,9 +231,9 @@ class VisionEngine:
         ]
         generation = copy.deepcopy(self.generation)
         generation.max_new_tokens = max(row.limit for row in rows)
-        with torch.inference_mode():
+        with torch.inference_mode(), _threads(1 if self.small else torch.get_num_threads()):
             self.model.generate(
-                **self._collate([job.work for job in jobs]),
+                **collate([job.work for job in jobs], pad=self.pad, device=self.model.device),
                 generation_config=generation,
                 logits_processor=LogitsProcessorList([Choose(rows)]),
                 stopping_criteria=StoppingCriteriaList(
@@ -254,23 +241,20 @@ class VisionEngine:
                 ),
             )
 
-    def _collate(self, questions: list[Question]) -> dict[str, torch.Tensor]:
-        """Texts padded on the left, so that every answer begins at the same step; pictures in a row."""
-        length = max(question.tokens for question in questions)
-        batch = {}
-        for name in questions[0].inputs:
-            values = [question.inputs[name] for question in questions]
-            if _per_token(name, questions[0]):
-                fill = self.pad if name == "input_ids" else 0
-                pad = torch.nn.functional.pad
-                values = [pad(value, (length - value.shape[1], 0), value=fill) for value in values]
-            batch[name] = torch.cat(values).to(self.model.device)
-        return batch
 
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """Torch's threads for the calculations of this thread.
 
-def _per_token(name: str, question: Question) -> bool:
-    """Whether a tensor has a value for each token, as the ids, the attention mask and token types do."""
-    return question.inputs[name].shape == question.inputs["input_ids"].shape
+    A step of a small model gains little from a second one, and on a busy machine threads that wait for each
+    other made it twenty times slower.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _folder(name: str) -> Path:

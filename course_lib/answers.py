@@ -31,13 +31,16 @@ class Answer(str):
         return answer
 
 
-def read_answer(body: bytes, endpoint: Endpoint) -> Answer:
+def read_answer(content: bytes, endpoint: Endpoint) -> Answer:
     """The text in the body of a chat completion.
 
     Raises `RefusalError`, `CutOffError`, or `AnswerError` for a body that is no completion, or holds no text.
     """
-    raw = redact(body[:MAX_RAW].decode("utf-8", errors="replace"), endpoint)
-    if len(body) > MAX_ANSWER:
+    too_long = len(content) > MAX_ANSWER
+    body = redact(content.decode("utf-8", errors="replace"), endpoint)
+    del content  # some tools print a traceback with its variables
+    raw = body[:MAX_RAW]
+    if too_long:
         raise AnswerError(_too_long(endpoint), raw=raw)
     try:
         answer = _Completion.model_validate_json(body)
@@ -53,7 +56,7 @@ def read_answer(body: bytes, endpoint: Endpoint) -> Answer:
             raw=raw,
         )
     choice = answer.choices[0]
-    text = redact(choice.message.content or "", endpoint)
+    text = choice.message.content or ""
     _check_finish(endpoint, text, choice.finish_reason, choice.message.refusal)
     if choice.message.content is None:
         raise AnswerError(
@@ -87,7 +90,7 @@ class AnswerStream(Iterator[str]):
             except (ValueError, RecursionError):  # a piece that is no JSON
                 chunk, failure = None, AnswerError(_broken(self._endpoint))
             if failure is not None:
-                failure.raw = self.text or failure.raw
+                failure.raw = redact(self.text, self._endpoint) or failure.raw
                 self.close()
                 raise failure
             if chunk is None:
@@ -126,7 +129,8 @@ class AnswerStream(Iterator[str]):
         if not self._began:  # an error page, for instance
             self._fail()
         # A stream that ends without saying why was cut, whoever cut it.
-        _check_finish(self._endpoint, self.text, self._finish or "length", self._refusal)
+        text, refusal = (redact(said, self._endpoint) for said in (self.text, self._refusal))
+        _check_finish(self._endpoint, text, self._finish or "length", refusal)
         raise StopIteration
 
 

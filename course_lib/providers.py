@@ -226,8 +226,8 @@ def _key(provider: Provider, argument: str | None, same: bool) -> SecretStr | No
                 say(
                     zh=f"{provider.name} 需要密钥，请设置环境变量 {provider.key_variable}（也可写入 .env），"
                     f'或运行 course_lib.settings.enter("{provider.key_variable}")。',
-                    en=f"{provider.name} needs a key, please set {provider.key_variable} in the environment or "
-                    f'in .env, or run course_lib.settings.enter("{provider.key_variable}").',
+                    en=f"{provider.name} needs a key, please set {provider.key_variable} in the "
+                    f'environment or in .env, or run course_lib.settings.enter("{provider.key_variable}").',
                 )
             )
     if not all("!" <= letter <= "~" for letter in key):

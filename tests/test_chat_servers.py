@@ -52,7 +52,8 @@ def peer(folder, tmp_path_factory):
     """`transformers serve` on loopback, ended by its id: (base_url, the name it wants the model called)."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("transformers")), "serve", str(folder), "--device", "cpu"]
+    command = [str(Path(sys.executable).with_name("transformers")), "serve", str(folder)]
+    command += ["--device", "cpu", "--dtype", "float32"]  # as our server computes
     log = tmp_path_factory.mktemp("peer") / "log.txt"
     with log.open("wb") as output:
         process = subprocess.Popen(

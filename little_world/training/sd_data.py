@@ -1,0 +1,201 @@
+"""Training data of mini-sd: crops of pictures for its autoencoder, latents and captions for its UNet.
+
+A UNet sees latents alone, so each scene is drawn and encoded once and its latents are kept, 4 KB a scene.
+Pictures are never mirrored, as is usual elsewhere: left and right are words here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from tqdm.auto import tqdm
+from transformers import CLIPTokenizerFast
+
+from ..captions import caption, random_plan
+from ..drawing import draw
+from ..scenes import Scene, single
+from .data import CONTRASTS, TRAIN, cache_folder, scene_rng, training_pixels, training_scene
+from .loop import Recipe, autocast
+
+PORTRAITS = 5  # a stream of scenes with one large thing: what a kind looks like is learned from them first
+UNPROMPTED = 0.12  # share of empty prompts, for classifier-free guidance (Ho & Salimans 2022)
+SHARD = 4096  # scenes encoded between two files: what a kill can cost
+
+
+def sd_scene(index: int, stream: int) -> Scene:
+    """Scene `index` of a stream that mini-sd learns from."""
+    if stream == PORTRAITS:
+        return single(scene_rng(stream, index), size="large")
+    return training_scene(index, stream)
+
+
+def sd_caption(index: int, stream: int, rng: np.random.Generator) -> str:
+    """A caption of the scene, in either language, rich or terse; in contrasts often of one fact."""
+    plan = random_plan(rng, terse=0.15, focus=0.35 if stream == CONTRASTS else 0.15)
+    return caption(sd_scene(index, stream), ("zh", "en")[int(rng.integers(2))], plan=plan, rng=rng)
+
+
+def as_tensor(pixels: np.ndarray) -> torch.Tensor:
+    """Pixels `(n, h, w, 3)` of 0..255 as an autoencoder takes them: `(n, 3, h, w)`, -1..1."""
+    return torch.from_numpy(pixels.astype(np.float32)).permute(0, 3, 1, 2) / 127.5 - 1
+
+
+class Crops:
+    """The autoencoder's batch of a step: `(n, 3, side, side)` crops at random places of random scenes."""
+
+    def __init__(self, scenes: int, side: int, recipe: Recipe, device: str):
+        self.pixels = training_pixels(scenes, 128, TRAIN)
+        self.side, self.recipe, self.device = side, recipe, device
+
+    def __getitem__(self, step: int) -> torch.Tensor:
+        rng = np.random.default_rng([self.recipe.seed, step])
+        chosen = np.sort(rng.choice(len(self.pixels), self.recipe.batch_size))
+        corners = rng.integers(0, 128 - self.side + 1, (len(chosen), 2))
+        return as_tensor(
+            np.stack(
+                [self.pixels[i, y : y + self.side, x : x + self.side] for i, (y, x) in zip(chosen, corners)]
+            )
+        ).to(self.device)
+
+
+# ---------------------------------------------------------------------------------------------------- latents
+
+
+def _drawn(index: int, stream: int) -> np.ndarray:
+    return np.asarray(draw(sd_scene(index, stream), 128))
+
+
+def latents_key(vae: AutoencoderKL, stream: int) -> str:
+    """Changes with the autoencoder's weights, with the world's drawing, and with what the stream holds."""
+    digest = hashlib.sha256()
+    for name, value in sorted(vae.state_dict().items()):
+        digest.update(name.encode() + value.detach().float().cpu().numpy().tobytes())
+    for index in range(32):
+        digest.update(_drawn(index, stream).tobytes())
+    return digest.hexdigest()[:12]
+
+
+@torch.no_grad()
+def encode(vae: AutoencoderKL, pixels: np.ndarray) -> np.ndarray:
+    """Mean and standard deviation of the latents of `(n, 128, 128, 3)` pictures: float16 `(n, 2, c, h, w)`."""
+    with autocast(vae.device.type):
+        found = vae.encode(as_tensor(pixels).to(vae.device)).latent_dist
+    return torch.stack([found.mean, found.std], dim=1).half().cpu().numpy()
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Latents of scenes 0..n-1 of a stream, memory-mapped; `seconds` is what making them took."""
+
+    shards: list[np.ndarray]
+    seconds: float
+
+    def __len__(self) -> int:
+        return sum(map(len, self.shards))
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """`(2, c, h, w)` float16: mean and standard deviation."""
+        return self.shards[index // SHARD][index % SHARD]
+
+
+def latents(vae: AutoencoderKL, stream: int, count: int, workers: int | None = None) -> Latents:
+    """Latents of the first `count` scenes of a stream, encoded once and kept in files of `SHARD` each."""
+    folder = cache_folder() / "latents"
+    folder.mkdir(exist_ok=True)
+    key = latents_key(vae, stream)
+    parts = [
+        (first, min(first + SHARD, count), folder / f"{key}-{stream}-{first}-{min(first + SHARD, count)}.npy")
+        for first in range(0, count, SHARD)
+    ]
+    clock = folder / f"{key}-{stream}-{count}.json"
+    spent = json.loads(clock.read_text())["seconds"] if clock.exists() else 0.0
+    missing = [part for part in parts if not part[2].exists()]
+    if missing:
+        start = time.time() - spent
+        with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
+            for first, end, path in tqdm(
+                missing, desc=f"latents of stream {stream}, by {SHARD}", mininterval=10
+            ):
+                drawn = pool.map(partial(_drawn, stream=stream), range(first, end), chunksize=32)
+                rows = np.concatenate([encode(vae, np.stack(some)) for some in _by(64, drawn)])
+                _replace(path, lambda file, rows=rows: np.save(file, rows))
+                spent = time.time() - start
+                record = json.dumps({"seconds": spent}).encode()
+                _replace(clock, lambda file, record=record: file.write(record))
+    return Latents([np.load(path, mmap_mode="r") for _, _, path in parts], spent)
+
+
+def _by(size: int, items):
+    some: list = []
+    for item in items:
+        some.append(item)
+        if len(some) == size:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+def _replace(path: Path, write) -> None:
+    """Write to a temporary file beside `path`, then rename."""
+    temporary = path.with_suffix(".part")
+    with open(temporary, "wb") as file:
+        write(file)
+    os.replace(temporary, path)
+
+
+# ---------------------------------------------------------------------------------------------------- batches
+
+
+@dataclass(frozen=True)
+class Batch:
+    latents: torch.Tensor  # (n, c, h, w), scaled to unit variance
+    noise: torch.Tensor  # (n, c, h, w)
+    timesteps: torch.Tensor  # (n,)
+    input_ids: torch.Tensor  # (n, tokens)
+
+
+class Batches:
+    """The UNet's batch of a step, always the same for a step: scenes of its streams, fresh captions."""
+
+    def __init__(
+        self,
+        known: dict[int, Latents],
+        scale: float,
+        tokenizer: CLIPTokenizerFast,
+        timesteps: int,
+        device: str,
+    ):
+        self.known, self.scale, self.tokenizer, self.timesteps, self.device = (
+            known,
+            scale,
+            tokenizer,
+            timesteps,
+            device,
+        )
+
+    def get(self, stage, step: int) -> Batch:
+        """The batch of a step of a stage (`sd.Stage`)."""
+        n, rng = stage.batch_size, np.random.default_rng([stage.seed, step])
+        streams, shares = zip(*stage.shares)
+        chosen = [(int(s), int(rng.integers(len(self.known[s])))) for s in rng.choice(streams, n, p=shares)]
+        texts = ["" if rng.random() < UNPROMPTED else sd_caption(i, s, rng) for s, i in chosen]
+        ids = self.tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
+        mean, std = torch.from_numpy(np.stack([self.known[s][i] for s, i in chosen])).float().unbind(1)
+        generator = torch.Generator().manual_seed(int(rng.integers(1 << 62)))
+        drawn = mean + std * torch.randn(mean.shape, generator=generator)
+        # Times spread evenly over a batch, not each by itself: less noise in the loss (Kingma et al. 2021).
+        times = (torch.arange(n) + torch.rand((), generator=generator)) / n
+        times = (times[torch.randperm(n, generator=generator)] * self.timesteps).long()
+        noise = torch.randn(mean.shape, generator=generator)
+        return Batch(*(v.to(self.device) for v in (drawn * self.scale, noise, times, ids)))

@@ -1,0 +1,212 @@
+"""The parts of mini-sd: its sizes, its recipe, and how they become a `StableDiffusionPipeline` folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from transformers import CLIPTextModel, CLIPTokenizerFast
+from transformers.utils import logging as transformers_logging
+
+from ..paths import MODELS
+from .data import CONTRASTS, TRAIN
+from .loop import Recipe
+from .sd_data import PORTRAITS
+
+TOKENS = 40  # every prompt is padded to it; the longest caption has 26
+
+
+@dataclass(frozen=True)
+class Stage(Recipe):
+    """A part of the UNet's training: which streams of scenes, and whether the text encoder learns too."""
+
+    shares: tuple[tuple[int, float], ...] = ((TRAIN, 1.0),)
+    tune_text: bool = False
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that the finished model follows from."""
+
+    name: str
+    vae: dict
+    unet: dict
+    vae_recipe: Recipe
+    stages: tuple[Stage, ...]
+    pictures: int  # the autoencoder takes its crops from them; as many as mini-vlm's, which are drawn already
+    latents: dict[int, int]  # how many scenes of each stream
+    look_every: int = 2000
+    look_pictures: int = 48
+
+
+def _vae_config(*channels: int, groups: int) -> dict:
+    n = len(channels)
+    return {
+        "block_out_channels": channels,
+        "down_block_types": ("DownEncoderBlock2D",) * n,
+        "up_block_types": ("UpDecoderBlock2D",) * n,
+        "layers_per_block": 1,
+        "norm_num_groups": groups,
+        "latent_channels": 4,
+        "mid_block_add_attention": False,  # it is trained on crops
+        "sample_size": 128,
+    }
+
+
+def _unet_config(*channels: int, side: int, heads: int, groups: int) -> dict:
+    return {
+        "sample_size": side,
+        "block_out_channels": channels,
+        # Attention on the lower level only: on the upper one as well it costs 30 % of the pace.
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+        "layers_per_block": 1,
+        "norm_num_groups": groups,
+        "attention_head_dim": heads,  # in this class the number of heads, whatever its name says
+        "cross_attention_dim": 128,
+    }
+
+
+_OPTIMIZER = {"weight_decay": 0.01, "betas": (0.9, 0.99)}
+
+# First what each kind looks like, large and alone; then the whole world; then, with families that differ in one
+# fact, where and how many. The text encoder learns along as soon as the UNet can read it, and at the UNet's rate:
+# these rates are half of what mini-clip itself was trained with, so a lower one of its own is not needed.
+MINI = Setup(
+    name="mini-sd",
+    vae=_vae_config(24, 32, 64, 96, groups=8),
+    unet=_unet_config(64, 160, side=16, heads=4, groups=8),
+    vae_recipe=Recipe(steps=8000, batch_size=32, learning_rate=1e-3, ema=0.998, **_OPTIMIZER),
+    stages=(
+        Stage(steps=14_000, batch_size=64, learning_rate=6e-4, warmup=500, ema=0.999, seed=11, horizon=40_000,
+              shares=((PORTRAITS, 1.0),), **_OPTIMIZER),
+        Stage(steps=20_000, batch_size=64, learning_rate=5e-4, warmup=500, ema=0.999, seed=12, horizon=40_000,
+              shares=((TRAIN, 0.75), (PORTRAITS, 0.25)), tune_text=True, **_OPTIMIZER),
+        Stage(steps=18_000, batch_size=64, learning_rate=3.5e-4, warmup=300, ema=0.9995, seed=13,
+              shares=((TRAIN, 0.6), (CONTRASTS, 0.3), (PORTRAITS, 0.1)), tune_text=True, **_OPTIMIZER),
+    ),
+    pictures=40_000,
+    latents={PORTRAITS: 57_344, TRAIN: 98_304, CONTRASTS: 49_152},
+)  # fmt: skip
+SMALL = Setup(  # the same path in a minute: to try the code, and to test it
+    name="mini-sd-small",
+    vae=_vae_config(8, 8, 8, 16, groups=4),
+    unet=_unet_config(16, 32, side=16, heads=2, groups=4),
+    vae_recipe=Recipe(steps=4, batch_size=4, learning_rate=1e-3, warmup=1, ema=0.9),
+    stages=(
+        Stage(steps=3, batch_size=4, learning_rate=1e-3, warmup=1, ema=0.9, seed=11,
+              shares=((PORTRAITS, 1.0),)),
+        Stage(steps=3, batch_size=4, learning_rate=1e-3, warmup=1, ema=0.9, seed=12,
+              shares=((TRAIN, 0.5), (CONTRASTS, 0.5)), tune_text=True),
+    ),
+    pictures=48,
+    latents={PORTRAITS: 24, TRAIN: 24, CONTRASTS: 24},
+    look_pictures=4,
+)  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------- the parts
+
+
+def build_scheduler() -> DDIMScheduler:
+    """Noise down to none of the signal (Lin et al. 2024), so that a night may be as dark as it is.
+
+    Betas on a cosine (Nichol & Dhariwal 2021): the fewer the latents, the less noise it takes to drown them, and
+    Stable Diffusion's own betas, made for 64 x 64, would spend most of the steps on what is noise already.
+    """
+    return DDIMScheduler(
+        num_train_timesteps=1000,
+        beta_schedule="squaredcos_cap_v2",
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        clip_sample=False,
+        steps_offset=1,
+    )
+
+
+def build_tokenizer(clip_folder: Path) -> CLIPTokenizerFast:
+    """mini-clip's tokenizer, for prompts of `TOKENS` tokens."""
+    return CLIPTokenizerFast.from_pretrained(clip_folder, model_max_length=TOKENS)
+
+
+def build_text_encoder(clip_folder: Path) -> CLIPTextModel:
+    """mini-clip's text tower."""
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # it would list the vision tower's weights as unexpected
+    try:
+        return CLIPTextModel.from_pretrained(clip_folder, dtype=torch.float32)
+    finally:
+        transformers_logging.set_verbosity(level)
+
+
+class Painter(torch.nn.Module):
+    """What the UNet's stages train: the UNet, and the text encoder that it listens to."""
+
+    def __init__(self, unet: UNet2DConditionModel, text_encoder: CLIPTextModel):
+        super().__init__()
+        self.unet, self.text_encoder = unet, text_encoder
+
+    def forward(self, noisy: torch.Tensor, timesteps: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
+        """The predicted velocity `(n, c, h, w)`. No attention mask: the pipeline gives none either."""
+        return self.unet(noisy, timesteps, encoder_hidden_states=self.text_encoder(input_ids)[0]).sample
+
+
+def build_painter(setup: Setup, clip_folder: Path) -> Painter:
+    unet = UNet2DConditionModel(
+        in_channels=setup.vae["latent_channels"], out_channels=setup.vae["latent_channels"], **setup.unet
+    )
+    unet.set_attn_processor(AttnProcessor())  # trains 1.2 times as fast as SDPA on a CPU
+    return Painter(unet, build_text_encoder(clip_folder))
+
+
+def pipeline(vae: AutoencoderKL, painter: Painter, tokenizer: CLIPTokenizerFast) -> StableDiffusionPipeline:
+    """The parts as one. No safety checker: nothing in this world needs one."""
+    pipe = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=painter.text_encoder,
+        tokenizer=tokenizer,
+        unet=painter.unet,
+        scheduler=build_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def save(pipe: StableDiffusionPipeline, folder: Path, clip_folder: Path = MODELS / "mini-clip") -> None:
+    """The pipeline as a folder in half precision, for transformers 4 and 5 alike."""
+
+    def write(temporary: Path) -> None:
+        for part in (pipe.unet, pipe.vae, pipe.text_encoder):
+            part.half()
+        pipe.save_pretrained(temporary)
+        for name in ("vocab.json", "merges.txt"):  # transformers 5 leaves them out, transformers 4 wants them
+            shutil.copy(clip_folder / name, temporary / "tokenizer" / name)
+        index = json.loads((temporary / "model_index.json").read_text())
+        # One class in transformers 5; in transformers 4 the slow one would cut Chinese into single characters.
+        index["tokenizer"] = ["transformers", "CLIPTokenizerFast"]
+        (temporary / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+        # diffusers computes in single precision unless told otherwise, transformers 5 in what this file names:
+        # a pipeline loaded without a word about precision would fail between the two.
+        config = json.loads((temporary / "text_encoder" / "config.json").read_text())
+        config["dtype"] = "float32"
+        (temporary / "text_encoder" / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+    replace_folder(folder, write)
+
+
+def replace_folder(folder: Path, write) -> None:
+    temporary = folder.with_name(folder.name + ".part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    write(temporary)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(temporary, folder)

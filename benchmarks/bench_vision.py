@@ -2,8 +2,9 @@
 
     python benchmarks/bench_vision.py [--questions 40] [--model mini-vlm]
 
-Over real HTTP with the stock openai SDK, client and server in one process. Targets, on two cores: an answer in
-under 0.5 s and its first token in under 0.2 s at the median, eight at once in under half of eight in a row.
+Over real HTTP with the stock openai SDK, client and server in one process. Targets, on two cores: an answer
+in under 0.5 s and its first token in under 0.2 s at the median, eight at once in under half the time of eight
+in a row.
 """
 
 from __future__ import annotations
@@ -74,7 +75,11 @@ def main() -> None:
             whole = time.perf_counter() - start
             start = time.perf_counter()
             with ask(messages, stream=True) as chunks:
-                next(chunk for chunk in chunks if chunk.choices[0].delta.content or chunk.choices[0].finish_reason)
+                next(
+                    chunk
+                    for chunk in chunks
+                    if chunk.choices[0].delta.content or chunk.choices[0].finish_reason
+                )
                 first = time.perf_counter() - start
                 for _ in chunks:
                     pass

@@ -104,7 +104,9 @@ def test_any_body(server, session, body):
     assert_refused_or_answered(response)
 
 
-@given(schema=JSON | st.dictionaries(st.sampled_from(["type", "properties", "pattern", "$ref", "enum"]), JSON))
+@given(
+    schema=JSON | st.dictionaries(st.sampled_from(["type", "properties", "pattern", "$ref", "enum"]), JSON)
+)
 @settings(max_examples=60)
 def test_any_json_schema(server, session, schema):
     form = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}

@@ -1,4 +1,4 @@
-"""The stock openai SDK, unmodified, against the local server: what it sends is taken, what it maps is raised."""
+"""The stock openai SDK, unmodified, against the local server: its calls, and every error it knows."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_an_answer_counts_its_tokens_and_says_why_it_ended(client):
     assert choice.message.content
     assert choice.finish_reason == "length"
     usage = answer.usage
-    # a picture of 128 px in patches of 16 is 64 tokens; <|user|>, the question, <|end|>, <|assistant|> the rest
+    # a picture of 128 px in patches of 16 is 64 tokens; <|user|>, the question, <|end|> and <|assistant|>
     assert usage.prompt_tokens > 64 + 3
     assert usage.completion_tokens == 8
     assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
@@ -121,9 +121,7 @@ def test_both_names_of_the_limit(client, name):
 
 def test_a_stream_says_the_same_as_the_whole_answer(client):
     whole = ask(client, max_completion_tokens=24)
-    chunks = list(
-        ask(client, max_completion_tokens=24, stream=True, stream_options={"include_usage": True})
-    )
+    chunks = list(ask(client, max_completion_tokens=24, stream=True, stream_options={"include_usage": True}))
     assert len(chunks) > 5  # it came in pieces
     assert chunks[0].choices[0].delta.role == "assistant"
     assert chunks[-1].choices == []
@@ -182,7 +180,10 @@ def schema_format(schema: dict) -> dict:
 def test_random_weights_write_valid_json_because_nothing_else_may_be_written(client):
     schema = {
         "type": "object",
-        "properties": {"type": {"enum": ["bar", "line"]}, "n": {"type": "integer", "minimum": 0, "maximum": 9}},
+        "properties": {
+            "type": {"enum": ["bar", "line"]},
+            "n": {"type": "integer", "minimum": 0, "maximum": 9},
+        },
         "required": ["type", "n"],
         "additionalProperties": False,
     }
@@ -229,7 +230,7 @@ def test_the_sdks_own_stream_of_events(client):
     with client.chat.completions.stream(**fields) as stream:
         kinds = [event.type for event in stream]
         final = stream.get_final_completion()
-    assert kinds.count("content.delta") > 3
+    assert kinds.count("content.delta") > 1
     assert final.choices[0].message.content == text[: text.index(stop)]
     with pytest.raises(openai.LengthFinishReasonError):
         client.chat.completions.parse(
@@ -309,7 +310,10 @@ def test_a_picture_that_cannot_be_taken_is_a_400_that_names_it(client, url):
 BAD_REQUESTS = {
     "no message": ({"messages": []}, "messages"),
     "a role nobody has": ({"messages": [{"role": "wizard", "content": "?"}]}, "messages[0]"),
-    "a tool's message": ({"messages": [{"role": "tool", "content": "?", "tool_call_id": "1"}]}, "messages[0]"),
+    "a tool's message": (
+        {"messages": [{"role": "tool", "content": "?", "tool_call_id": "1"}]},
+        "messages[0]",
+    ),
     "a number as content": ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
     "a picture by the system": ({"messages": [{"role": "system", "content": [picture()]}]}, None),
     "too many pictures": ({"messages": question(*["red"] * 17)}, "messages"),

@@ -22,7 +22,7 @@ _PARAM = "response_format"
 
 
 class Constraints:
-    """Makes the constraint of a request for one tokenizer. `vocabulary` is the width of the model's logits."""
+    """Makes a request's constraint for one tokenizer. `vocabulary` is the width of the model's logits."""
 
     def __init__(self, tokenizer: Any, vocabulary: int, end: list[int]):
         self._tokenizer = llguidance.hf.from_tokenizer(tokenizer, vocabulary, eos_token=end)

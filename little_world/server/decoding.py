@@ -98,7 +98,8 @@ class Row:
     def _maybe_stop(self) -> int:
         """The length of the longest end of the held text with which a stop text begins."""
         return max(
-            (n for stop in self.stops for n in range(1, len(stop)) if self._held.endswith(stop[:n])), default=0
+            (n for stop in self.stops for n in range(1, len(stop)) if self._held.endswith(stop[:n])),
+            default=0,
         )
 
     def _release(self, length: int) -> None:

@@ -112,7 +112,9 @@ def from_validation(error: RequestValidationError) -> ApiError:
     if kind == "missing":
         message = f"Missing required parameter: '{param}'." if param else "The request has no JSON body."
         return ApiError(400, message, param=param or None, code="missing_required_parameter")
-    return ApiError(400, f"Invalid value for '{param}': {message}.", param=param or None, code="invalid_value")
+    return ApiError(
+        400, f"Invalid value for '{param}': {message}.", param=param or None, code="invalid_value"
+    )
 
 
 def _path(body: Any, steps: list[str | int]) -> str:

@@ -41,7 +41,8 @@ class LocalServer:
             raise SettingsError(
                 say(
                     zh=f"{host} 会让其他电脑也能访问，若确要如此请加上 allow_remote，否则请用 127.0.0.1。",
-                    en=f"Other computers could reach {host}, please use 127.0.0.1, or allow_remote if that is meant.",
+                    en=f"Other computers could reach {host}, please use 127.0.0.1, or allow_remote "
+                    "if that is meant.",
                 )
             )
         self._socket = _bind(host, port)

@@ -32,16 +32,18 @@ def read(url: str, detail: str | None, param: str) -> Image.Image:
         if url[:5].lower() == "data:":
             said = "The data URI must look like data:image/png;base64,... ."
         else:
-            said = "This server opens neither addresses nor files, please send the picture as a base64 data URI."
+            said = (
+                "This server opens neither addresses nor files, please send the picture as a base64 data URI."
+            )
         raise ApiError(400, said, code="invalid_image_url", param=param)
     try:
         data = base64.b64decode(url[match.end() :], validate=True)
     except (binascii.Error, ValueError):
-        raise ApiError(
-            400, "The picture is not valid base64.", code="invalid_base64", param=param
-        ) from None
+        raise ApiError(400, "The picture is not valid base64.", code="invalid_base64", param=param) from None
     if _pixels(data) > MAX_PIXELS:
-        said = f"The picture has more than {MAX_PIXELS // 1_000_000} megapixels, please make it smaller first."
+        said = (
+            f"The picture has more than {MAX_PIXELS // 1_000_000} megapixels, please make it smaller first."
+        )
         raise ApiError(400, said, code="image_too_large", param=param)
     try:
         return images.resize(images.open_image(data), SIDE.get(detail or "", DEFAULT_SIDE))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MAX_MESSAGES, MAX_IMAGES = 256, 16
@@ -25,7 +24,7 @@ class TextPart(_Strict):
 
 
 class ImageUrl(_Strict):
-    """`url` is a `data:` URI: this server fetches nothing. "low" looks at 512 pixels, the rest at up to 2048."""
+    """`url` is a `data:` URI: nothing is fetched. `detail` "low" looks at 512 pixels, the rest at 2048."""
 
     url: str
     detail: Literal["auto", "low", "high", "original"] | None = "auto"
@@ -51,22 +50,18 @@ class UserMessage(_Strict):
     role: Literal["user"]
     content: (
         str
-        | Annotated[
-            list[Annotated[TextPart | ImagePart, Field(discriminator="type")]], Field(min_length=1)
-        ]
+        | Annotated[list[Annotated[TextPart | ImagePart, Field(discriminator="type")]], Field(min_length=1)]
     )
     name: str | None = None
 
 
 class AssistantMessage(_Strict):
-    """An earlier answer. The stock SDK's message can be sent back as it came: fields it left empty are taken."""
+    """An earlier answer. The SDK's message can be sent back as it came: fields it left empty are taken."""
 
     role: Literal["assistant"]
     content: (
         str
-        | Annotated[
-            list[Annotated[TextPart | RefusalPart, Field(discriminator="type")]], Field(min_length=1)
-        ]
+        | Annotated[list[Annotated[TextPart | RefusalPart, Field(discriminator="type")]], Field(min_length=1)]
         | None
     ) = None
     name: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import logging
 import os
 import re
@@ -118,7 +119,8 @@ class VisionEngine:
         """End the answers that are being written, and let go of the weights."""
         self.worker.close()
         self.loaded.wait(10)
-        self.model = self.processor = self.tokenizer = self.constraints = None  # FastAPI's caches keep the rest
+        # FastAPI's caches keep the app, and with it the engine, for good.
+        self.model = self.processor = self.tokenizer = self.constraints = None
 
     def _load(self) -> None:
         try:
@@ -151,6 +153,7 @@ class VisionEngine:
     def _use(self, processor: Any, model: Any) -> None:
         self.processor, self.model, self.tokenizer = processor, model, processor.tokenizer
         self.small = sum(weight.numel() for weight in model.parameters()) < _SMALL
+        self._taken = set(inspect.signature(model.forward).parameters)  # some tokenizers make more than that
         text = model.config.get_text_config()
         self.context = text.max_position_embeddings
         # `generate` itself is always greedy: `Choose` draws the tokens of a sampled row.
@@ -164,13 +167,16 @@ class VisionEngine:
         self.generation.eos_token_id = sorted(self.end)
         self.constraints = Constraints(self.tokenizer, text.vocab_size, sorted(self.end))
         added = self.tokenizer.added_tokens_decoder.values()
-        special = {str(token) for token in added if token.special} | set(self.tokenizer.all_special_tokens)
+        special = {str(token) for token in added if token.special}
+        special |= set(self.tokenizer.all_special_tokens)
         self._special = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))))
+        # What is too long is refused by name; transformers need not warn of it as well.
+        self.tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
         self._longest = max(len(token.encode()) for token in self.tokenizer.get_vocab())
         self._warm_up()
 
     def _warm_up(self) -> None:
-        """A first answer to nobody: the libraries prepare themselves, and a model that cannot answer shows."""
+        """A first answer to nobody: libraries prepare themselves, and a model that cannot answer shows."""
         parts = [{"type": "image", "image": Image.new("RGB", (64, 64))}, {"type": "text", "text": "?"}]
         inputs = self._encode([{"role": "user", "content": parts}])
         events: list[Any] = []
@@ -199,7 +205,7 @@ class VisionEngine:
             raise ApiError(400, message, param="messages", code="invalid_messages") from error
         if pictures and "pixel_values" not in inputs:
             raise ApiError(400, f"{self.name} takes no pictures.", param="messages", code="invalid_messages")
-        return {name: value for name, value in inputs.items() if isinstance(value, torch.Tensor)}
+        return {name: value for name, value in inputs.items() if name in self._taken}
 
     def _plain(self, part: dict[str, Any]) -> dict[str, Any]:
         """Text that spells a special token ("<image>", an end of turn) stays text, as with OpenAI."""

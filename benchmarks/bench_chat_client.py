@@ -2,18 +2,20 @@
 
     python benchmarks/bench_chat_client.py [--pictures 64] [--seconds 0.2] [--workers 8]
 
-The service is a socket on this machine that takes 0.2 s for each answer, as many at once as are asked. The
-ways take turns, so that a busy machine slows all of them alike.
+The service is another process on this machine, which takes 0.2 s for each answer, as many at once as are
+asked. The ways take turns, so that a busy machine slows all of them alike.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import platform
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 
@@ -58,6 +60,13 @@ def ways(url: str, workers: int) -> dict[str, Way]:
     }
 
 
+def serve(seconds: float, pipe: Connection) -> None:
+    """The slow service: sends its address, and ends when the other end of the pipe does."""
+    with FaultServer(slowly(completion("a cat"), seconds)) as server:
+        pipe.send(server.url)
+        pipe.poll(None)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -74,8 +83,12 @@ def main() -> None:
         f"{platform.machine()}, {os.cpu_count()} cores; Python {platform.python_version()}, "
         f"openai {openai.__version__}"
     )
-    with FaultServer(slowly(completion("a cat"), arguments.seconds)) as server:
-        contenders = ways(server.url, arguments.workers)
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    service = spawn.Process(target=serve, args=(arguments.seconds, theirs))
+    service.start()
+    try:
+        contenders = ways(ours.recv(), arguments.workers)
         for run in contenders.values():
             run(images[:1])  # the first call is not typical of any
         seconds: dict[str, list[float]] = {way: [] for way in contenders}
@@ -85,6 +98,9 @@ def main() -> None:
                 start = time.perf_counter()
                 run(pictures)
                 seconds[way].append((time.perf_counter() - start) / len(pictures))
+    finally:
+        ours.send("enough")
+        service.join()
     print(
         f"\n### {len(images)} scenes, {arguments.seconds} s an answer\n\n"
         "| way | answers/s | x the chapter's |\n|---|--:|--:|"

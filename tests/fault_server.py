@@ -40,6 +40,7 @@ class FaultServer:
         self.replies, self.requests = replies, []
         self.connections = self.sent = self.most_at_once = self._at_once = 0
         self.stopping = threading.Event()
+        self._open: list[socket.socket] = []
         self._lock = threading.Lock()
 
     def __enter__(self) -> FaultServer:
@@ -51,6 +52,11 @@ class FaultServer:
     def __exit__(self, *exc: object) -> None:
         self.stopping.set()
         self._listener.close()
+        for connection in self._open:  # else a kept connection would answer for the port's next owner
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # closed already
 
     @property
     def root(self) -> str:
@@ -67,6 +73,7 @@ class FaultServer:
             except OSError:
                 return
             self.connections += 1
+            self._open.append(connection)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:

@@ -21,6 +21,7 @@ _HOME = {
     "batch": "batching",
     "estimate_tokens": "image_tokens",
     "estimate_cost": "image_tokens",
+    "ImageSearchEngine": "search",
     "open_image": "images",
     "open_images": "images",
     "say": "settings",

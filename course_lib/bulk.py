@@ -1,0 +1,118 @@
+"""Many pictures on their way to a model: read ahead in threads, and the ones that cannot be read reported."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Any
+
+from PIL import Image
+
+from .errors import CourseError, ImageError
+from .images import FORMATS, ImageSource, encode, open_image, resize
+from .settings import say
+from .stores import StoreError
+
+THUMBNAIL = 112  # pixels on the longer side
+MAX_PIXELS = 100_000_000  # in one batch: decoded pictures are kept until the model has seen them
+
+Ready = tuple[str, Image.Image, bytes]  # id, picture, thumbnail
+
+
+@dataclass
+class AddReport:
+    """What became of a bulk addition: ids that were added, that were there already, and that failed, with
+    the error."""
+
+    added: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    failed: dict[str, CourseError] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        head = say(zh="新增 {} 张，跳过 {} 张，失败 {} 张", en="{} added, {} skipped, {} failed")
+        lines = [f"  {image_id}: {error}" for image_id, error in list(self.failed.items())[:10]]
+        more = ["  ..."] if len(self.failed) > 10 else []
+        return "\n".join(
+            [head.format(len(self.added), len(self.skipped), len(self.failed)), *lines, *more]
+        )
+
+
+def with_ids(images: Mapping[str, ImageSource] | Iterable[Any]) -> list[tuple[str, ImageSource]]:
+    """Pairs (id, picture) of a dictionary, of file paths (their own ids), or of pairs."""
+    if isinstance(images, Mapping):
+        return list(images.items())
+    pairs = []
+    for entry in [images] if isinstance(images, (str, os.PathLike)) else images:
+        if isinstance(entry, (str, os.PathLike)):
+            pairs.append((entry if isinstance(entry, str) else PurePath(entry).as_posix(), entry))
+        elif isinstance(entry, tuple) and len(entry) == 2:
+            pairs.append(entry)
+        else:
+            raise StoreError(
+                say(
+                    zh="每张图片都要有编号，请传入 {编号: 图片} 字典、文件路径，或 (编号, 图片)。",
+                    en="Every picture needs an id, please pass a dictionary {id: picture}, file paths, or pairs "
+                    "(id, picture).",
+                )
+            )
+    return pairs
+
+
+def in_folder(folder: str | os.PathLike, pattern: str) -> dict[str, Path]:
+    """The picture files in a folder by their path within it; hidden ones are passed over."""
+    root = Path(folder).expanduser()
+    if not root.is_dir():
+        raise ImageError(
+            say(
+                zh=f"找不到文件夹 {root}，请检查路径，当前目录是 {os.getcwd()}。",
+                en=f"There is no folder {root}, please check the path, the working directory is {os.getcwd()}.",
+            )
+        )
+    suffixes = {suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS}
+    files = ((path.relative_to(root), path) for path in sorted(root.glob(pattern)) if path.is_file())
+    return {
+        name.as_posix(): path
+        for name, path in files
+        if path.suffix.lower() in suffixes and not any(part.startswith(".") for part in name.parts)
+    }
+
+
+def read_ahead(
+    pairs: Iterable[tuple[str, ImageSource]], failed: dict[str, CourseError], *, batch_size: int
+) -> Iterator[list[Ready]]:
+    """Batches of pictures with their thumbnails, the next being read meanwhile; errors go to `failed`."""
+    pairs, ahead = iter(pairs), deque[tuple[str, Future]]()
+    workers = min(8, os.cpu_count() or 1)
+    batch: list[Ready] = []
+    pixels, more = 0, True
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        while more or ahead:
+            while more and len(ahead) < 2 * workers:
+                if (pair := next(pairs, None)) is None:
+                    more = False
+                else:
+                    ahead.append((pair[0], pool.submit(prepare, pair[1])))
+            if ahead:
+                image_id, future = ahead.popleft()
+                try:
+                    image, thumbnail = future.result()
+                except CourseError as error:
+                    failed[image_id] = error
+                else:
+                    batch.append((image_id, image, thumbnail))
+                    pixels += image.width * image.height
+            if len(batch) >= batch_size or pixels >= MAX_PIXELS:
+                yield batch
+                batch, pixels = [], 0
+        if batch:
+            yield batch
+
+
+def prepare(source: ImageSource) -> tuple[Image.Image, bytes]:
+    """A picture, opened, and its thumbnail as JPEG."""
+    image = open_image(source)
+    return image, encode(resize(image, THUMBNAIL), "JPEG", quality=80)

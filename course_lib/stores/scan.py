@@ -1,0 +1,224 @@
+"""Searching by reading everything, but few bytes of it: a compressed scan, then exact scores for the best.
+
+A scan's time is the time to read the vectors. So it reads a code of 4 bits for every 4 (or 2) numbers
+(product quantization, Jégou et al. 2011; scanned in registers, André et al. 2015, as faiss does it), keeps
+the `depth` best, and computes those exactly. No graph: graphs are faster still, but take minutes to build,
+and lose almost everything on data they do not suit.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+INDEX_FROM = 20_000  # below, numpy reads everything in about a millisecond
+MIN_RECALL = 0.999
+DEPTHS = (500, 1000, 2000, 4000)
+BLOCK = 16_384  # rows at a time, so that scores and copies stay small
+TRAINING = 4096
+CHECKED = 64  # queries of each sort on which a scan has to prove itself
+
+Found = tuple[np.ndarray, np.ndarray]  # positions int64 and scores float32, best first
+
+
+@lru_cache(maxsize=1)
+def faiss() -> Any:
+    """The faiss module, or None where it is not installed, or not safe.
+
+    Outside Linux, the pip builds of faiss and torch each bring an OpenMP of their own, and a process that
+    loads both can crash (faiss-wheels issue 73); conda's share one.
+    """
+    if not sys.platform.startswith("linux") and not os.path.isdir(os.path.join(sys.prefix, "conda-meta")):
+        return None
+    try:
+        import faiss
+    except ImportError:
+        return None
+    return faiss
+
+
+class ScanIndex:
+    """The `k` rows of highest dot product with a query, among rows `(n, d)` float32 in `base` and after it.
+
+    Until `train`, and where no code reaches `MIN_RECALL`, every row is computed exactly.
+    """
+
+    def __init__(self, dim: int, base: np.ndarray | None = None):
+        self.dim = dim
+        self.base = np.empty((0, dim), np.float32) if base is None else np.asarray(base)  # of a mapped file, too
+        self._tail, self._in_tail = np.empty((0, dim), np.float32), 0
+        self.alive = np.ones(len(self.base), bool)
+        self.dead = 0
+        self.codes: Any = None
+        self.kind, self.depth, self.recall = "exact", 0, 1.0
+        self.trained_on = 0
+
+    def __len__(self) -> int:
+        return len(self.base) + self._in_tail
+
+    def append(self, rows: np.ndarray) -> None:
+        if self._in_tail + len(rows) > len(self._tail):
+            grown = np.empty((max(1024, (self._in_tail + len(rows)) * 3 // 2), self.dim), np.float32)
+            grown[: self._in_tail] = self._tail[: self._in_tail]
+            self._tail = grown
+        self._tail[self._in_tail : self._in_tail + len(rows)] = rows
+        self._in_tail += len(rows)
+        self.alive = np.concatenate([self.alive, np.ones(len(rows), bool)])
+        if self.codes is not None and len(rows):
+            self.codes.add(rows)
+
+    def forget(self, positions: np.ndarray) -> None:
+        """Rows never to be found again."""
+        self.dead += int(np.count_nonzero(self.alive[positions]))
+        self.alive[positions] = False
+
+    def take(self, positions: np.ndarray) -> np.ndarray:
+        """The rows at these positions, `(len(positions), d)`."""
+        if not self._in_tail:
+            return self.base[positions]
+        if not len(self.base):
+            return self._tail[positions]
+        rows = np.empty((len(positions), self.dim), np.float32)
+        late = positions >= len(self.base)
+        rows[~late] = self.base[positions[~late]]
+        rows[late] = self._tail[positions[late] - len(self.base)]
+        return rows
+
+    def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> list[Found]:
+        """For each query `(m, d)` the best `k` among the rows that `allowed` `(n,)` bool leaves, or fewer."""
+        if allowed is None:
+            allowed, count = self.alive, len(self) - self.dead
+        else:
+            allowed = allowed & self.alive
+            count = int(np.count_nonzero(allowed))
+        n, k = len(self), min(k, count)
+        if self.codes is not None and n // 50 < count:
+            depth = -(-max(self.depth, 20 * k) * n // count)
+        else:
+            depth = n  # a filter that leaves few: those few are computed
+        found: list[Found | None] = [None] * len(queries)
+        pending = np.arange(len(queries))
+        while len(pending) and 4 * depth <= n:
+            pending = self._scan(queries, pending, depth, k, None if count == n else allowed, found)
+            depth *= 4
+        if len(pending):
+            for i, exact in zip(pending, self._exact(queries[pending], k, allowed, count), strict=True):
+                found[i] = exact
+        return found
+
+    def _scan(self, queries, pending, depth: int, k: int, allowed, found: list) -> np.ndarray:
+        """Fill in `found` by codes and re-ranking; returns which queries want a deeper scan."""
+        deeper = []
+        # A second thread gains nothing on one query, and loses much beside a busy neighbour.
+        faiss().omp_set_num_threads(1 if len(pending) < 8 else _threads())
+        for start in range(0, len(pending), 64):
+            some = pending[start : start + 64]
+            for i, candidates in zip(some, self.codes.search(queries[some], depth)[1], strict=True):
+                if allowed is not None:
+                    candidates = candidates[allowed[candidates]]
+                if len(candidates) >= k:
+                    scores = self.take(candidates) @ queries[i]
+                    best = _best(scores, k)
+                    # Candidates come in the code's order. Where one of the best stood far down, another may
+                    # have fallen off the end.
+                    if 2 * best.max() < len(candidates):
+                        found[i] = candidates[best], scores[best]
+                        continue
+                deeper.append(i)
+        return np.array(deeper, int)
+
+    def _exact(self, queries: np.ndarray, k: int, allowed: np.ndarray, count: int) -> list[Found]:
+        if not k:
+            return [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries)
+        best: list[list[Found]] = [[] for _ in queries]
+        few = count < len(self)
+        chosen = np.flatnonzero(allowed) if few else None
+        # One query reads the rows where they lie; for several, blocks keep the scores small.
+        step = BLOCK if few or len(queries) > 1 else max(len(self), 1)
+        for start in range(0, count, step):
+            if few:
+                positions = chosen[start : start + step]
+                parts = [(positions, self.take(positions))]
+            else:
+                parts = self._parts(start, min(start + step, count))
+            for positions, rows in parts:
+                scores = queries @ rows.T if len(queries) > 1 else (rows @ queries[0])[None]
+                for i, row in enumerate(scores):
+                    at = _best(row, min(k, len(row)))
+                    best[i].append((positions[at], row[at]))
+        merged = []
+        for parts in best:
+            positions, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
+            order = _best(scores, k)
+            merged.append((positions[order], scores[order]))
+        return merged
+
+    def _parts(self, start: int, stop: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Rows start..stop as views, where `take` would copy."""
+        split = len(self.base)
+        spans = ((start, min(stop, split), self.base, 0), (max(start, split), stop, self._tail, split))
+        return [(np.arange(a, b), rows[a - off : b - off]) for a, b, rows, off in spans if a < b]
+
+    def train(self) -> None:
+        """Choose the fastest code that finds `MIN_RECALL` of the true neighbours in these very rows."""
+        self.codes, self.kind, self.depth, self.recall, self.trained_on = None, "exact", 0, 1.0, len(self)
+        if faiss() is None or len(self) - self.dead < INDEX_FROM:
+            return
+        rng = np.random.default_rng(0)
+        living = np.flatnonzero(self.alive)
+        sample = self.take(np.sort(rng.choice(living, TRAINING, replace=False)))
+        queries = _queries_like(sample, rng)
+        truth = [scores[-1] for _, scores in self.search(queries, 10)]
+        for kind in ("pq4", "pq2", "sq8"):
+            if (codes := _codes(kind, self.dim)) is None:
+                continue
+            codes.train(sample)
+            for start in range(0, len(self), BLOCK):
+                for _, rows in self._parts(start, min(start + BLOCK, len(self))):
+                    codes.add(np.ascontiguousarray(rows))
+            self.codes = codes
+            for self.depth in (depth for depth in DEPTHS if 16 * depth <= len(self) or depth == DEPTHS[0]):
+                found = self.search(queries, 10)
+                hits = [np.count_nonzero(s >= t - 1e-6) / 10 for (_, s), t in zip(found, truth, strict=True)]
+                if (recall := float(np.mean(hits))) >= MIN_RECALL:
+                    self.kind, self.recall = kind, recall
+                    return
+        self.codes, self.depth = None, 0
+
+
+def _codes(kind: str, dim: int) -> Any:
+    """An empty, untrained code of dot products: 4 bits for 4 or 2 numbers, or 8 bits for each."""
+    lib = faiss()
+    if kind == "sq8":
+        return lib.IndexScalarQuantizer(dim, lib.ScalarQuantizer.QT_8bit, lib.METRIC_INNER_PRODUCT)
+    width = int(kind[2:])
+    return lib.IndexPQFastScan(dim, dim // width, 4, lib.METRIC_INNER_PRODUCT) if dim % width == 0 else None
+
+
+def _queries_like(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Queries to try a code on: rows themselves (pictures), and rows moved off their cone, as texts are."""
+    pictures = rows[rng.choice(len(rows), CHECKED, replace=False)]
+    away = rows[rng.choice(len(rows), CHECKED, replace=False)] - rows.mean(axis=0)
+    away /= np.linalg.norm(away, axis=1, keepdims=True) + 1e-12
+    gap = rng.standard_normal(rows.shape[1]).astype(np.float32)
+    texts = 0.5 * away + 0.85 * gap / np.linalg.norm(gap)
+    return np.concatenate([pictures, texts / np.linalg.norm(texts, axis=1, keepdims=True)])
+
+
+def _best(scores: np.ndarray, k: int) -> np.ndarray:
+    """Where the `k` highest scores are, best first; equal ones in their order."""
+    if k < len(scores):
+        at = np.argpartition(scores, len(scores) - k)[len(scores) - k :]
+        at.sort()
+    else:
+        at = np.arange(len(scores))
+    return at[np.argsort(-scores[at], kind="stable")]
+
+
+@lru_cache(maxsize=1)
+def _threads() -> int:
+    return faiss().omp_get_max_threads()

@@ -1,0 +1,114 @@
+"""The scan of a store as files beside its database: made from it, checked when read, never the only copy.
+
+A snapshot is a folder `scan-*` with the rows, memory-mapped when searched, their numbers in the database, the
+codes, and a manifest. It is written under another name, and renamed when it is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+import zlib
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+
+from .scan import ScanIndex, faiss
+
+ROWS, NUMBERS, CODES, MANIFEST = "rows.npy", "numbers.npy", "codes.faiss", "manifest.json"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How much of which database a scan has seen: its rows up to `seq`, its removals up to `removal`."""
+
+    store: str
+    seq: int
+    removal: int
+
+
+def begin(folder: Path, count: int, dim: int) -> tuple[Path, np.memmap]:
+    """A new folder under a temporary name, with room for the rows."""
+    for abandoned in folder.glob(".tmp-*"):
+        if time.time() - abandoned.stat().st_mtime > 3600:  # its maker was killed
+            discard(abandoned)
+    temporary = folder / f".tmp-{uuid4().hex[:12]}"
+    temporary.mkdir()
+    try:
+        shape = (count, dim)
+        free = shutil.disk_usage(folder).free
+        if free < 4 * count * dim * 1.2:  # a memory-mapped file that finds the disk full kills the process
+            raise OSError("disk full")
+        return temporary, np.lib.format.open_memmap(temporary / ROWS, "w+", np.float32, shape)
+    except BaseException:
+        discard(temporary)
+        raise
+
+
+def finish(temporary: Path, index: ScanIndex, numbers: np.ndarray, mark: Mark) -> None:
+    """Complete the folder and put it in its place; older snapshots go."""
+    np.save(temporary / NUMBERS, numbers)
+    if index.codes is not None:
+        faiss().write_index(index.codes, str(temporary / CODES))
+    files = sorted(temporary.iterdir())
+    manifest = {
+        "mark": asdict(mark),
+        "scan": {"kind": index.kind, "depth": index.depth, "recall": index.recall},
+        "files": {path.name: _checksum(path, sync=True) for path in files},
+    }
+    (temporary / MANIFEST).write_text(json.dumps(manifest))
+    place = temporary.with_name(f"scan-{mark.seq:012}-{mark.removal:012}-{temporary.name[-12:]}")
+    os.replace(temporary, place)
+    for other in _snapshots(place.parent):
+        if other != place and other.name < place.name:
+            discard(other)  # Windows keeps what another process has open
+
+
+def discard(place: Path) -> None:
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def load(folder: Path, store: str, dim: int) -> tuple[ScanIndex, np.ndarray, Mark] | None:
+    """The newest snapshot of this database that is whole; None where there is none."""
+    for place in reversed(_snapshots(folder)):
+        with suppress(Exception):  # whatever a damaged file makes a reader raise: it is made again
+            manifest = json.loads((place / MANIFEST).read_text())
+            mark = Mark(**manifest["mark"])
+            if mark.store != store:
+                continue
+            files = manifest["files"]
+            if any(_checksum(place / name) != checksum for name, checksum in files.items()):
+                continue
+            if CODES in files and faiss() is None:
+                continue
+            rows = np.load(place / ROWS, mmap_mode="r")
+            numbers = np.load(place / NUMBERS)
+            if rows.shape != (len(numbers), dim):
+                continue
+            index = ScanIndex(dim, rows)
+            index.kind, index.depth, index.recall = manifest["scan"].values()
+            index.trained_on = len(index)
+            if CODES in files:
+                index.codes = faiss().read_index(str(place / CODES))
+            return index, numbers, mark
+    return None
+
+
+def _snapshots(folder: Path) -> list[Path]:
+    return sorted(folder.glob("scan-*"))
+
+
+def _checksum(path: Path, *, sync: bool = False) -> list[int]:
+    """Size and CRC-32 of a file, which is made to reach the disk first if `sync`."""
+    crc = 0
+    with path.open("r+b" if sync else "rb") as file:
+        if sync:
+            os.fsync(file.fileno())
+        while block := file.read(1 << 22):
+            crc = zlib.crc32(block, crc)
+    return [path.stat().st_size, crc]

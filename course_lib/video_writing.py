@@ -68,14 +68,14 @@ def write_video(
                     file.mux(voice.encode(piece))
                 file.mux(voice.encode(None))
         if rotation % 360:
-            unfinished.write_bytes(_turned(unfinished.read_bytes(), rotation % 360))
+            unfinished.write_bytes(turned(unfinished.read_bytes(), rotation % 360))
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
     return path
 
 
-def _turned(data: bytes, degrees: int) -> bytes:
+def turned(data: bytes, degrees: int) -> bytes:
     """The MP4 with a display matrix in its first track's header (ISO/IEC 14496-12, 8.3.2)."""
     a, b, c, d = _TURNS[degrees]
     matrix = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)

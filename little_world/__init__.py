@@ -18,7 +18,7 @@ from .scenes import (  # noqa: F401
 _LATER = {"draw": "drawing", "contact_sheet": "drawing", "load_gallery": "gallery", "Example": "gallery",
           "load_documents": "gallery", "load_charts": "gallery", "Sheet": "gallery",
           "load_clips": "clip_gallery", "ClipExample": "clip_gallery", "random_clip": "clips", "draw_clip": "clip_drawing",
-          "clip_caption": "clip_captions", "clip_sound": "clip_sound", "caption": "captions", "questions": "captions", "labels": "captions"}  # fmt: skip
+          "clip_caption": "clip_captions", "sound_track": "clip_sound", "caption": "captions", "questions": "captions", "labels": "captions"}  # fmt: skip
 
 
 def __getattr__(name: str):

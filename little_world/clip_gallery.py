@@ -15,7 +15,7 @@ from course_lib.video_writing import write_video
 
 from .clip_captions import clip_caption, shot_caption
 from .clip_drawing import draw_frames
-from .clip_sound import RATE, clip_sound, sounds_of
+from .clip_sound import RATE, sound_track, sounds_of
 from .clips import Actor, Clip, Event, Shot, random_actor, random_clip, random_shot, truth
 from .paths import WORLD
 
@@ -55,7 +55,7 @@ def write_clip(clip: Clip, path: Path, size: int = 128) -> Path:
     """The clip as an MP4 of `size` x `size` pixels, with its sound if it has any."""
     turns = clip.rotation // 90 % 4
     frames = (np.ascontiguousarray(np.rot90(frame, -turns)) for frame in draw_frames(clip, size))
-    sound = Sound(clip_sound(clip), RATE) if clip.sound else None
+    sound = Sound(sound_track(clip), RATE) if clip.sound else None
     return write_video(path, frames, clip.fps, ticks=clip.ticks, sound=sound, rotation=clip.rotation)
 
 

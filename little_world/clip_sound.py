@@ -33,7 +33,7 @@ def sounds_of(shot: Shot) -> list[str]:
     return sorted({name for name in found if name}) if shot.sound else []
 
 
-def clip_sound(clip: Clip) -> np.ndarray:
+def sound_track(clip: Clip) -> np.ndarray:
     """The clip's sound, `(n,)` float32 in -1..1 at `RATE`; silence where nothing can be heard."""
     samples = np.zeros(round(clip.seconds * RATE), np.float32)
     for i, shot in enumerate(clip.shots):

@@ -9,6 +9,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from course_lib.video_writing import turned
+
 BITS = 8  # numbers up to 255
 
 
@@ -73,17 +75,15 @@ def write(
     return path
 
 
-def turned(data: bytes, degrees: int) -> bytes:
-    """An MP4 or MOV whose video track's header says to turn the picture counter-clockwise by `degrees`."""
-    a, b, c, d = {90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), 270: (0, 1, -1, 0)}[degrees]
-    matrix = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
-    at = data.index(b"tkhd") + 4 + 40  # version 0: what precedes the matrix has 40 bytes
-    return data[:at] + matrix + data[at + 36 :]
-
-
 def cut_by_edit_list(data: bytes, media_time: int, duration: int | None = None) -> bytes:
     """An MP4 whose edit list begins the presentation at `media_time`, in ticks of the track's clock."""
     at = data.index(b"elst") + 4
     assert data[at] == 0 and struct.unpack(">I", data[at + 4 : at + 8]) == (1,)
     length = data[at + 8 : at + 12] if duration is None else struct.pack(">I", duration)
     return data[: at + 8] + length + struct.pack(">i", media_time) + data[at + 16 :]
+
+
+def edit_list_begins(data: bytes) -> int:
+    """Where an MP4's only edit begins, in ticks of the track's clock."""
+    at = data.index(b"elst") + 4
+    return struct.unpack(">i", data[at + 12 : at + 16])[0]

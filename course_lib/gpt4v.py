@@ -11,13 +11,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from .answers import Answer, AnswerStream
-from .chat_messages import Images
+from .chat.answers import Answer, AnswerStream
+from .chat.client import VisionClient
+from .chat.messages import Images
+from .chat.remote_images import checked_url, fetch_image
 from .errors import ImageError, SettingsError
 from .images import ImageSource, from_base64, is_many, to_base64
-from .remote_images import checked_url, fetch_image
 from .settings import LANGUAGES, language, say
-from .vision_client import VisionClient
 
 # What is asked. mini-vlm was trained on these wordings.
 PROMPTS = {

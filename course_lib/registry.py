@@ -189,7 +189,7 @@ _MODELS = (
 class Hosted:
     """A vision model behind an API: how it counts a picture's tokens, and its price per million tokens.
 
-    `image_tokens` names a formula of `course_lib.image_tokens` and its numbers. Prices change: `priced` is
+    `image_tokens` names a formula of `course_lib.chat.tokens` and its numbers. Prices change: `priced` is
     when this one was stated.
     """
 

@@ -17,7 +17,7 @@ from fault_server import FaultServer, body, completion, events, piece, status
 from PIL import Image
 
 from course_lib import settings
-from course_lib.connections import MAX_ANSWER
+from course_lib.chat.connections import MAX_ANSWER
 from course_lib.errors import AnswerError, CourseError, CutOffError, RefusalError, ServiceError, SettingsError
 from course_lib.gpt4v import ChartAnalysis, ImageAnalyzer, call_gpt4v
 

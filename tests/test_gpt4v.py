@@ -16,11 +16,12 @@ from fault_server import FaultServer, completion, slowly, status
 from PIL import Image
 
 import course_lib
-from course_lib import connections, gpt4v, registry, settings
+from course_lib import gpt4v, registry, settings
 from course_lib.batching import batch
+from course_lib.chat import connections
+from course_lib.chat.tokens import estimate_cost, estimate_tokens, sent_size
 from course_lib.errors import CourseError, ImageError, ServiceError, SettingsError, TextError
 from course_lib.gpt4v import ImageAnalyzer, call_gpt4v, call_gpt4v_with_url, encode_image_to_base64
-from course_lib.image_tokens import estimate_cost, estimate_tokens, sent_size
 from little_world import dialogue
 
 RED = Image.new("RGB", (64, 48), (200, 30, 30))
@@ -182,7 +183,7 @@ def test_corrections_10_the_mime_type_is_the_formats(server):
 
 
 def test_a_picture_too_heavy_for_its_provider_loses_its_format_and_then_its_size(monkeypatch):
-    from course_lib.chat_messages import data_uri
+    from course_lib.chat.messages import data_uri
     from course_lib.providers import Provider
 
     def sent(limit):

@@ -180,7 +180,7 @@ def test_names_of_hosted_models_stand_in_the_registry_alone():
 
 
 def test_hosted_models_hang_together():
-    from course_lib.image_tokens import estimate_tokens
+    from course_lib.chat.tokens import estimate_tokens
 
     for entry in registry.hosted():
         assert entry.provider in PROVIDERS and entry.source

@@ -12,9 +12,10 @@ import pytest
 from fault_server import FaultServer, body, closed_port, never, slowly
 from PIL import Image
 
-from course_lib import remote_images, settings
+from course_lib import settings
+from course_lib.chat import remote_images
+from course_lib.chat.remote_images import fetch_image, is_public
 from course_lib.errors import ImageError
-from course_lib.remote_images import fetch_image, is_public
 
 HERE = ("127.0.0.1", "localhost", "picture.example")
 

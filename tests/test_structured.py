@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
 from course_lib.errors import AnswerError
-from course_lib.structured import MAX_CHARACTERS, in_words, parse_json, response_format
+from course_lib.chat.structured import MAX_CHARACTERS, in_words, parse_json, response_format
 
 
 class Fruit(BaseModel):

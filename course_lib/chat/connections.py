@@ -12,10 +12,10 @@ from typing import Any
 
 import openai
 
-from . import settings
+from .. import settings
+from ..errors import ServiceError
+from ..providers import Endpoint
 from .answers import MAX_ANSWER
-from .errors import ServiceError
-from .providers import Endpoint
 
 _OTHER = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 # How services say that they do not know a field; "at most 4096" is no such complaint.

@@ -20,9 +20,9 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from PIL import Image
 
-from .errors import ImageError
-from .images import open_image
-from .settings import say
+from ..errors import ImageError
+from ..images import open_image
+from ..settings import say
 
 MAX_BYTES = 20_000_000
 MAX_SECONDS = 20.0

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 
 from PIL import Image
 
-from .errors import TextError
-from .image_tokens import sent_size
-from .images import ImageSource, encode, mime_type, open_image, resize
-from .providers import Provider
-from .settings import say
+from ..errors import TextError
+from ..images import ImageSource, encode, mime_type, open_image, resize
+from ..providers import Provider
+from ..settings import say
+from .tokens import sent_size
 
 Images = ImageSource | Iterable[ImageSource]
 DRAWN = 16  # a picture with fewer colours than a sixteenth of its pixels is drawn, not photographed

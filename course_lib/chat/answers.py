@@ -11,10 +11,10 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from .errors import AnswerError, CutOffError, RefusalError, ServiceError
-from .providers import Endpoint
-from .service_errors import MAX_RAW, guarded, redact
-from .settings import say
+from ..errors import AnswerError, CutOffError, RefusalError, ServiceError
+from ..providers import Endpoint
+from ..settings import say
+from .failures import MAX_RAW, guarded, redact
 
 MAX_ANSWER = 4 * 1024**2  # bytes; an answer of text is far smaller
 

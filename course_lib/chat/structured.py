@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from .errors import AnswerError
-from .settings import say
+from ..errors import AnswerError
+from ..settings import say
 
 MAX_CHARACTERS = 200_000
 _LIKE_AN_OBJECT = re.compile(r'\{\s*["}]')

@@ -3,7 +3,7 @@ back.
 
 On the openai SDK, which retries (connection, 408, 429, 5xx; Retry-After heeded), keeps connections alive and
 streams. What it leaves open is added: an answer has a limit in bytes and in time (`connections`), is checked
-before it is believed (`answers`, `structured`), and no error carries the key (`service_errors`).
+before it is believed (`answers`, `structured`), and no error carries the key (`failures`).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from ..errors import ImageError, ServiceError
+from ..images import is_many
+from ..providers import endpoint
+from ..settings import say
 from .answers import Answer, AnswerStream, read_answer
-from .chat_messages import Images, data_uri, image_part, user_messages
 from .connections import connect
-from .errors import ImageError, ServiceError
-from .images import is_many
-from .providers import endpoint
-from .service_errors import guarded
-from .settings import say
+from .failures import guarded
+from .messages import Images, data_uri, image_part, user_messages
 from .structured import Schema, in_words, parse_json, response_format
 
 

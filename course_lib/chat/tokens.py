@@ -19,10 +19,10 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from . import registry
-from .errors import SettingsError
-from .images import ImageSource, is_many, open_image
-from .settings import say
+from .. import registry
+from ..errors import SettingsError
+from ..images import ImageSource, is_many, open_image
+from ..settings import say
 
 LOW_SIDE = 512  # pixels: what `detail="low"` leaves of a picture, at OpenAI and here before sending
 

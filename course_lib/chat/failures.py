@@ -9,9 +9,9 @@ from typing import TypeVar
 
 import openai
 
-from .errors import CourseError, RefusalError, ServiceError
-from .providers import Endpoint
-from .settings import say
+from ..errors import CourseError, RefusalError, ServiceError
+from ..providers import Endpoint
+from ..settings import say
 
 MAX_RAW = 20_000  # characters of a service's own words that an error keeps
 _QUOTED = 200  # and that its sentence quotes

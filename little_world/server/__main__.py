@@ -25,6 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
         default=os.environ.get("LITTLE_WORLD_API_KEY"),
         help="ask for this key; LITTLE_WORLD_API_KEY keeps it out of the list of processes",
     )
+    parser.add_argument("--blocklist", nargs="+", default=(), metavar="TERM", help="terms that are filtered")
     args = parser.parse_args(arguments)
     try:
         from .local import LocalServer
@@ -35,6 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
             port=args.port,
             api_key=args.api_key,
             allow_remote=args.allow_remote,
+            blocklist=args.blocklist,
         )
         with server:
             print(say(zh=f"正在加载 {server.model} ...", en=f"Loading {server.model} ..."), flush=True)

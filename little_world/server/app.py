@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Literal
 
@@ -33,11 +33,13 @@ def create_app(
     places: int = 32,
     max_batch: int = 8,
     default_limit: int = 1024,
+    blocklist: Iterable[str] = (),
 ) -> FastAPI:
     """The server as an ASGI app; the model begins to load at once, in the background.
 
     `vision_model` is a folder or a miniature's name; with `api_key`, requests must carry it. `local_only`
-    refuses requests that were meant for another host. The rest bounds the body in bytes, and the engine: see
+    refuses requests that were meant for another host. `blocklist` holds terms that neither question nor answer may
+    hold (see `Blocklist`). The rest bounds the body in bytes, and the engine: see
     `VisionEngine`. Raises `ModelError` where the folder holds no model.
     """
     engine = VisionEngine(
@@ -52,7 +54,7 @@ def create_app(
     app = FastAPI(title="Little World", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.vision = engine
     app.add_middleware(Guard, max_body=max_body, local_only=local_only)
-    app.include_router(openai_api.router(Chat(engine), api_key))
+    app.include_router(openai_api.router(Chat(engine, blocklist), api_key))
     errors.install(app)
 
     @app.get("/health", responses={503: {"model": Health}})

@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
 from typing import Any
 
@@ -14,6 +14,7 @@ from fastapi import Request
 from fastapi.responses import StreamingResponse
 
 from . import pictures, protocol
+from .blocklist import Blocklist
 from .constraint import ANY_OBJECT
 from .decoding import Finished
 from .errors import ApiError, internal_error
@@ -29,8 +30,8 @@ _PREPARING = 2  # requests whose pictures are decoded at the same time
 class Chat:
     """Answers chat requests with one engine, in the app's event loop."""
 
-    def __init__(self, engine: VisionEngine):
-        self.engine = engine
+    def __init__(self, engine: VisionEngine, blocklist: Iterable[str] = ()):
+        self.engine, self.blocklist = engine, Blocklist(blocklist)
         self._preparing = asyncio.Semaphore(_PREPARING)
 
     async def complete(self, asked: ChatRequest, request: Request) -> ChatCompletion | StreamingResponse:
@@ -54,8 +55,9 @@ class Chat:
                 async with self._preparing:
                     question = await asyncio.to_thread(self._question, asked)
                 yield question
-                async for event in self._answer(question, request):
-                    yield event
+                async with aclosing(self._answer(question, request)) as answer:
+                    async for event in self.blocklist.filtered(answer):
+                        yield event
         except Full:
             message = f"All {self.engine.places.bound} places are taken, please try again in {RETRY_AFTER} s."
             headers = {"retry-after": str(RETRY_AFTER)}
@@ -95,8 +97,10 @@ class Chat:
             schema = ANY_OBJECT
         elif isinstance(form, protocol.JsonSchemaFormat):
             schema = form.json_schema.schema_
+        messages = _messages(asked)
+        self.blocklist.check(messages)
         return self.engine.prepare(
-            _messages(asked),
+            messages,
             limit=asked.limit,
             temperature=asked.temperature,
             top_p=asked.top_p,
@@ -145,7 +149,8 @@ class _Header:
 
     def whole(self, question: Question, events: list[Any]) -> ChatCompletion:
         *pieces, finished = events
-        message = protocol.Answer(content="".join(pieces))
+        caught = finished.reason == "content_filter"
+        message = protocol.Answer(content=None if caught else "".join(pieces))
         choice = protocol.Choice(message=message, finish_reason=finished.reason)
         return ChatCompletion(**self.fields, choices=[choice], usage=_usage(question, finished))
 

@@ -33,7 +33,7 @@ class Sampling:
 class Finished:
     """The end of an answer, with the number of tokens it took, the end mark among them."""
 
-    reason: Literal["stop", "length"]
+    reason: Literal["stop", "length", "content_filter"]
     tokens: int
 
 

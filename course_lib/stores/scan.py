@@ -19,7 +19,7 @@ INDEX_FROM = 20_000  # below, numpy reads everything in about a millisecond
 MIN_RECALL = 0.999
 DEPTHS = (500, 1000, 2000, 4000)
 BLOCK = 16_384  # rows at a time, so that scores and copies stay small
-TRAINING = 4096
+TRAINING = 2048
 CHECKED = 64  # queries of each sort on which a scan has to prove itself
 
 Found = tuple[np.ndarray, np.ndarray]  # positions int64 and scores float32, best first
@@ -96,13 +96,11 @@ class ScanIndex:
             allowed = allowed & self.alive
             count = int(np.count_nonzero(allowed))
         n, k = len(self), min(k, count)
-        if self.codes is not None and n // 50 < count:
-            depth = -(-max(self.depth, 20 * k) * n // count)
-        else:
-            depth = n  # a filter that leaves few: those few are computed
         found: list[Found | None] = [None] * len(queries)
         pending = np.arange(len(queries))
-        while len(pending) and 4 * depth <= n:
+        coded = self.codes is not None and n // 50 < count  # the few that a filter leaves are computed
+        depth = -(-max(self.depth, 20 * k) * n // count) if coded else n
+        while coded and len(pending) and 4 * depth <= n:
             pending = self._scan(queries, pending, depth, k, None if count == n else allowed, found)
             depth *= 4
         if len(pending):

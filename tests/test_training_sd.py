@@ -276,6 +276,32 @@ def test_weights_of_the_loss():
     assert torch.allclose(weights[snr > 5], (5 / (snr + 1))[snr > 5])
 
 
+def test_what_is_learned_comes_out_of_sampling(pipe):
+    """Two prompts, one in each language, and their latents: noise, velocity, text and sampler agree with one another."""
+    torch.manual_seed(0)
+    painter = sd_model.build_painter(SMALL, CLIP)
+    painter.text_encoder.requires_grad_(False)
+    scheduler, prompts = sd_model.build_scheduler(), ["a red car at night", "一只猫"]
+    ids = pipe.tokenizer(prompts, padding="max_length", return_tensors="pt").input_ids.repeat(8, 1)
+    wanted = torch.randn(2, 4, 2, 2).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    optimizer = torch.optim.AdamW(painter.unet.parameters(), lr=3e-3)
+    for step in range(150):
+        generator = torch.Generator().manual_seed(step)
+        times = (torch.randperm(16, generator=generator) + torch.rand((), generator=generator)) * 1000 / 16
+        noise = torch.randn(16, 4, 16, 16, generator=generator)
+        batch = sd_data.Batch(wanted.repeat(8, 1, 1, 1), noise, times.long(), ids)
+        optimizer.zero_grad()
+        sd.diffusion_loss(painter, scheduler, batch).backward()
+        optimizer.step()
+    own = sd_model.pipeline(pipe.vae, painter.eval(), pipe.tokenizer)
+    generators = [torch.Generator().manual_seed(i) for i in range(2)]
+    painted = own(
+        prompts, num_inference_steps=20, guidance_scale=1.0, generator=generators, output_type="latent"
+    ).images
+    distance = torch.cdist(painted.flatten(1), wanted.flatten(1)) / 32
+    assert distance.diag().max() < 0.5 < distance.fliplr().diag().min()
+
+
 def test_a_reconstruction_is_judged_by_its_edges_too():
     wanted = torch.zeros(1, 3, 8, 8)
     assert sd.reconstruction_loss(wanted, wanted) == 0

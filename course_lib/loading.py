@@ -48,7 +48,7 @@ def load(name: str, *, families: Collection[str], device: str) -> Loaded:
     is_folder = os.path.isdir(source)
     if is_folder:
         source = os.path.realpath(source)
-        _check_folder(source)
+        check_folder(source)
     elif settings.locate(name) != name:
         raise ModelError(
             say(
@@ -95,7 +95,7 @@ def pick_device(argument: str | None = None) -> str:
     return wanted
 
 
-def _check_folder(folder: str) -> None:
+def check_folder(folder: str) -> None:
     names = os.listdir(folder)
     if "config.json" not in names:
         message = say(
@@ -126,8 +126,8 @@ def _load_folder(folder: str, families: Collection[str], device: str) -> Loaded:
     except Exception as error:  # whatever a damaged or foreign file makes transformers raise
         raise ModelError(
             say(
-                zh=f"无法加载 {folder} 中的模型（{_reason(error)}），请重新下载或重新训练。",
-                en=f"The model in {folder} cannot be loaded ({_reason(error)}), "
+                zh=f"无法加载 {folder} 中的模型（{reason(error)}），请重新下载或重新训练。",
+                en=f"The model in {folder} cannot be loaded ({reason(error)}), "
                 "please download or train it again.",
             )
         ) from error
@@ -166,9 +166,9 @@ def _load_from_hub(name: str, families: Collection[str], device: str) -> Loaded:
     except Exception as error:  # the network and two generations of its libraries
         raise ModelError(
             say(
-                zh=f"无法下载模型 {name}（{_reason(error)}），请检查网络，或将 HF_ENDPOINT 设为镜像网址，"
+                zh=f"无法下载模型 {name}（{reason(error)}），请检查网络，或将 HF_ENDPOINT 设为镜像网址，"
                 "或先下载到文件夹再传入路径，或使用微缩模型 mini-clip。",
-                en=f"The model {name} cannot be fetched ({_reason(error)}), please check the network, or set "
+                en=f"The model {name} cannot be fetched ({reason(error)}), please check the network, or set "
                 "HF_ENDPOINT to a mirror, or download it to a folder first, or use the miniature mini-clip.",
             )
         ) from error
@@ -180,7 +180,7 @@ def _from_pretrained(source: str, families: Collection[str], device: str, **opti
         from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
 
     options["trust_remote_code"] = False
-    with _quiet(bars=not options["local_files_only"]):
+    with quiet(bars=not options["local_files_only"]):
         config = AutoConfig.from_pretrained(source, **options)
         if config.model_type not in families:
             raise ModelError(
@@ -215,7 +215,7 @@ def _from_pretrained(source: str, families: Collection[str], device: str, **opti
     return Loaded(model.to(device).eval(), tokenizer, image_processor)
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """The first sentence of the innermost cause, short enough to stand inside one of ours."""
     while inner := error.__cause__ or error.__context__:
         error = inner
@@ -236,7 +236,7 @@ def _collector_off() -> Iterator[None]:
 
 
 @contextmanager
-def _quiet(*, bars: bool) -> Iterator[None]:
+def quiet(*, bars: bool) -> Iterator[None]:
     """Without the reports of transformers: what matters in them becomes an error of ours."""
     from transformers.utils import logging
 

@@ -136,7 +136,7 @@ def test_a_port_in_use_or_impossible_is_one_sentence(folder):
 
 
 def test_there_is_one_shared_server_in_a_process(folder, monkeypatch):
-    monkeypatch.setattr("little_world.server.app.DEFAULT_MODEL", str(folder))
+    monkeypatch.setenv("COURSE_VLM_MODEL", str(folder))  # what the learner has set is what is served
     monkeypatch.setattr(local, "_shared", None)
     found = []
     threads = [threading.Thread(target=lambda: found.append(package.shared_server())) for _ in range(4)]

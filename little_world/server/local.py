@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 
 from course_lib.errors import SettingsError
-from course_lib.settings import say
+from course_lib.settings import resolve, say
 
 from .app import create_app
 from .guard import is_loopback
@@ -124,10 +124,10 @@ _lock = threading.Lock()
 
 
 def shared_server() -> LocalServer:
-    """The process's one server with the miniatures, started when first asked for."""
+    """The process's one server, started when first asked for: with COURSE_VLM_MODEL, else the miniature."""
     global _shared
     with _lock:
         # A forked child has no thread that would answer.
         if _shared is None or _shared[0] != os.getpid() or not _shared[1].running:
-            _shared = os.getpid(), LocalServer()
+            _shared = os.getpid(), LocalServer(resolve("COURSE_VLM_MODEL").value)
         return _shared[1]

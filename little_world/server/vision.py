@@ -125,7 +125,7 @@ class VisionEngine:
     def _load(self) -> None:
         try:
             device = loading.pick_device()
-            with loading._quiet(bars=False):
+            with loading.quiet(bars=False):
                 processor = AutoProcessor.from_pretrained(self.folder, local_files_only=True)
                 model, report = AutoModelForImageTextToText.from_pretrained(
                     self.folder,
@@ -140,7 +140,7 @@ class VisionEngine:
             self._use(processor, model.to(device).eval())
         except Exception as error:
             log.exception("%s cannot be loaded", self.folder)
-            reason = loading._reason(error)
+            reason = loading.reason(error)
             self.failure = ModelError(
                 say(
                     zh=f"无法加载 {self.name}（{reason}），请重新下载或重新训练。",
@@ -201,7 +201,7 @@ class VisionEngine:
             )
         except Exception as error:  # a template refuses by raising, each in its own way
             log.info("the chat template refused a request", exc_info=True)
-            message = f"{self.name} cannot take these messages: {loading._reason(error)}."
+            message = f"{self.name} cannot take these messages: {loading.reason(error)}."
             raise ApiError(400, message, param="messages", code="invalid_messages") from error
         if pictures and "pixel_values" not in inputs:
             raise ApiError(400, f"{self.name} takes no pictures.", param="messages", code="invalid_messages")
@@ -274,5 +274,5 @@ def _folder(name: str) -> Path:
                 + ("get the course again." if miniature else "check the path."),
             )
         )
-    loading._check_folder(path)
+    loading.check_folder(path)
     return Path(path).resolve()

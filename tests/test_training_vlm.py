@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import json
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
+from transformers import AutoProcessor, LlavaForConditionalGeneration
 
 from little_world.dialogue import Turn
 from little_world.training import vlm
@@ -101,3 +106,22 @@ def test_batches_made_ahead_are_the_same_in_any_order():
 
     ahead = Ahead(Squares())
     assert [ahead[step] for step in (0, 1, 2, 7, 8, 3)] == [0, 1, 4, 49, 64, 9]
+
+
+def test_what_is_saved_loads_again_and_says_the_same(model, processor, pixels, tmp_path):
+    vlm.save(copy.deepcopy(model), processor, tmp_path / "saved")
+    config = json.loads((tmp_path / "saved" / "tokenizer_config.json").read_text("utf-8"))
+    assert config["tokenizer_class"] == "PreTrainedTokenizerFast"  # transformers 4 knows no other of its names
+    with safe_open(tmp_path / "saved" / "model.safetensors", "pt") as file:
+        towers = [name for name in file.keys() if name.startswith("vision_tower.")]  # noqa: SIM118
+    assert towers and all(name.startswith("vision_tower.vision_model.") for name in towers)
+    again = LlavaForConditionalGeneration.from_pretrained(tmp_path / "saved", dtype=torch.float32).eval()
+    other = AutoProcessor.from_pretrained(tmp_path / "saved")
+    messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": TURNS[0].question}]}]
+    text = other.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    inputs = other(images=[Image.fromarray(pixels[0])], text=[text], return_tensors="pt")
+    expected = processor(images=[Image.fromarray(pixels[0])], text=[text], return_tensors="pt")
+    assert inputs["input_ids"].tolist() == expected["input_ids"].tolist()
+    assert other.tokenizer.decode(inputs["input_ids"][0], skip_special_tokens=True) == TURNS[0].question
+    with torch.no_grad():
+        assert torch.allclose(again(**inputs).logits, model(**expected).logits, atol=2e-2)  # half precision in between

@@ -9,12 +9,15 @@ The vision tower starts from mini-clip, as LLaVA's starts from CLIP; everything 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     CLIPImageProcessor,
@@ -75,9 +78,6 @@ def train_tokenizer(texts, folder: Path, vocabulary: int = 1600) -> PreTrainedTo
         vocab_size=vocabulary, special_tokens=specials, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))  # fmt: skip
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=learner, pad_token=PAD, eos_token=END, model_max_length=1024, padding_side="left",
                                         extra_special_tokens={"image_token": IMAGE}, clean_up_tokenization_spaces=False)  # fmt: skip
-    tokenizer.add_special_tokens(
-        {"additional_special_tokens": specials[2:]}, replace_extra_special_tokens=False
-    )
     tokenizer.chat_template = CHAT_TEMPLATE
     tokenizer.save_pretrained(folder)
     return tokenizer
@@ -87,6 +87,34 @@ def build_processor(tokenizer: PreTrainedTokenizerFast) -> LlavaProcessor:
     size = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
     return LlavaProcessor(CLIPImageProcessor(size=size, crop_size=size, do_center_crop=False), tokenizer, patch_size=PATCH,
                           vision_feature_select_strategy="default", chat_template=CHAT_TEMPLATE, num_additional_image_tokens=1)  # fmt: skip
+
+
+def save(model: LlavaForConditionalGeneration, processor: LlavaProcessor, folder: Path) -> None:
+    """Write a folder in half precision that transformers 4 and 5 both load; a whole one or none.
+
+    Version 5 writes names that version 4 does not know, and reads those of version 4.
+    """
+    temporary = folder.with_name(folder.name + ".part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    model.half().save_pretrained(temporary)
+    processor.save_pretrained(temporary)
+    processor.image_processor.save_pretrained(temporary)
+    weights = load_file(temporary / "model.safetensors")
+    old = re.compile(r"^vision_tower\.(?!vision_model\.)")
+    weights = {old.sub("vision_tower.vision_model.", name): tensor for name, tensor in weights.items()}
+    save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
+    path = temporary / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config |= {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "extra_special_tokens": {"image_token": IMAGE},
+        "additional_special_tokens": [USER, ASSISTANT, SYSTEM],
+        "model_input_names": ["input_ids", "attention_mask"],
+    }
+    path.write_text(json.dumps(config, indent=2, ensure_ascii=False), encoding="utf-8")
+    (temporary / "model.safetensors").chmod(0o644)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(temporary, folder)
 
 
 def build_model(
@@ -260,14 +288,7 @@ def train(
 
     look = lambda step, shown: print({"step": step, **quick_look(shown, processor)}, flush=True)  # noqa: E731
     seconds = fit(model, loss, recipe, work / "checkpoint.pt", device=device, look=look, look_every=500)
-    model.eval()
-    temporary = folder.with_name(folder.name + ".part")
-    shutil.rmtree(temporary, ignore_errors=True)
-    model.half().save_pretrained(temporary)
-    processor.save_pretrained(temporary)
-    processor.image_processor.save_pretrained(temporary)  # transformers 4 looks for it under its own name
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(temporary, folder)
+    save(model.eval(), processor, folder)
     write_card(folder, table(folder), seconds=seconds, recipe=recipe)
 
 

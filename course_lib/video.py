@@ -60,6 +60,7 @@ class VideoProcessor:
         try:
             stream = picture_stream(self._container, self._name)
             stream.thread_type = "AUTO"
+            stream.codec_context.options = {"max_pixels": str(images.MAX_PIXELS)}  # a frame may be larger than said
             index = build_index(self._container, stream)
             if index is None:
                 raise VideoError(
@@ -154,7 +155,8 @@ class VideoProcessor:
         where the video is slower than that, a frame comes again.
         """
         first, stop = self._span(start, end)
-        if every is not None and fps is not None or (every or 1) < 1 or not (fps is None or fps > 0):
+        both = every is not None and fps is not None
+        if both or not (every is None or every >= 1) or not (fps is None or fps > 0):
             raise VideoError(
                 say(
                     zh="every 和 fps 只能给一个，而且必须大于 0。",

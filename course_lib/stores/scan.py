@@ -123,7 +123,7 @@ class ScanIndex:
                     best = _best(scores, k)
                     # Candidates come in the code's order. Where one of the best stood far down, another may
                     # have fallen off the end.
-                    if 2 * best.max() < len(candidates):
+                    if 4 * best.max() < len(candidates):
                         found[i] = candidates[best], scores[best]
                         continue
                 deeper.append(i)

@@ -325,16 +325,24 @@ def test_the_judge_sees_what_is_there_and_nothing_else(judge, lang):
     assert judge.shares([draw(s) for s in groups], groups, lang, ("count",))["count"] >= 0.85
 
 
-def test_the_card_tells_what_was_measured(trained, cache):
-    folder, _, seconds = trained
-    measured = evaluate_sd.table(folder, 2)
-    evaluate_sd.write_card(folder, measured, setup=SMALL, seconds=seconds)
+def test_the_command_goes_on_measures_and_writes_the_card(trained, tmp_path, monkeypatch, capsys):
+    table = evaluate_sd.table
+    monkeypatch.setattr(evaluate_sd, "table", lambda folder, n: table(folder, 2))
+    monkeypatch.setattr(sd, "diffusion_loss", None)  # all steps are done: one more would fail
+    folder = tmp_path / "model"
+    monkeypatch.setattr("sys.argv", ["sd", "--small", "--device", "cpu", "--folder", str(folder)])
+    sd.main()
+    measured = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     card = (folder / "README.md").read_text(encoding="utf-8")
-    for row, shares in measured["rows"].items():
-        assert set(shares) == {"zh", "en"}
-        assert f"| {row} | {shares['zh']:.1%} | {shares['en']:.1%} |" in card
     assert {*evaluate_sd.TARGETS} <= {*measured["rows"]}
+    for row, shares in measured["rows"].items():
+        assert f"| {row} | {shares['zh']:.1%} | {shares['en']:.1%} |" in card
     assert measured["numbers"]["same seed, same picture"] is True
-    assert json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["rows"] == measured["rows"]
     with Image.open(folder / "samples.png") as sheet:
         assert sheet.width > 8 * 128
+    rows = {"kind": {"zh": 0.5, "en": 0.25}}
+    monkeypatch.setattr(evaluate_sd, "table", lambda folder, n: {"rows": rows})
+    monkeypatch.setattr("sys.argv", ["sd", "--small", "--evaluate", "--folder", str(folder)])
+    capsys.readouterr()
+    sd.main()
+    assert "| kind | 50.0% | 25.0% | 90% |" in capsys.readouterr().out

@@ -15,6 +15,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from course_lib.images import open_image  # noqa: E402
+
 
 class PixelEncoder:
     name = "pixels"
@@ -26,7 +30,7 @@ class PixelEncoder:
 
     def encode_image(self, images, *, progress: bool = True) -> np.ndarray:
         images = images if isinstance(images, list) else [images]
-        small = [np.asarray(image.convert("RGB").resize((4, 4)), float).ravel() for image in images]
+        small = [np.asarray(open_image(image).resize((4, 4)), float).ravel() for image in images]
         return self._unit(np.array(small) - 100.5)
 
     def encode_text(self, text, *, progress: bool = True) -> np.ndarray:
@@ -60,5 +64,4 @@ def main(folder: str, start: int, count: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -199,12 +199,15 @@ def markdown(rows: dict[str, dict[str, float]]) -> str:
 def samples(pipe: StableDiffusionPipeline, path: Path) -> None:
     """A sheet of 24 pictures, every kind once, prompts in both languages by turns."""
     scenes = held_out_scenes(len(KINDS), 5000)
-    prompts = [prompts_for([s], ("zh", "en")[i % 2])[0] for i, s in enumerate(scenes)]
+    both = list(zip(prompts_for(scenes, "zh"), prompts_for(scenes, "en")))
+    prompts = [texts[i % 2] for i, texts in enumerate(both)]
     sheet = contact_sheet(paint(pipe, prompts, seed=40_000), 8)
     _save_picture(sheet.quantize(255), path)  # flat pictures: a third of the bytes
 
 
-def write_card(folder: Path, measured: dict, *, setup, seconds: dict[str, float]) -> None:
+def write_card(
+    folder: Path, measured: dict, *, setup, seconds: dict[str, float], device: str = "cpu"
+) -> None:
     """README.md (the model card), metrics.json and samples.png, from what was measured."""
     pipe = StableDiffusionPipeline.from_pretrained(folder)
     pipe.set_progress_bar_config(disable=True)
@@ -222,6 +225,7 @@ def write_card(folder: Path, measured: dict, *, setup, seconds: dict[str, float]
         "stages": [asdict(stage) for stage in setup.stages],
         "latents": setup.latents,
     }
+    where = f"{torch.get_num_threads()} CPU cores" if device == "cpu" else torch.cuda.get_device_name(device)
     same = "yes" if numbers["same seed, same picture"] else "no"
     times = ", ".join(f"{part} {s / 60:.0f} minutes" for part, s in seconds.items())
     steps = ", ".join(f"{stage.steps:,}" for stage in setup.stages)
@@ -250,7 +254,7 @@ often the judge itself is right about such scenes as the world draws them. How: 
 - One picture of 128 x 128 in {STEPS} steps: {numbers["seconds for one picture"]:.2f} s on {numbers["threads"]} CPU threads.
 - Same seed, same picture: {same}.
 - The autoencoder alone: {numbers["autoencoder PSNR in dB"]:.1f} dB PSNR on held-out scenes.
-- Trained in {sum(seconds.values()) / 3600:.1f} hours on two CPU cores: {times}.
+- Trained in {sum(seconds.values()) / 3600:.1f} hours on {where}: {times}.
   {len(setup.stages)} stages of {steps} batches of {setup.stages[0].batch_size}: `python -m little_world.training.sd`
 - This table again: `python -m little_world.training.sd --evaluate`
 """,

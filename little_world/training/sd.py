@@ -100,13 +100,8 @@ def train_vae(setup: Setup, device: str = "cpu") -> None:
         return error + KL_WEIGHT * spread, {"error": float(error.detach()), "kl": float(spread.detach())}
 
     def look(step: int, shown: torch.nn.Module) -> None:
-        print(
-            {
-                "step": step,
-                **look_at_vae(shown, judge, folder / f"vae-{step:05d}.png", 2 * setup.look_pictures),
-            },
-            flush=True,
-        )
+        seen = look_at_vae(shown, judge, folder / f"vae-{step:05d}.png", 2 * setup.look_pictures)
+        print({"step": step, **seen}, flush=True)
 
     fit(vae, loss, recipe, folder / "vae.pt", device=device, look=look, look_every=setup.look_every)
     vae.eval()
@@ -168,12 +163,8 @@ def train_unet(
             return diffusion_loss(painter, scheduler, batches.get(stage, step)), {}
 
         def look(step: int, shown: torch.nn.Module, number: int = number) -> None:
-            seen = glance(
-                pipeline(vae, shown, tokenizer),
-                judge,
-                folder / f"look-{number}-{step:05d}.png",
-                setup.look_pictures,
-            )
+            sheet = folder / f"look-{number}-{step:05d}.png"
+            seen = glance(pipeline(vae, shown, tokenizer), judge, sheet, setup.look_pictures)
             print({"stage": number, "step": step, **seen}, flush=True)
 
         seconds["UNet"] += fit(
@@ -209,7 +200,7 @@ def main() -> None:
     if args.stage in ("unet", "all"):
         pipe, seconds = train_unet(setup, args.device)
         save(pipe, folder)
-        write_card(folder, table(folder, pictures), setup=setup, seconds=seconds)
+        write_card(folder, table(folder, pictures), setup=setup, seconds=seconds, device=args.device)
 
 
 if __name__ == "__main__":

@@ -64,8 +64,9 @@ def finish(temporary: Path, index: ScanIndex, numbers: np.ndarray, mark: Mark) -
     (temporary / MANIFEST).write_text(json.dumps(manifest))
     place = temporary.with_name(f"scan-{mark.seq:012}-{mark.removal:012}-{temporary.name[-12:]}")
     os.replace(temporary, place)
+    upto = place.name.rpartition("-")[0]
     for other in _snapshots(place.parent):
-        if other != place and other.name < place.name:
+        if other != place and other.name.rpartition("-")[0] <= upto:
             discard(other)  # Windows keeps what another process has open
 
 

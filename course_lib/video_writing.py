@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -15,8 +14,6 @@ from .errors import VideoError
 from .images import ImageSource, open_image
 from .settings import say
 from .video_sound import Sound
-
-_TURNS = {90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), 270: (0, 1, -1, 0)}  # a, b, c, d of a display matrix
 
 
 def write_video(
@@ -42,6 +39,8 @@ def write_video(
         with av.open(str(unfinished), "w", format="mp4", options={"movflags": "+faststart"}) as file:
             video = file.add_stream("libx264", rate=rate, options={"crf": str(quality), "preset": "slow"})
             voice = file.add_stream("aac", rate=sound.rate, layout="mono") if sound else None
+            if rotation % 360:
+                video.set_display_rotation(rotation)
             count = 0
             for count, picture in enumerate(frames, start=1):
                 pixels = np.asarray(open_image(picture))
@@ -67,17 +66,7 @@ def write_video(
                     piece.time_base = Fraction(1, sound.rate)
                     file.mux(voice.encode(piece))
                 file.mux(voice.encode(None))
-        if rotation % 360:
-            unfinished.write_bytes(turned(unfinished.read_bytes(), rotation % 360))
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
     return path
-
-
-def turned(data: bytes, degrees: int) -> bytes:
-    """The MP4 with a display matrix in its first track's header (ISO/IEC 14496-12, 8.3.2)."""
-    a, b, c, d = _TURNS[degrees]
-    matrix = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
-    at = data.index(b"tkhd") + 44  # what stands before the matrix in version 0 of the box
-    return data[:at] + matrix + data[at + 36 :]

@@ -39,7 +39,7 @@ COLAB = {
     "python-dotenv": "1.2.1",
 }
 # What that list was not read for, or does not have: the notebooks' first cell installs what is missing.
-INSTALLED_ON_COLAB = {"diffusers", "safetensors", "openai", "requests", "pydantic", "fastapi", "uvicorn", "llguidance"}
+INSTALLED_ON_COLAB = {"av", "diffusers", "safetensors", "openai", "requests", "pydantic", "fastapi", "uvicorn", "llguidance"}
 # conda's name for a package, where it differs; each installs the other's metadata, so that pip sees it there
 CONDA = {
     "torch": "pytorch-cpu",

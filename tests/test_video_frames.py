@@ -26,7 +26,7 @@ B_FRAMES = {"bf": "3", "g": "20", "b_strategy": "0", "x264-params": "b-pyramid=n
 OPEN = {"bf": "3", "b_strategy": "0", "x264-params": "open-gop=1:scenecut=0:keyint=12:min-keyint=12"}
 VP9 = {"codec": "libvpx-vp9", "options": {"g": "15", "deadline": "good", "cpu-used": "8", "lag-in-frames": "10"}}
 VP8 = {"codec": "libvpx", "options": {"g": "15", "auto-alt-ref": "1", "lag-in-frames": "10", "cpu-used": "4"}}
-AV1 = {"codec": "libsvtav1", "options": {"g": "16", "preset": "12"}}
+AV1 = {"codec": "libsvtav1", "size": (64, 64), "options": {"g": "16", "preset": "12"}}
 HEVC = "keyint=12:min-keyint=12:open-gop=1:bframes=3:log-level=none"
 
 FILES = {

@@ -9,8 +9,6 @@ from pathlib import Path
 import av
 import numpy as np
 
-from course_lib.video_writing import turned
-
 BITS = 8  # numbers up to 255
 
 
@@ -63,6 +61,8 @@ def write(
         turns = rotation // 90 % 4
         stream.width, stream.height = size if turns % 2 == 0 else size[::-1]
         stream.pix_fmt = pix_fmt
+        if turns:
+            stream.set_display_rotation(rotation)
         stream.codec_context.time_base = time_base
         for i, time in enumerate(times):
             picture = np.ascontiguousarray(np.rot90(paint(i, *size), -turns))
@@ -70,8 +70,6 @@ def write(
             frame.pts, frame.time_base = time, time_base
             file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
-    if turns:
-        path.write_bytes(turned(path.read_bytes(), rotation))
     return path
 
 

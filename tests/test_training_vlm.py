@@ -81,8 +81,7 @@ def test_a_chat_is_what_the_template_writes(model, processor, pixels, monkeypatc
     assert torch.allclose(model.lm_head(states)[-len(logits) :], logits, atol=1e-4)
 
 
-def test_padding_changes_nothing(model, processor, pixels, monkeypatch):
-    monkeypatch.setattr(vlm, "PARTS", 1)
+def test_padding_changes_nothing(model, processor, pixels):
     short, long = Conversation(pixels[:1], TURNS[:1]), Conversation(pixels, TURNS * 3)
     (both,) = batch_of([short, long], processor, batch_size=2)
     (one,) = batch_of([short], processor, batch_size=1)
@@ -91,10 +90,11 @@ def test_padding_changes_nothing(model, processor, pixels, monkeypatch):
     assert torch.allclose(together[: len(alone_)], alone_, atol=1e-4)
 
 
-def test_parts_keep_every_conversation(processor, pixels):
+def test_parts_keep_every_conversation(processor, pixels, monkeypatch):
+    monkeypatch.setattr(vlm, "PART", 2)
     conversations = [Conversation(pixels[: 1 + i % 2], TURNS[: 1 + i % 2]) for i in range(7)]
     parts = batch_of(conversations, processor, batch_size=7)
-    assert len(parts) == vlm.PARTS
+    assert len(parts) == 4
     assert sum(len(p["input_ids"]) for p in parts) == 7
     assert sum(len(p["pixel_values"]) for p in parts) == sum(len(c.pixels) for c in conversations)
 

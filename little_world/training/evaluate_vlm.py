@@ -214,11 +214,11 @@ def markdown(rows: dict[str, dict[str, float]]) -> str:
     return as_table(rows, TARGETS)
 
 
-def write_card(folder: Path, rows: dict[str, dict[str, float]], *, seconds: float, recipe) -> None:
+def write_card(folder: Path, rows: dict[str, dict[str, float]], *, seconds: float, stages) -> None:
     """README.md (the model card) and metrics.json, from what was measured."""
     size = sum(f.stat().st_size for f in folder.iterdir()) / 1e6
     (folder / "metrics.json").write_text(
-        json.dumps({"rows": rows, "seconds": round(seconds), "recipe": recipe.__dict__}, indent=1)
+        json.dumps({"rows": rows, "seconds": round(seconds), "stages": [stage.__dict__ for stage in stages]}, indent=1)
     )
     (folder / "README.md").write_text(
         f"""---
@@ -239,7 +239,7 @@ Every answer is compared with the ground truth letter by letter, decoded greedil
 `little_world/training/evaluate_vlm.py`. "Says it does not know" asks about what is not in the world, in wordings that
 training never showed.
 
-- Trained with {recipe.steps:,} batches of {recipe.batch_size} conversations of up to {TURNS} questions, in {seconds / 60:.0f} minutes on two CPU
+- Trained with {", then ".join(f"{stage.steps:,} batches of {stage.batch_size}" for stage in stages)} conversations of up to {TURNS} questions, in {seconds / 60:.0f} minutes on two CPU
   cores, starting from mini-clip's vision tower: `python -m little_world.training.vlm`
 - This table again: `python -m little_world.training.vlm --evaluate`
 """,

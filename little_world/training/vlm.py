@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,12 +39,16 @@ from .vlm_data import Conversations
 IMAGE_SIZE, PATCH = 128, 16
 IMAGE_TOKENS = (IMAGE_SIZE // PATCH) ** 2
 SCENES, DOCUMENTS, CHARTS = 40_000, 24_000, 16_000
-RECIPE = Recipe(
-    steps=3200, batch_size=64, learning_rate=1e-3, warmup=150, weight_decay=0.05, betas=(0.9, 0.95)
+# First large batches, in which it learns the language and to look at the picture at all. Then small ones: what is left to
+# learn is learned by many steps, not by many pictures a step.
+STAGES = (
+    Recipe(steps=1804, batch_size=64, learning_rate=1e-3, warmup=150, horizon=3200, weight_decay=0.05, betas=(0.9, 0.95)),
+    Recipe(steps=10_000, batch_size=16, learning_rate=7e-4, warmup=100, seed=1, weight_decay=0.05, betas=(0.9, 0.98)),
 )
-
+STAGE_SIZE = 100_000_000  # conversations of a stage at most: no stage sees another's
+LOOK = 32_000  # conversations between two looks at what it says
 CHATS = 0.25  # share of conversations that are chats; in the others each turn stands alone
-PARTS = 4  # a batch is run in so many parts
+PART = 8  # conversations that are run together
 
 USER, ASSISTANT, SYSTEM, END, PAD, IMAGE = (
     "<|user|>",
@@ -227,13 +232,12 @@ class Batches:
         return {name: tensor.to(self.device) for name, tensor in part.items()}
 
     def __getitem__(self, step: int) -> list[dict[str, torch.Tensor]]:
-        n = self.recipe.batch_size
-        rng = np.random.default_rng([self.recipe.seed, step])
-        some = [self.conversations[step * n + i] for i in range(n)]
+        n, seed = self.recipe.batch_size, self.recipe.seed
+        rng = np.random.default_rng([seed, step])
+        some = [self.conversations[seed * STAGE_SIZE + step * n + i] for i in range(n)]
         rows = [self.encode(c.turns, len(c.pixels), chat=rng.random() < CHATS) for c in some]
         order = sorted(range(n), key=lambda i: len(rows[i]["ids"]))
-        size = -(-n // PARTS)
-        parts = [order[i : i + size] for i in range(0, n, size)]
+        parts = [order[i : i + PART] for i in range(0, n, PART)]
         return [self._part([some[i] for i in part], [rows[i] for i in part]) for part in parts]
 
 
@@ -251,7 +255,7 @@ def answer_states(model: LlavaForConditionalGeneration, part: dict) -> tuple[tor
 
 def train(
     folder: Path,
-    recipe: Recipe = RECIPE,
+    stages: tuple[Recipe, ...] = STAGES,
     device: str = "cpu",
     scenes: int = SCENES,
     documents: int = DOCUMENTS,
@@ -259,14 +263,14 @@ def train(
 ) -> None:
     from .evaluate_vlm import quick_look, table, write_card
 
-    torch.manual_seed(recipe.seed)
+    torch.manual_seed(stages[0].seed)
     work = cache_folder() / "mini-vlm"
     conversations = Conversations(scenes, documents, charts)
     if not (work / "tokenizer" / "tokenizer.json").exists():
         texts = [
             x
             for i in range(8000)
-            for t in conversations[10_000_000 + i].turns
+            for t in conversations[STAGE_SIZE // 10 + i].turns
             for x in (t.question, t.answer)
         ]
         train_tokenizer(texts, work / "tokenizer")
@@ -277,7 +281,6 @@ def train(
         f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {len(tokenizer)} tokens",
         flush=True,
     )
-    batches = Ahead(Batches(conversations, processor, recipe, device))
 
     def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
         states, wanted = zip(*(answer_states(model, part) for part in batches[step]))
@@ -287,9 +290,13 @@ def train(
         }
 
     look = lambda step, shown: print({"step": step, **quick_look(shown, processor)}, flush=True)  # noqa: E731
-    seconds = fit(model, loss, recipe, work / "checkpoint.pt", device=device, look=look, look_every=500)
+    seconds = 0.0
+    for number, stage in enumerate(stages, 1):
+        batches = Ahead(Batches(conversations, processor, stage, device))
+        checkpoint = work / f"checkpoint-{number}.pt"
+        seconds += fit(model, loss, stage, checkpoint, device=device, look=look, look_every=LOOK // stage.batch_size)
     save(model.eval(), processor, folder)
-    write_card(folder, table(folder), seconds=seconds, recipe=recipe)
+    write_card(folder, table(folder), seconds=seconds, stages=stages)
 
 
 def main() -> None:
@@ -300,8 +307,7 @@ def main() -> None:
         "--evaluate", action="store_true", help="measure the stored model and print its card's table"
     )
     parser.add_argument("--folder", type=Path, default=MODELS / "mini-vlm")
-    parser.add_argument("--steps", type=int, default=RECIPE.steps)
-    parser.add_argument("--batch-size", type=int, default=RECIPE.batch_size)
+    parser.add_argument("--steps", type=int, help="cut every stage short: to try the code")
     parser.add_argument("--small", action="store_true", help="a few hundred pictures: to try the code")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
@@ -310,8 +316,8 @@ def main() -> None:
 
         print(markdown(table(args.folder)))
         return
-    recipe = Recipe(**{**RECIPE.__dict__, "steps": args.steps, "batch_size": args.batch_size})
-    train(args.folder, recipe, args.device, *((400, 200, 200) if args.small else ()))
+    stages = tuple(replace(stage, steps=min(stage.steps, args.steps or stage.steps)) for stage in STAGES)
+    train(args.folder, stages, args.device, *((400, 200, 200) if args.small else ()))
 
 
 if __name__ == "__main__":

@@ -37,27 +37,30 @@ TARGETS = {
 _TEMPLATE = {"zh": "图中有{}", "en": "a picture of {}"}
 
 
-def _embed_images(model, processor, scenes: list[Scene], batch: int = 128) -> np.ndarray:
+def embed_images(model, processor, scenes: list[Scene], batch: int = 128) -> np.ndarray:
+    """Unit vectors `(n, d)` of the drawn scenes."""
     found = []
     for i in range(0, len(scenes), batch):
         inputs = processor(images=[draw(s) for s in scenes[i : i + batch]], return_tensors="pt").to(
             model.device
         )
         found.append(model.get_image_features(**inputs))
-    return _unit(found)
+    return unit(found)
 
 
-def _embed_texts(model, processor, texts: list[str], batch: int = 256) -> np.ndarray:
+def embed_texts(model, processor, texts: list[str], batch: int = 256) -> np.ndarray:
+    """Unit vectors `(n, d)` of texts."""
     found = []
     for i in range(0, len(texts), batch):
         inputs = processor(text=texts[i : i + batch], padding=True, truncation=True, return_tensors="pt").to(
             model.device
         )
         found.append(model.get_text_features(**inputs))
-    return _unit(found)
+    return unit(found)
 
 
-def _unit(outputs: list) -> np.ndarray:
+def unit(outputs: list) -> np.ndarray:
+    """What `get_image_features` or `get_text_features` returned, batch by batch, as unit vectors `(n, d)`."""
     vectors = torch.cat(
         [getattr(o, "pooler_output", o) for o in outputs]
     ).float()  # transformers 5 wraps the tensor
@@ -66,9 +69,9 @@ def _unit(outputs: list) -> np.ndarray:
 
 def _accuracy(model, processor, scenes: list[Scene], choices: list[list[str]], truth: list[int]) -> float:
     """Share of scenes whose true text is the nearest of its own choices."""
-    images = _embed_images(model, processor, scenes)
+    images = embed_images(model, processor, scenes)
     unique = sorted({t for some in choices for t in some})
-    texts = dict(zip(unique, _embed_texts(model, processor, unique)))
+    texts = dict(zip(unique, embed_texts(model, processor, unique)))
     hits = [
         int(np.argmax(np.stack([texts[t] for t in some]) @ image)) == right
         for image, some, right in zip(images, choices, truth)
@@ -76,7 +79,8 @@ def _accuracy(model, processor, scenes: list[Scene], choices: list[list[str]], t
     return float(np.mean(hits))
 
 
-def _phrase(lang: str, kind: str, color: str | None = None, count: int = 1) -> str:
+def phrase(lang: str, kind: str, color: str | None = None, count: int = 1) -> str:
+    """The sentence that stands for a label when mini-clip is asked."""
     return _TEMPLATE[lang].format(words.group_phrase(kind, color, count, lang))
 
 
@@ -84,7 +88,7 @@ def _phrase(lang: str, kind: str, color: str | None = None, count: int = 1) -> s
 def zero_shot_kind(model, processor, lang: str, per_kind: int = 40) -> float:
     """Zero-shot accuracy over the 24 kinds, one thing of any size and place in each scene."""
     scenes = [single(scene_rng(TEST, i), kind=kind) for i, kind in enumerate(KINDS * per_kind)]
-    labels = [_phrase(lang, k) for k in KINDS]
+    labels = [phrase(lang, k) for k in KINDS]
     return _accuracy(
         model, processor, scenes, [labels] * len(scenes), [KINDS.index(s.things[0].kind) for s in scenes]
     )
@@ -97,34 +101,34 @@ def measure(model, processor, lang: str, n: int = 1000) -> dict[str, float]:
     found = {"kind": zero_shot_kind(model, processor, lang)}
 
     scenes = [single(rng(1, i), kind=COLORED[i % len(COLORED)]) for i in range(n)]
-    found["color"] = _accuracy(model, processor, scenes, [[_phrase(lang, s.things[0].kind, c) for c in COLORS] for s in scenes],
+    found["color"] = _accuracy(model, processor, scenes, [[phrase(lang, s.things[0].kind, c) for c in COLORS] for s in scenes],
                                [COLORS.index(s.things[0].color) for s in scenes])  # fmt: skip
 
     scenes = [
         several(rng(2, i), count=i % 4 + 1) if i % 4 else single(rng(2, i), size="small") for i in range(n)
     ]
-    found["count"] = _accuracy(model, processor, scenes, [[_phrase(lang, s.things[0].kind, None, c) for c in (1, 2, 3, 4)] for s in scenes],
+    found["count"] = _accuracy(model, processor, scenes, [[phrase(lang, s.things[0].kind, None, c) for c in (1, 2, 3, 4)] for s in scenes],
                                [len(s.things) - 1 for s in scenes])  # fmt: skip
 
     scenes = [single(rng(3, i), place=PLACES[i % 5]) for i in range(n)]
-    phrase = {"zh": "图中{place}有{what}", "en": "a picture of {what} {place}"}[lang]
+    sentence = {"zh": "图中{place}有{what}", "en": "a picture of {what} {place}"}[lang]
     found["place"] = _accuracy(
         model, processor, scenes,
-        [[phrase.format(what=words.group_phrase(s.things[0].kind, None, 1, lang), place=words.PLACE[lang][p]) for p in PLACES] for s in scenes],
+        [[sentence.format(what=words.group_phrase(s.things[0].kind, None, 1, lang), place=words.PLACE[lang][p]) for p in PLACES] for s in scenes],
         [PLACES.index(s.place) for s in scenes])  # fmt: skip
 
     scenes = [single(rng(4, i), background=BACKGROUNDS[i % 7]) for i in range(n)]
-    phrase = {"zh": "{place}有{what}", "en": "a picture of {what} {place}"}[lang]
+    sentence = {"zh": "{place}有{what}", "en": "a picture of {what} {place}"}[lang]
     found["background"] = _accuracy(
         model, processor, scenes,
-        [[phrase.format(what=words.group_phrase(s.things[0].kind, None, 1, lang), place=words.BACKGROUND[lang][b]) for b in BACKGROUNDS] for s in scenes],
+        [[sentence.format(what=words.group_phrase(s.things[0].kind, None, 1, lang), place=words.BACKGROUND[lang][b]) for b in BACKGROUNDS] for s in scenes],
         [BACKGROUNDS.index(s.background) for s in scenes])  # fmt: skip
 
     hits = []
     for round_ in range(5):
         scenes = distinct_scenes(rng(5, round_), 200)
-        images = _embed_images(model, processor, scenes)
-        texts = _embed_texts(model, processor, [caption(s, lang, plan=FULL) for s in scenes])
+        images = embed_images(model, processor, scenes)
+        texts = embed_texts(model, processor, [caption(s, lang, plan=FULL) for s in scenes])
         hits.append(np.mean((texts @ images.T).argmax(1) == np.arange(200)))
     found["retrieval R@1"] = float(np.mean(hits))
 
@@ -133,7 +137,7 @@ def measure(model, processor, lang: str, n: int = 1000) -> dict[str, float]:
     found["relation (which of two orders)"] = _accuracy(
         model, processor, scenes, [[caption(a, lang), caption(b, lang)] for a, b in zip(scenes, swapped)], [0] * n)  # fmt: skip
 
-    labels = {(k, c): _phrase(lang, k, c) for k in COLORED for c in COLORS}
+    labels = {(k, c): phrase(lang, k, c) for k in COLORED for c in COLORS}
     keys = list(labels)
     seen = [single(rng(7, i), kind=COLORED[i % len(COLORED)]) for i in range(n)]
     unseen = [

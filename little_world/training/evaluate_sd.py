@@ -18,7 +18,7 @@ from ..captions import FULL, caption
 from ..drawing import contact_sheet, draw
 from ..scenes import COLORED, COLORS, HELD_OUT, KINDS, Scene, several, single
 from .data import TEST, scene_rng
-from .evaluate_clip import _phrase
+from .evaluate_clip import phrase
 from .evaluate_clip import markdown as as_table
 from .judge import Judge
 from .sd_data import as_tensor
@@ -150,9 +150,9 @@ def measure(pipe: StableDiffusionPipeline, judge: Judge, lang: str, n: int = 240
             found[f"{fact}, guidance {guidance:g}"] = shares[fact]
 
     asked = [(COLORED[i % len(COLORED)], COLORS[i % len(COLORS)]) for i in range(n)]
-    plain = [_phrase(lang, kind) for kind, _ in asked]
+    plain = [phrase(lang, kind) for kind, _ in asked]
     unwanted = [words.COLOR[lang][color] for _, color in asked]
-    choices = [[_phrase(lang, kind, c) for c in COLORS] for kind, _ in asked]
+    choices = [[phrase(lang, kind, c) for c in COLORS] for kind, _ in asked]
     for name, negative in (
         ("color left open: any one color shows", None),
         ("the same with that color as the negative prompt", unwanted),

@@ -12,7 +12,7 @@ from transformers import CLIPModel, CLIPProcessor
 from .. import words
 from ..paths import MODELS
 from ..scenes import BACKGROUNDS, COLORS, KINDS, PLACES, TIMES, Scene
-from .evaluate_clip import _embed_texts, _phrase, _unit
+from .evaluate_clip import embed_texts, phrase, unit
 
 FACTS = ("kind", "color", "background", "time", "place")
 
@@ -28,21 +28,21 @@ def question(fact: str, scene: Scene, lang: str) -> Question:
     group = scene.groups[0]
     what = words.group_phrase(group.kind, None, 1, lang)
     if fact == "kind":
-        return [_phrase(lang, k) for k in KINDS], KINDS.index(group.kind)
+        return [phrase(lang, k) for k in KINDS], KINDS.index(group.kind)
     if fact == "color":
-        return [_phrase(lang, group.kind, c) for c in COLORS], COLORS.index(group.color)
+        return [phrase(lang, group.kind, c) for c in COLORS], COLORS.index(group.color)
     if fact == "count":
-        return [_phrase(lang, group.kind, None, n) for n in (1, 2, 3, 4)], group.count - 1
+        return [phrase(lang, group.kind, None, n) for n in (1, 2, 3, 4)], group.count - 1
     options, table, true = {
         "background": (BACKGROUNDS, words.BACKGROUND, scene.background),
         "time": (TIMES, words.TIME, scene.time),
         "place": (PLACES, words.PLACE, scene.place),
     }[fact]
-    phrase = {
+    sentence = {
         "en": "a picture of {what} {said}",
         "zh": "图中{said}有{what}" if fact == "place" else "{said}有{what}",
     }[lang]
-    return [phrase.format(what=what, said=table[lang][option]) for option in options], options.index(true)
+    return [sentence.format(what=what, said=table[lang][option]) for option in options], options.index(true)
 
 
 class Judge:
@@ -58,13 +58,13 @@ class Judge:
         for i in range(0, len(images), batch):
             inputs = self.processor(images=images[i : i + batch], return_tensors="pt")
             found.append(self.model.get_image_features(**inputs))
-        return _unit(found)
+        return unit(found)
 
     @torch.no_grad()
     def answers(self, vectors: np.ndarray, choices: list[list[str]]) -> np.ndarray:
         """Index of the nearest of its own choices for each picture's vector, `(n,)`."""
         unique = sorted({text for some in choices for text in some})
-        texts = dict(zip(unique, _embed_texts(self.model, self.processor, unique)))
+        texts = dict(zip(unique, embed_texts(self.model, self.processor, unique)))
         return np.array(
             [int(np.argmax(np.stack([texts[t] for t in some]) @ v)) for v, some in zip(vectors, choices)]
         )

@@ -43,7 +43,7 @@ SCENES, DOCUMENTS, CHARTS = 40_000, 24_000, 16_000
 # learn is learned by many steps, not by many pictures a step.
 STAGES = (
     Recipe(steps=1804, batch_size=64, learning_rate=1e-3, warmup=150, horizon=3200, weight_decay=0.05, betas=(0.9, 0.95)),
-    Recipe(steps=10_000, batch_size=16, learning_rate=7e-4, warmup=100, seed=1, weight_decay=0.05, betas=(0.9, 0.98)),
+    Recipe(steps=10_000, batch_size=16, learning_rate=3e-4, warmup=100, seed=1, weight_decay=0.05, betas=(0.9, 0.98)),
 )
 STAGE_SIZE = 100_000_000  # conversations of a stage at most: no stage sees another's
 LOOK = 32_000  # conversations between two looks at what it says

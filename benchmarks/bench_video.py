@@ -1,4 +1,4 @@
-"""Seconds to read a video: the chapter's OpenCV seeking, OpenCV straight through, plain PyAV, and VideoProcessor.
+"""Seconds to read a video: the chapter's OpenCV seeking, OpenCV straight through, PyAV, and VideoProcessor.
 
     python benchmarks/bench_video.py [--seconds 60] [--rounds 5] [--memory]
 
@@ -154,7 +154,12 @@ def torchcodec_ways() -> tuple[Callable, Callable] | None:
 
 
 def measure(path: Path, rounds: int) -> None:
-    sampling = {CHAPTER: chapter_16, "OpenCV, read straight through": opencv_16, "PyAV": pyav_16, OURS: ours_16}
+    sampling = {
+        CHAPTER: chapter_16,
+        "OpenCV, read straight through": opencv_16,
+        "PyAV": pyav_16,
+        OURS: ours_16,
+    }
     reading = {"OpenCV, read straight through": opencv_all, "PyAV": pyav_all, OURS: ours_all}
     for name, ways in {"decord": decord_ways(), "torchcodec": torchcodec_ways()}.items():
         if ways is None:
@@ -176,11 +181,15 @@ def measure(path: Path, rounds: int) -> None:
                         np.abs(a.astype(int) - b).mean() < 4 for a, b in zip(result, truth)
                     )
         fastest = min((way for way in ways if way != OURS), key=lambda way: median(seconds[way]))
-        print(f"\n### {title}\n\n| way | seconds | x VideoProcessor's |{' wrong frames |' if ways is sampling else ''}")
+        print(
+            f"\n### {title}\n\n| way | seconds | x VideoProcessor's |{' wrong frames |' if ways is sampling else ''}"
+        )
         print(f"|---|--:|--:|{'--:|' if ways is sampling else ''}")
         for way, each in seconds.items():
             ratio = median(a / b for a, b in zip(each, seconds[OURS]))
-            print(f"| {way} | {median(each):.3f} | {ratio:.2f} |{f' {wrong[way]} |' if ways is sampling else ''}")
+            print(
+                f"| {way} | {median(each):.3f} | {ratio:.2f} |{f' {wrong[way]} |' if ways is sampling else ''}"
+            )
         ratio = median(a / b for a, b in zip(seconds[OURS], seconds[fastest]))
         print(f"\n{OURS} takes {ratio:.2f} times as long as the fastest of the others, {fastest}")
 
@@ -196,7 +205,9 @@ def peak_memory(path: Path) -> tuple[int, float]:
         "print(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n"
     )
     command = [sys.executable, "-c", code, str(path)]
-    count, memory = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    count, memory = subprocess.run(
+        command, cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.split()
     return int(count), float(memory)
 
 

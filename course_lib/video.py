@@ -6,13 +6,11 @@ presentation times in the file, not by multiplying a number with a nominal rate.
 
 from __future__ import annotations
 
-import operator
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from . import images
 from .errors import VideoError, warn
@@ -20,6 +18,8 @@ from .settings import say
 from .video_decoding import Decoder
 from .video_index import ASSUMED_RATE, build_index
 from .video_pixels import PixelReader
+from .video_selection import Selection
+from .video_sheets import most_telling, sheet
 from .video_shots import SIDE, Shot, cuts, differences
 from .video_sound import Sound, read_sound
 from .video_source import VideoSource, open_container, picture_stream, source_name
@@ -27,7 +27,10 @@ from .video_source import VideoSource, open_container, picture_stream, source_na
 
 @dataclass
 class VideoFrame:
-    """Frame number `frame_id`, counted from 0, on screen from second `timestamp`; `image` (H, W, 3) uint8 RGB."""
+    """Frame number `frame_id`, counted from 0, on screen from second `timestamp`.
+
+    `image` is (H, W, 3) uint8 RGB.
+    """
 
     frame_id: int
     timestamp: float
@@ -60,7 +63,8 @@ class VideoProcessor:
         try:
             stream = picture_stream(self._container, self._name)
             stream.thread_type = "AUTO"
-            stream.codec_context.options = {"max_pixels": str(images.MAX_PIXELS)}  # a frame may be larger than said
+            # a frame may be larger than the header says
+            stream.codec_context.options = {"max_pixels": str(images.MAX_PIXELS)}
             index = build_index(self._container, stream)
             if index is None:
                 raise VideoError(
@@ -74,6 +78,7 @@ class VideoProcessor:
             raise
         self._index, self._stream = index, stream
         self._decoder = Decoder(self._container, stream, index)
+        self._select = Selection(index, self._name)
         self._pixels = PixelReader()
         self._next = 0
         self.total_frames = len(index)
@@ -110,9 +115,9 @@ class VideoProcessor:
                 )
             )
         if timestamp is not None:
-            i = self._at(timestamp)
+            i = self._select.at(timestamp)
         else:
-            i = self._checked_id(self._next if frame_id is None else frame_id)
+            i = self._select.number(self._next if frame_id is None else frame_id)
         self._next, known = i + 1, self._damage
         frame = self._fetch(i)
         if frame is None:
@@ -139,7 +144,7 @@ class VideoProcessor:
 
         `start` and `end` in seconds restrict them to a span. One pass forward, decoding only what is needed.
         """
-        return list(self._read(self._even_ids(num_frames, start, end)))
+        return list(self._read(self._select.even(num_frames, start, end)))
 
     def frames(
         self,
@@ -154,28 +159,11 @@ class VideoProcessor:
         With `every`, each so-manieth frame; with `fps`, the frame on screen at `start`, `start + 1 / fps`, ...:
         where the video is slower than that, a frame comes again.
         """
-        first, stop = self._span(start, end)
-        both = every is not None and fps is not None
-        if both or not (every is None or every >= 1) or not (fps is None or fps > 0):
-            raise VideoError(
-                say(
-                    zh="every 和 fps 只能给一个，而且必须大于 0。",
-                    en="Please give either every or fps, not both, and more than 0.",
-                )
-            )
-        if fps is not None:
-            begin, finish = start or 0.0, self.duration if end is None else end
-            moments = begin + np.arange(max(1, int(np.ceil((finish - begin) * fps - 1e-6)))) / fps
-            ids: Iterable[int] = [self._index.at(moment) for moment in moments]
-        else:
-            ids = range(first, stop, every or 1)
-        return self._read(ids)
+        return self._read(self._select.course(start, end, every, fps))
 
     def detect_shots(self, threshold: float = 0.4) -> list[Shot]:
         """The shots between hard cuts, found by how colours change from frame to frame; at least one."""
-        small = PixelReader(SIDE)
-        ids, pictures = [], []  # numbers, and one number a frame: pictures are dropped as they come
-        known = self._damage
+        small, ids, known = PixelReader(SIDE), [], self._damage
 
         def look() -> Iterator[np.ndarray]:
             for i in range(self.total_frames):
@@ -184,18 +172,16 @@ class VideoProcessor:
                     ids.append(i)
                     yield small(frame)
 
-        pictures = differences(look())
+        unlike = differences(look())  # pictures are dropped as they come
         self._tell_damage(self.total_frames - len(ids), known)
-        first = [0, *(ids[cut] for cut in cuts(pictures, threshold))]
+        first = [0, *(ids[cut] for cut in cuts(unlike, threshold))]
         last = [i - 1 for i in first[1:]] + [self.total_frames - 1]
         times = [*self.timestamps.tolist(), self.duration]
         return [Shot(a, b, times[a], times[b + 1]) for a, b in zip(first, last)]
 
     # -------------------------------------------------------------------------------------------------- sound
 
-    def audio(
-        self, start: float | None = None, end: float | None = None, rate: int | None = None
-    ) -> Sound:
+    def audio(self, start: float | None = None, end: float | None = None, rate: int | None = None) -> Sound:
         """The sound from second `start` until second `end`: `(samples, rate)`, mono float32 in -1..1.
 
         Sample k is heard at `start + k / rate`; where the sound track is silent or has nothing there are
@@ -209,7 +195,7 @@ class VideoProcessor:
                     en=f"{self._name} has no sound, please check has_audio first.",
                 )
             )
-        self._span(start, end)
+        self._select.span(start, end)
         self._decoder.rewind()  # the sound moves the position in the file
         begin, finish = start or 0.0, self.duration if end is None else min(end, self.duration)
         sound, damaged = read_sound(self._container, begin, finish, self._index.zero, rate)
@@ -224,26 +210,12 @@ class VideoProcessor:
 
     def thumbnail(self, side: int = 128) -> Image.Image:
         """One picture for the video, `side` pixels square: of five frames the one with the most contrast."""
-        frames = self.sample(5)
-        if not frames:
-            self.read_frame(0)
-        best = max(frames, key=lambda frame: float(frame.image[::4, ::4].std()))
-        return images.thumbnail(best.image, side)
+        return images.thumbnail(most_telling([frame.image for frame in self._some(5)]), side)
 
     def contact_sheet(self, num_frames: int = 12, columns: int = 4, side: int = 160) -> Image.Image:
         """Evenly spread frames in rows, each with its second."""
-        frames = self.sample(num_frames)
-        columns = max(1, min(columns, len(frames)))
-        width, height = images.resize(frames[0].image, side).size if frames else (side, side)
-        gap, line = 4, 16
-        rows = -(-len(frames) // columns)
-        sheet = Image.new("RGB", (columns * (width + gap) + gap, rows * (height + line + gap) + gap), "white")
-        pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
-        for i, frame in enumerate(frames):
-            x, y = gap + i % columns * (width + gap), gap + i // columns * (height + line + gap)
-            sheet.paste(frame.pil.resize((width, height), Image.Resampling.LANCZOS), (x, y))
-            pen.text((x + 1, y + height + 1), f"{frame.timestamp:.2f} s", "black", font)
-        return sheet
+        frames = self._some(num_frames)
+        return sheet([frame.image for frame in frames], [frame.timestamp for frame in frames], columns, side)
 
     # ----------------------------------------------------------------------------------------------- internal
 
@@ -285,67 +257,9 @@ class VideoProcessor:
                 yield kept
         self._tell_damage(missing, known)
 
-    def _even_ids(self, count: int, start: float | None, end: float | None) -> list[int]:
-        if count < 1:
-            raise VideoError(
-                say(zh=f"至少取 1 帧，不能是 {count}。", en=f"Please take at least 1 frame, not {count}.")
-            )
-        first, stop = self._span(start, end)
-        count = min(count, stop - first)
-        times = self.timestamps[first:stop]
-        ids = first + np.array([self._index.at(t) - first for t in np.linspace(times[0], times[-1], count)])
-        # Frames that are shown for long would be taken twice: move on to the nearest that are free.
-        steps = np.arange(count)
-        ids = np.maximum.accumulate(ids - steps) + steps
-        return np.minimum(ids, stop - count + steps).tolist()
-
-    def _span(self, start: float | None, end: float | None) -> tuple[int, int]:
-        """The frames (first, one past the last) on screen between two seconds."""
-        first = 0 if start is None else self._at(start)
-        if end is not None and not end > (start or 0.0):
-            raise VideoError(
-                say(
-                    zh=f"终点 {end} 秒必须在起点 {start or 0} 秒之后。",
-                    en=f"The end, second {end}, must come after the start, second {start or 0}.",
-                )
-            )
-        stop = self.total_frames
-        if end is not None:
-            stop = max(first + 1, int(np.searchsorted(self.timestamps, end - 1e-9, side="left")))
-        return first, stop
-
-    def _at(self, timestamp: float) -> int:
-        try:
-            timestamp = float(timestamp)
-        except (TypeError, ValueError):
-            raise VideoError(
-                say(
-                    zh=f"时间 {timestamp!r} 不是数字，请用秒数。",
-                    en=f"The time {timestamp!r} is not a number, please give seconds.",
-                )
-            ) from None
-        if not 0 <= timestamp < max(self.duration, np.nextafter(self.timestamps[-1], np.inf)):
-            raise VideoError(
-                say(
-                    zh=f"{self._name} 没有第 {timestamp} 秒，它的时长是 {self.duration:.3f} 秒。",
-                    en=f"{self._name} has no second {timestamp}, it lasts {self.duration:.3f} s.",
-                )
-            )
-        return self._index.at(timestamp)
-
-    def _checked_id(self, frame_id: int) -> int:
-        try:
-            i = operator.index(frame_id)
-        except TypeError:
-            i = -1
-        if not 0 <= i < self.total_frames:
-            raise VideoError(
-                say(
-                    zh=f"{self._name} 没有第 {frame_id} 帧，帧号是 0 到 {self.total_frames - 1} 的整数。",
-                    en=f"{self._name} has no frame {frame_id}, frames are numbered 0 to {self.total_frames - 1}.",
-                )
-            )
-        return i
+    def _some(self, count: int) -> list[VideoFrame]:
+        """An even sample, or an error where not one of its frames can be decoded."""
+        return self.sample(count) or [self.read_frame(0)]
 
     def _tell_what_is_wrong(self) -> None:
         """What is already known to be wrong when the file has been opened."""
@@ -383,4 +297,6 @@ class VideoProcessor:
             )
 
     def _tell_partial(self, *, zh: str, en: str) -> None:
-        warn(say(zh=f"{self._name}：{zh}，结果是不完整的。", en=f"{self._name}: {en}, the result is partial."))
+        warn(
+            say(zh=f"{self._name}：{zh}，结果是不完整的。", en=f"{self._name}: {en}, the result is partial.")
+        )

@@ -150,7 +150,11 @@ def _from_packets(container, stream, pts, dts, keys, shown, last_duration: int, 
 
 def _promised_end(container: InputContainer, stream: VideoStream, zero: float) -> float | None:
     if stream.duration:
-        return float((stream.start_time or 0) * stream.time_base) - zero + float(stream.duration * stream.time_base)
+        return (
+            float((stream.start_time or 0) * stream.time_base)
+            - zero
+            + float(stream.duration * stream.time_base)
+        )
     if "DURATION" in stream.metadata:  # Matroska, of each track: "00:01:02.345000000"
         hours, minutes, seconds = stream.metadata["DURATION"].split(":")
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - zero

@@ -28,8 +28,8 @@ class PixelReader:
             raise VideoError(
                 say(
                     zh=f"画面是 {width}×{height}，超过 {MAX_PIXELS / 1e6:.0f} 百万像素，请先缩小视频。",
-                    en=f"A picture of {width} x {height} has more than {MAX_PIXELS / 1e6:.0f} megapixels, please "
-                    "make the video smaller first.",
+                    en=f"A picture of {width} x {height} has more than {MAX_PIXELS / 1e6:.0f} megapixels, "
+                    "please make the video smaller first.",
                 )
             )
         if self.side and self.side < max(width, height):

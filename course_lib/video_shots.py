@@ -28,8 +28,8 @@ class Shot:
 def differences(frames: Iterable[np.ndarray]) -> np.ndarray:
     """How unlike each frame is to the one before it: `(n,)` in 0..1, 0 for the first.
 
-    Frames are small RGB pictures. The measure is the Bhattacharyya distance of colour histograms (HSV) taken in
-    each cell of a 3 x 3 grid, the middle one of the nine: what moves changes few cells, a cut changes most.
+    Frames are small RGB pictures. The measure is the Bhattacharyya distance of colour histograms (HSV) taken
+    in each cell of a 3 x 3 grid, the middle one of the nine: what moves changes few cells, a cut most.
     """
     found: list[float] = []
     before = None
@@ -55,11 +55,9 @@ def _histograms(frame: np.ndarray) -> np.ndarray:
     hsv = cv2.cvtColor(frame, cv2.COLOR_RGB2HSV)
     rows = np.array_split(hsv, 3, axis=0)
     cells = [cell for row in rows for cell in np.array_split(row, 3, axis=1)]
-    made = [
-        cv2.calcHist([np.ascontiguousarray(cell)], [0, 1, 2], None, [8, 4, 4], [0, 180, 0, 256, 0, 256]).ravel()
-        for cell in cells
-    ]
-    counts = np.stack(made)
+    bins, ranges = [8, 4, 4], [0, 180, 0, 256, 0, 256]
+    made = [cv2.calcHist([np.ascontiguousarray(cell)], [0, 1, 2], None, bins, ranges) for cell in cells]
+    counts = np.stack(made).reshape(len(cells), -1)
     return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 

@@ -26,8 +26,8 @@ def read_sound(
 ) -> tuple[Sound, int]:
     """The first sound track from `start` to `end` in seconds, mixed to one channel; silence where it has none.
 
-    `zero` is the second of the container's clock at which the presentation begins. Returns the sound and the
-    number of packets that could not be decoded. Moves the container.
+    `zero` is the second of the container's clock at which the presentation begins. Returns the sound and how
+    many packets could not be decoded. Moves the container.
     """
     stream = container.streams.audio[0]
     source_rate = stream.codec_context.sample_rate

@@ -18,9 +18,7 @@ VideoSource = Union[str, os.PathLike, bytes, BinaryIO]
 
 # The containers of cameras, phones, browsers and editors, and of sound, to say of a sound file what it is.
 # FFmpeg knows hundreds; left out are above all the text formats that make it open further files or addresses.
-FORMATS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,gif,mxf,wav,mp3,flac,aac".split(",")
-)
+FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,gif,mxf,wav,mp3,flac,aac"
 
 
 def open_container(source: VideoSource) -> InputContainer:
@@ -36,7 +34,7 @@ def open_container(source: VideoSource) -> InputContainer:
     else:
         raise VideoError(
             say(
-                zh=f"{type(source).__name__} 不是视频，请传入文件路径、文件的字节，或以二进制方式打开的文件。",
+                zh=f"{type(source).__name__} 不是视频，请传入文件路径、字节，或以二进制方式打开的文件。",
                 en=f"A {type(source).__name__} is not a video, please pass a path, a file's bytes or a file "
                 "opened in binary mode.",
             )
@@ -44,17 +42,18 @@ def open_container(source: VideoSource) -> InputContainer:
     if _is_empty(file):
         raise VideoError(
             say(
-                zh=f"{name} 是空文件，请重新下载或导出。", en=f"{name} is empty, please fetch or export it again."
+                zh=f"{name} 是空文件，请重新下载或导出。",
+                en=f"{name} is empty, please fetch or export it again.",
             )
         )
     try:
-        return av.open(file, options={"format_whitelist": ",".join(FORMATS)})
+        return av.open(file, options={"format_whitelist": FORMATS})
     except Exception as error:  # what a damaged header leads to differs from format to format
         raise VideoError(
             say(
                 zh=f"{name} 不是视频，或者已损坏、不完整，请检查它能否在播放器里播放，或重新下载。",
-                en=f"{name} is not a video, or it is damaged or incomplete, please check that a player plays it, "
-                "or fetch it again.",
+                en=f"{name} is not a video, or it is damaged or incomplete, please check that a player plays "
+                "it, or fetch it again.",
             )
         ) from error
 
@@ -77,13 +76,14 @@ def picture_stream(container: InputContainer, name: str) -> VideoStream:
         raise VideoError(
             say(
                 zh=f"{name} 的编码格式无法解码，请先转成 H.264 的 MP4。",
-                en=f"{name} uses a codec that cannot be decoded, please convert it to an MP4 with H.264 first.",
+                en=f"{name} uses a codec that cannot be decoded, please convert it to H.264 in MP4 first.",
             )
         )
     if context.width * context.height > MAX_PIXELS:  # the header says so, nothing is decoded yet
         raise VideoError(
             say(
-                zh=f"{name} 的画面是 {context.width}×{context.height}，超过 {MAX_PIXELS / 1e6:.0f} 百万像素，请先缩小。",
+                zh=f"{name} 的画面是 {context.width}×{context.height}，超过 {MAX_PIXELS / 1e6:.0f} 百万像素，"
+                "请先缩小。",
                 en=f"{name} has pictures of {context.width} x {context.height}, more than "
                 f"{MAX_PIXELS / 1e6:.0f} megapixels, please make it smaller first.",
             )

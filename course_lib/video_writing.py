@@ -28,9 +28,10 @@ def write_video(
 ) -> Path:
     """Write RGB pictures of one size as an MP4, whole or not at all; returns its path.
 
-    `ticks`: when each frame appears, in units of `1 / fps` seconds, for a variable frame rate. `sound` (samples,
-    rate) is mono in -1..1 and begins with the pictures. `rotation`: the file says to turn the stored pictures
-    counter-clockwise by 90, 180 or 270 degrees. `quality` is H.264's CRF: the lower, the better and the larger.
+    `ticks`: when each frame appears, in units of `1 / fps` seconds, for a variable frame rate. `sound`
+    (samples, rate) is mono in -1..1 and begins with the pictures. `rotation`: the file says to turn the
+    stored pictures counter-clockwise by 90, 180 or 270 degrees. `quality` is H.264's CRF: the lower, the
+    better and the larger.
     """
     path = Path(path)
     unfinished = path.with_name(path.name + ".part")

@@ -1,4 +1,4 @@
-"""From a clip's script to its pictures: backgrounds and stickers are drawn once, and put together for each frame."""
+"""From a clip's script to its pictures: places and stickers are drawn once, and put together for each frame."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def draw_frames(clip: Clip, size: int = 128) -> Iterator[np.ndarray]:
 
 
 def draw_moment(scene: Scene, size: int = 128) -> np.ndarray:
-    """One picture of a moving world: as `drawing.draw` makes it, but things may be anywhere, between two pixels too."""
+    """One picture of a moving world: as `drawing.draw` makes it, but things may stand between two pixels."""
     picture = _ground(scene.background, scene.time, scene.seed, size).copy()
     for thing in scene.things:
-        paint, cover = _sprite(thing.kind, thing.color, thing.size, thing.mirror, thing.pose, scene.time, size)
-        _put(picture, paint, cover, thing, size)
+        look = (thing.kind, thing.color, thing.size, thing.mirror, thing.pose)
+        _put(picture, *_sprite(*look, scene.time, size), thing, size)
     return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
 
 
@@ -48,7 +48,7 @@ def _ground(background: str, time: str, seed: int, size: int) -> np.ndarray:
 def _sprite(
     kind: str, color: str | None, half: float, mirror: bool, pose: int, time: str, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A sticker with its rim and shadow as (paint, cover): a picture under it becomes `picture * (1 - cover) + paint`.
+    """A sticker with rim and shadow as (paint, cover): a picture under it becomes `(1 - cover) * it + paint`.
 
     Both follow from how the sticker looks on black and on white. They are twice as large as in the picture.
     """
@@ -80,11 +80,15 @@ def _put(picture: np.ndarray, paint: np.ndarray, cover: np.ndarray, thing: Thing
         return
     middle = (paint.shape[0] - 1) / 2
     # Pixel (u, v) of the patch shows the sprite's point twice as far from its centre.
-    matrix = np.array([[2, 0, 2 * (left + 0.5 - x) + middle], [0, 2, 2 * (top + 0.5 - y) + middle]], np.float32)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    both = [cv2.blur(layer, (2, 2), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT) for layer in (paint, cover)]
-    matrix[:, 2] -= 0.5  # the blur took each pixel together with the one after it
-    paint, cover = (cv2.warpAffine(layer, matrix, (right - left, bottom - top), flags=flags) for layer in both)
+    # The blur takes each pixel together with the one after it, half a pixel on.
+    shift_x, shift_y = (2 * (edge + 0.5 - at) + middle - 0.5 for edge, at in ((left, x), (top, y)))
+    matrix = np.array([[2, 0, shift_x], [0, 2, shift_y]], np.float32)
+
+    def halved(layer: np.ndarray) -> np.ndarray:
+        blurred = cv2.blur(layer, (2, 2), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return cv2.warpAffine(blurred, matrix, (right - left, bottom - top), flags=flags)
+
     patch = picture[top:bottom, left:right]
-    patch *= 1 - cover
-    patch += paint
+    patch *= 1 - halved(cover)
+    patch += halved(paint)

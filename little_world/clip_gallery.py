@@ -16,7 +16,7 @@ from course_lib.video_writing import write_video
 from .clip_captions import clip_caption, shot_caption
 from .clip_drawing import draw_frames
 from .clip_sound import RATE, sound_track, sounds_of
-from .clips import Actor, Clip, Event, Shot, random_actor, random_clip, random_shot, truth
+from .clips import Actor, Clip, Event, Shot, random_actor, random_shot, truth
 from .paths import WORLD
 
 SEED = 29
@@ -73,27 +73,34 @@ def _scripts(rng: np.random.Generator) -> list[tuple[str, str, Clip]]:
         return Clip(shots, fps=24, **given)
 
     car = actor("car", "red", "right", lane=0.76)
+    back = Actor(**{**car.__dict__, "motion": "left", "mirror": True})
+    stop, turn, recolor = Event("stop", 4.0), Event("turn", 2.6), Event("color", 2.2, "orange")
+    six = zip(
+        (1.5, 1, 1.25, 2, 0.75, 1.5),
+        ("meadow", "room", "desert", "snow", "city", "beach"),
+        ("day", "night", "dusk", "day", "night", "dusk"),
+        strict=True,
+    )
+    # in this order: each draws from `rng`
     return [
         ("motion", "car_right", clip(shot(3, "city", "day", car))),
-        ("motion", "car_left", clip(shot(3, "city", "day", Actor(**{**car.__dict__, "motion": "left", "mirror": True})))),
+        ("motion", "car_left", clip(shot(3, "city", "day", back))),
         ("motion", "balloon_up", clip(shot(3, "meadow", "dusk", actor("balloon", "orange", "up")), sound=False)),
         ("motion", "airplane_down", clip(shot(3, "desert", "day", actor("airplane", "white", "down")))),
         ("motion", "ball_bounce", clip(shot(4, "room", "day", actor("ball", "green", "bounce", lane=0.72)))),
         ("motion", "bird_circle", clip(shot(4, "forest", "day", actor("bird", "yellow", "circle")))),
-        ("motion", "dog_enter", clip(shot(3, "snow", "day", actor("dog", "black", "enter", side="left", mirror=False)))),
-        ("motion", "bus_leave", clip(shot(3, "city", "night", actor("bus", "yellow", "leave", side="right", mirror=False)))),
-        ("event", "ball_stop", clip(shot(6, "meadow", "day",
-            actor("ball", "red", "bounce", Event("stop", 4.0), lane=0.72)))),
-        ("event", "train_turn", clip(shot(5, "snow", "dusk", actor("train", "blue", "right", Event("turn", 2.6), lane=0.7)))),
-        ("event", "cat_color", clip(shot(4, "room", "night",
-            actor("cat", "white", "still", Event("color", 2.2, "orange"))))),
+        ("motion", "dog_enter", clip(
+            shot(3, "snow", "day", actor("dog", "black", "enter", side="left", mirror=False)))),
+        ("motion", "bus_leave", clip(
+            shot(3, "city", "night", actor("bus", "yellow", "leave", side="right", mirror=False)))),
+        ("event", "ball_stop", clip(shot(6, "meadow", "day", actor("ball", "red", "bounce", stop, lane=0.72)))),
+        ("event", "train_turn", clip(shot(5, "snow", "dusk", actor("train", "blue", "right", turn, lane=0.7)))),
+        ("event", "cat_color", clip(shot(4, "room", "night", actor("cat", "white", "still", recolor)))),
         ("shots", "three_shots", clip(
             shot(2, "beach", "day", actor("sailboat", "red", "right", lane=0.56)),
             shot(2.5, "forest", "night", actor("rabbit", "white", "bounce")),
             shot(2, "city", "dusk", actor("bus", "green", "left")))),
-        ("shots", "six_shots", Clip(tuple(random_shot(rng, seconds=s, background=b, time=t) for s, b, t in zip(
-            (1.5, 1, 1.25, 2, 0.75, 1.5), ("meadow", "room", "desert", "snow", "city", "beach"),
-            ("day", "night", "dusk", "day", "night", "dusk"))), fps=24)),
+        ("shots", "six_shots", clip(*(random_shot(rng, seconds=s, background=b, time=t) for s, b, t in six))),
         ("sound", "duck_heard_late", clip(
             shot(2.5, "meadow", "day", actor("flower", "purple", "still"), sound=False),
             shot(2.5, "meadow", "dusk", actor("duck", "yellow", "enter", side="right", mirror=True)),
@@ -101,7 +108,8 @@ def _scripts(rng: np.random.Generator) -> list[tuple[str, str, Clip]]:
         ("variable_rate", "rocket_variable_rate", clip(
             shot(3, "desert", "night", actor("rocket", "white", "up")),
             shot(3, "snow", "day", actor("car", "blue", "left", lane=0.76)), drops=5)),
-        ("rotated", "clock_rotated", clip(shot(3, "room", "day", actor("clock", "red", "right", lane=0.6)), rotation=90)),
+        ("rotated", "clock_rotated", clip(
+            shot(3, "room", "day", actor("clock", "red", "right", lane=0.6)), rotation=90)),
     ]  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """The sound of a clip, synthesised from what is to be seen: an engine is heard while its car is on screen.
 
-Nothing is sampled. Each sound is a few lines of arithmetic; how loud it is follows from how much of its thing is in
-the picture.
+Nothing is sampled. Each sound is a few lines of arithmetic; how loud it is follows from how much of its thing
+is in the picture.
 """
 
 from __future__ import annotations
@@ -95,7 +95,9 @@ def _tone(phase: np.ndarray, harmonics: int, slope: float = 1.0) -> np.ndarray:
     return sum(np.sin(2 * np.pi * k * phase) / k**slope for k in range(1, harmonics + 1))
 
 
-def _calls(t: np.ndarray, every: float, lasts: float, pitch: Callable, harmonics: int, slope: float) -> np.ndarray:
+def _calls(
+    t: np.ndarray, every: float, lasts: float, pitch: Callable, harmonics: int, slope: float
+) -> np.ndarray:
     """A call of `lasts` seconds each `every` seconds; `pitch` in Hz is a function of the call's course 0..1."""
     course = np.clip((t % every) / lasts, 0, 1)
     phase = np.cumsum(pitch(course)) / RATE

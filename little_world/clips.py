@@ -19,12 +19,15 @@ EVENTS = ("stop", "turn", "vanish", "appear", "color")
 SIDES = ("left", "right")
 
 _FLIES = ("bird", "butterfly", "airplane", "rocket", "balloon")
-_HEIGHT = {**dict.fromkeys(_FLIES, 0.34), "sailboat": 0.6, "fish": 0.6, "duck": 0.62}  # of a path's middle line
+# The height of a path's middle line; what is not here stays near the ground.
+_HEIGHT = {**dict.fromkeys(_FLIES, 0.34), "sailboat": 0.6, "fish": 0.6, "duck": 0.62}
 _GROUND = 0.68
 _MARGIN = 0.05  # between a thing at rest and the picture's edge
-_MOTIONS_WITH = {"stop": MOTIONS[:6], "turn": ("right", "left", "up", "down", "circle")}  # where it is to be seen
+# The motions in which an event is to be seen; any, for the others.
+_MOTIONS_WITH = {"stop": MOTIONS[:6], "turn": ("right", "left", "up", "down", "circle")}
 PERIOD = {"bounce": 0.8, "circle": 1.6}  # seconds of one round
-_LOOKS_AHEAD = {"dog", "bird", "fish", "duck", "turtle", "car", "bus", "airplane", "sailboat", "train"}  # to the right
+# Stickers that look to the right.
+_LOOKS_AHEAD = {"dog", "bird", "fish", "duck", "turtle", "car", "bus", "airplane", "sailboat", "train"}
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,9 @@ class Actor:
         return self.motion
 
     def color_at(self, t: float) -> str | None:
-        return self.event.color if self.event and self.event.sort == "color" and t > self.event.at else self.color
+        """Its colour at second `t` of its shot."""
+        changed = self.event and self.event.sort == "color" and t > self.event.at
+        return self.event.color if changed else self.color
 
     def thing(self, t: float, seconds: float) -> Thing | None:
         """The thing as it is at second `t`, or None while it does not exist."""
@@ -251,7 +256,7 @@ def random_actor(
     motion = motion or motions[rng.integers(len(motions))]
     side = SIDES[rng.integers(2)]
     size = round(float(rng.uniform(0.14, 0.2)), 4)
-    goes_left = motion == "left" or (motion == "enter" and side == "right") or (motion == "leave" and side == "left")
+    goes_left = motion == "left" or (motion, side) in (("enter", "right"), ("leave", "left"))
     lane = _HEIGHT.get(kind, _GROUND) + float(rng.uniform(-0.06, 0.06))
     mirror = goes_left if facing and kind in _LOOKS_AHEAD else bool(rng.integers(2))
     actor = Actor(
@@ -289,7 +294,9 @@ def random_shot(
     return Shot(seconds, background, time, tuple(cast), int(rng.integers(1 << 30)), sound)
 
 
-def random_clip(rng: np.random.Generator, *, shots: int = 1, fps: int = 12, sound: bool = True, **shot: Any) -> Clip:
+def random_clip(
+    rng: np.random.Generator, *, shots: int = 1, fps: int = 12, sound: bool = True, **shot: Any
+) -> Clip:
     """A clip at random, always the same for a generator in the same state.
 
     What is given is kept: `seconds` a shot, `actors` (0, 1 or 2), `background`, `time`; for each actor `kind`, `color`,

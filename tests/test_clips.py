@@ -82,7 +82,9 @@ def test_sound_is_heard_where_the_truth_says_so(example):
     with VideoProcessor(example.path) as video:
         samples, rate = video.audio()
     for start in np.arange(0, example.clip.seconds - window, 0.25):
-        inside = [f["sound"] for f in example.truth["frames"] if start - 0.1 <= f["time"] <= start + window + 0.1]
+        inside = [
+            f["sound"] for f in example.truth["frames"] if start - 0.1 <= f["time"] <= start + window + 0.1
+        ]
         piece = samples[round(start * rate) : round((start + window) * rate)]
         if inside and not any(inside):
             assert np.abs(piece).max() < 0.03
@@ -175,19 +177,26 @@ def test_an_event_breaks_the_pattern_when_the_truth_says(sort):
         elif sort == "appear":
             assert not any(f["things"] for f in before)
         elif sort == "color":
-            assert {t["color"] for f in before for t in f["things"]} != {t["color"] for f in after for t in f["things"]}
+            assert {t["color"] for f in before for t in f["things"]} != {
+                t["color"] for f in after for t in f["things"]
+            }
         elif sort == "stop":
             assert {t["motion"] for f in after for t in f["things"]} == {"still"}
             assert len({tuple(t["box"]) for f in after for t in f["things"]}) == 1
         else:
-            assert any(len({tuple(t["box"]) for f in part for t in f["things"]}) > 3 for part in (before, after))
+            assert any(
+                len({tuple(t["box"]) for f in part for t in f["things"]}) > 3 for part in (before, after)
+            )
 
 
 def test_facing_can_be_kept_from_telling_the_direction():
     """With facing=False a car that goes right looks either way; by default it looks where it goes."""
+
     def looks(**given):
         rng = np.random.default_rng(1)
-        return {random_clip(rng, kind="car", motion="right", **given).shots[0].actors[0].mirror for _ in range(20)}
+        return {
+            random_clip(rng, kind="car", motion="right", **given).shots[0].actors[0].mirror for _ in range(20)
+        }
 
     assert looks() == {False}
     assert looks(facing=False) == {False, True}
@@ -211,7 +220,9 @@ def test_random_clips_cover_the_world_but_not_the_held_out_pairs():
 
 def test_what_is_given_is_kept():
     rng = np.random.default_rng(0)
-    clip = random_clip(rng, shots=2, seconds=1.5, fps=8, actors=2, kind="cat", color="red", motion="up", time="night")
+    clip = random_clip(
+        rng, shots=2, seconds=1.5, fps=8, actors=2, kind="cat", color="red", motion="up", time="night"
+    )
     assert len(draw_clip(clip, 64)) == 24
     for shot in clip.shots:
         assert (shot.seconds, shot.time, len(shot.actors)) == (1.5, "night", 2)
@@ -238,7 +249,7 @@ def test_every_sound_sounds_and_differs_from_the_others():
         samples = sound_track(Clip((shot,)))
         assert samples.shape == (2 * RATE,) and samples.dtype == np.float32
         assert 0.01 < np.sqrt(np.mean(samples**2)) and np.abs(samples).max() <= 1
-        spectrum = np.abs(np.fft.rfft(samples)).reshape(-1)[: RATE].reshape(100, -1).sum(axis=1)
+        spectrum = np.abs(np.fft.rfft(samples)).reshape(-1)[:RATE].reshape(100, -1).sum(axis=1)
         spectra[name] = spectrum / np.linalg.norm(spectrum)
         if name not in ("thump", "waves"):
             assert sound_of(actor) == name
@@ -261,7 +272,10 @@ def test_captions_as_the_grammar_has_them():
     assert clip_caption(car, "en") == "a red car drives from left to right through the city by day"
     ball = Actor("ball", "green", "bounce", event=Event("stop", 1.6))
     two = Clip((Shot(3.0, "room", "night", (ball, Actor("cat", "white", "enter", side="right"))),))
-    assert clip_caption(two, "zh") == "夜晚，一个绿色的皮球在房间里上下弹跳，然后突然停下，同时一只白色的猫从右边走进画面"
+    assert (
+        clip_caption(two, "zh")
+        == "夜晚，一个绿色的皮球在房间里上下弹跳，然后突然停下，同时一只白色的猫从右边走进画面"
+    )
     assert clip_caption(two, "en") == (
         "a green ball bounces up and down in a room at night and suddenly stops "
         "while a white cat walks into the picture from the right"

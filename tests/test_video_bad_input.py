@@ -154,12 +154,16 @@ HUGE = (12_000, 12_000)
 
 def test_an_absurd_size_is_refused_before_it_is_decoded(language, tmp_path):
     path = video_files.write(tmp_path / "a.avi", [0, 1, 2], time_base=Fraction(1, 25), codec="rawvideo")
-    data = patched(path, b"strf", 8 + 4, struct.pack("<2i", *HUGE))  # BITMAPINFOHEADER: its size, width, height
+    data = patched(
+        path, b"strf", 8 + 4, struct.pack("<2i", *HUGE)
+    )  # BITMAPINFOHEADER: its size, width, height
     refused(data, language, {"zh": "百万像素", "en": "megapixels"})
 
 
 def test_a_frame_larger_than_the_header_says_is_not_decoded(language, tmp_path):
-    path = video_files.write(tmp_path / "a.avi", [0, 1, 2], time_base=Fraction(1, 25), codec="mjpeg", pix_fmt="yuvj420p")
+    path = video_files.write(
+        tmp_path / "a.avi", [0, 1, 2], time_base=Fraction(1, 25), codec="mjpeg", pix_fmt="yuvj420p"
+    )
     start, data = b"\xff\xc0\x00\x11\x08", path.read_bytes()  # a JPEG's start of frame
     lying = data.replace(start + struct.pack(">2H", 48, 64), start + struct.pack(">2H", *HUGE))
     assert lying != data

@@ -16,7 +16,9 @@ def paint(number: int, width: int = 64, height: int = 48) -> np.ndarray:
     """(height, width, 3): the number in black and white bits along the top, a moving ramp below, and a red
     corner at the bottom left, a blue one at the bottom right."""
     x, y = np.meshgrid(np.arange(width), np.arange(height))
-    picture = np.stack([(x * 2 + number * 5) % 256, (y * 3 + number * 3) % 256, x + y], axis=-1).astype(np.uint8)
+    picture = np.stack([(x * 2 + number * 5) % 256, (y * 3 + number * 3) % 256, x + y], axis=-1).astype(
+        np.uint8
+    )
     cell = width // BITS
     for bit in range(BITS):
         picture[: height // 3, bit * cell : (bit + 1) * cell] = 255 * (number >> bit & 1)

@@ -169,7 +169,7 @@ def measure(path: Path, rounds: int) -> None:
     truth = pyav_16(str(path))
     for title, ways in ((f"{COUNT} evenly spaced frames", sampling), ("all frames", reading)):
         seconds: dict[str, list[float]] = {way: [] for way in ways}
-        wrong = dict.fromkeys(ways, 0)
+        wrong: dict[str, int] = {}
         for turn in tqdm(range(rounds), desc=title, leave=False):
             order = list(ways.items())
             for way, run in order[turn % len(order) :] + order[: turn % len(order)]:
@@ -181,21 +181,17 @@ def measure(path: Path, rounds: int) -> None:
                         np.abs(a.astype(int) - b).mean() < 4 for a, b in zip(result, truth)
                     )
         fastest = min((way for way in ways if way != OURS), key=lambda way: median(seconds[way]))
-        print(
-            f"\n### {title}\n\n| way | seconds | x VideoProcessor's |{' wrong frames |' if ways is sampling else ''}"
-        )
-        print(f"|---|--:|--:|{'--:|' if ways is sampling else ''}")
+        print(f"\n### {title}\n\n| way | seconds | x VideoProcessor's | wrong frames |")
+        print("|---|--:|--:|--:|")
         for way, each in seconds.items():
-            ratio = median(a / b for a, b in zip(each, seconds[OURS]))
-            print(
-                f"| {way} | {median(each):.3f} | {ratio:.2f} |{f' {wrong[way]} |' if ways is sampling else ''}"
-            )
+            ratio = median(a / b for a, b in zip(each, seconds[OURS], strict=True))
+            print(f"| {way} | {median(each):.3f} | {ratio:.2f} | {wrong.get(way, '')} |")
         ratio = median(a / b for a, b in zip(seconds[OURS], seconds[fastest]))
         print(f"\n{OURS} takes {ratio:.2f} times as long as the fastest of the others, {fastest}")
 
 
 def peak_memory(path: Path) -> tuple[int, float]:
-    """(frames, MiB): the peak of a fresh process that reads every frame, sixteen of them, and five at random."""
+    """(frames, MiB): the peak of a fresh process that reads every frame, then sixteen, then five at random."""
     code = (
         "import sys, resource, random\n"
         "from course_lib.video import VideoProcessor\n"

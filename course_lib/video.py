@@ -124,7 +124,7 @@ class VideoProcessor:
             raise VideoError(
                 say(
                     zh=f"{self._name} 的第 {i} 帧已损坏，无法解码，请改读相邻的帧。",
-                    en=f"Frame {i} of {self._name} is damaged and cannot be decoded, please read one near it.",
+                    en=f"Frame {i} of {self._name} is damaged and cannot be decoded, please read another.",
                 )
             )
         self._tell_damage(0, known)
@@ -156,8 +156,8 @@ class VideoProcessor:
     ) -> Iterator[VideoFrame]:
         """The frames from second `start` until second `end` one by one, in constant memory.
 
-        With `every`, each so-manieth frame; with `fps`, the frame on screen at `start`, `start + 1 / fps`, ...:
-        where the video is slower than that, a frame comes again.
+        With `every`, each so-manieth frame; with `fps`, the frame on screen at `start`, `start + 1 / fps`
+        and so on: where the video is slower than that, a frame comes again.
         """
         return self._read(self._select.course(start, end, every, fps))
 
@@ -279,7 +279,7 @@ class VideoProcessor:
             warn(
                 say(
                     zh=f"{self._name} 没有记录每帧的时间，按每秒 {ASSUMED_RATE} 帧计算。",
-                    en=f"{self._name} does not say when its frames are shown, {ASSUMED_RATE} a second are assumed.",
+                    en=f"{self._name} has no times for its frames, {ASSUMED_RATE} a second are assumed.",
                 )
             )
 

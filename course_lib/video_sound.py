@@ -24,7 +24,7 @@ class Sound(NamedTuple):
 def read_sound(
     container: InputContainer, start: float, end: float, zero: Fraction, rate: int | None
 ) -> tuple[Sound, int]:
-    """The first sound track from `start` to `end` in seconds, mixed to one channel; silence where it has none.
+    """The first sound track from `start` to `end` in seconds, mixed to one channel; silence where it is not.
 
     `zero` is the second of the container's clock at which the presentation begins. Returns the sound and how
     many packets could not be decoded. Moves the container.

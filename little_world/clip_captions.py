@@ -13,38 +13,97 @@ _MOVES = ("移", "moves")  # what has neither legs nor wheels nor wings
 _FLY = ("飞", "flies")
 # How a kind moves: (Chinese verb, English verb, in its -s form).
 _GOES = {
-    **dict.fromkeys(ANIMALS, ("走", "walks")), **dict.fromkeys(VEHICLES, ("开", "drives")),
+    **dict.fromkeys(ANIMALS, ("走", "walks")),
+    **dict.fromkeys(VEHICLES, ("开", "drives")),
     **dict.fromkeys(("bird", "butterfly", "airplane", "rocket", "balloon"), _FLY),
-    "rabbit": ("跳", "hops"), "turtle": ("爬", "crawls"), "fish": ("游", "swims"), "duck": ("游", "swims"),
-    "sailboat": ("驶", "sails"), "ball": ("滚", "rolls"),
-}  # fmt: skip
+    "rabbit": ("跳", "hops"),
+    "turtle": ("爬", "crawls"),
+    "fish": ("游", "swims"),
+    "duck": ("游", "swims"),
+    "sailboat": ("驶", "sails"),
+    "ball": ("滚", "rolls"),
+}
 
 _THROUGH = {
-    "meadow": "across a meadow", "beach": "along the beach", "city": "through the city", "snow": "through the snow",
-    "desert": "through the desert", "forest": "through the forest", "room": "through a room",
-}  # fmt: skip
+    "meadow": "across a meadow",
+    "beach": "along the beach",
+    "city": "through the city",
+    "snow": "through the snow",
+    "desert": "through the desert",
+    "forest": "through the forest",
+    "room": "through a room",
+}
 
 MOTION = {  # as labels
-    "zh": {"right": "从左向右", "left": "从右向左", "up": "从下向上", "down": "从上向下", "bounce": "上下弹跳",
-           "circle": "绕圈", "enter": "进入画面", "leave": "离开画面", "still": "静止不动"},
-    "en": {"right": "from left to right", "left": "from right to left", "up": "upwards", "down": "downwards",
-           "bounce": "bouncing up and down", "circle": "going in a circle", "enter": "coming into the picture",
-           "leave": "going out of the picture", "still": "standing still"},
-}  # fmt: skip
+    "zh": {
+        "right": "从左向右",
+        "left": "从右向左",
+        "up": "从下向上",
+        "down": "从上向下",
+        "bounce": "上下弹跳",
+        "circle": "绕圈",
+        "enter": "进入画面",
+        "leave": "离开画面",
+        "still": "静止不动",
+    },
+    "en": {
+        "right": "from left to right",
+        "left": "from right to left",
+        "up": "upwards",
+        "down": "downwards",
+        "bounce": "bouncing up and down",
+        "circle": "going in a circle",
+        "enter": "coming into the picture",
+        "leave": "going out of the picture",
+        "still": "standing still",
+    },
+}
 
 EVENT = {
-    "zh": {"stop": "突然停下", "turn": "突然掉头", "vanish": "突然消失", "appear": "突然出现", "color": "突然变成{}"},
-    "en": {"stop": "suddenly stops", "turn": "suddenly turns back", "vanish": "suddenly vanishes",
-           "appear": "suddenly appears", "color": "suddenly turns {}"},
-}  # fmt: skip
+    "zh": {
+        "stop": "突然停下",
+        "turn": "突然掉头",
+        "vanish": "突然消失",
+        "appear": "突然出现",
+        "color": "突然变成{}",
+    },
+    "en": {
+        "stop": "suddenly stops",
+        "turn": "suddenly turns back",
+        "vanish": "suddenly vanishes",
+        "appear": "suddenly appears",
+        "color": "suddenly turns {}",
+    },
+}
 
 SOUND = {
-    "zh": {"engine": "发动机声", "chuff": "火车的噗噗声", "propeller": "螺旋桨声", "roar": "火箭的轰鸣声", "bark": "狗叫声",
-           "meow": "猫叫声", "quack": "鸭子叫声", "chirp": "鸟叫声", "bell": "铃声", "thump": "弹跳声", "waves": "海浪声"},
-    "en": {"engine": "an engine", "chuff": "a chuffing train", "propeller": "a propeller", "roar": "a roaring rocket",
-           "bark": "barking", "meow": "meowing", "quack": "quacking", "chirp": "chirping", "bell": "a ringing bell",
-           "thump": "bounces", "waves": "waves"},
-}  # fmt: skip
+    "zh": {
+        "engine": "发动机声",
+        "chuff": "火车的噗噗声",
+        "propeller": "螺旋桨声",
+        "roar": "火箭的轰鸣声",
+        "bark": "狗叫声",
+        "meow": "猫叫声",
+        "quack": "鸭子叫声",
+        "chirp": "鸟叫声",
+        "bell": "铃声",
+        "thump": "弹跳声",
+        "waves": "海浪声",
+    },
+    "en": {
+        "engine": "an engine",
+        "chuff": "a chuffing train",
+        "propeller": "a propeller",
+        "roar": "a roaring rocket",
+        "bark": "barking",
+        "meow": "meowing",
+        "quack": "quacking",
+        "chirp": "chirping",
+        "bell": "a ringing bell",
+        "thump": "bounces",
+        "waves": "waves",
+    },
+}
 
 
 def clip_caption(clip: Clip, lang: str) -> str:
@@ -76,11 +135,16 @@ def _zh(actor: Actor, shot: Shot, *, first: bool) -> str:
     here = f"在{place}" if first else ""
     past = f"{verb}过{noun}" if first else f"{verb}过"
     said = {
-        "right": f"从左向右{past}", "left": f"从右向左{past}",
-        "up": f"{here}从下向上{whole}", "down": f"{here}从上向下{whole}",
-        "bounce": f"{here}上下弹跳", "circle": f"{here}绕着圈{whole}",
-        "enter": f"{here}从{side}{verb}进画面", "leave": f"{here}从{side}{verb}出画面", "still": f"{here}一动不动",
-    }[actor.motion]  # fmt: skip
+        "right": f"从左向右{past}",
+        "left": f"从右向左{past}",
+        "up": f"{here}从下向上{whole}",
+        "down": f"{here}从上向下{whole}",
+        "bounce": f"{here}上下弹跳",
+        "circle": f"{here}绕着圈{whole}",
+        "enter": f"{here}从{side}{verb}进画面",
+        "leave": f"{here}从{side}{verb}出画面",
+        "still": f"{here}一动不动",
+    }[actor.motion]
     return who + said + _event(actor, "zh", "，然后")
 
 
@@ -91,12 +155,16 @@ def _en(actor: Actor, shot: Shot, *, first: bool) -> str:
     place = f" {words.BACKGROUND['en'][shot.background]}" if first else ""
     when = f" {words.TIME['en'][shot.time]}" if first else ""
     said = {
-        "right": f"{verb} from left to right{through}", "left": f"{verb} from right to left{through}",
-        "up": f"{verb} upwards{place}", "down": f"{verb} downwards{place}",
-        "bounce": f"bounces up and down{place}", "circle": f"{verb} in a circle{place}",
+        "right": f"{verb} from left to right{through}",
+        "left": f"{verb} from right to left{through}",
+        "up": f"{verb} upwards{place}",
+        "down": f"{verb} downwards{place}",
+        "bounce": f"bounces up and down{place}",
+        "circle": f"{verb} in a circle{place}",
         "enter": f"{verb} into the picture from the {actor.side}{place}",
-        "leave": f"{verb} out of the picture to the {actor.side}{place}", "still": f"stands still{place}",
-    }[actor.motion]  # fmt: skip
+        "leave": f"{verb} out of the picture to the {actor.side}{place}",
+        "still": f"stands still{place}",
+    }[actor.motion]
     return f"{who} {said}{when}" + _event(actor, "en", " and ")
 
 

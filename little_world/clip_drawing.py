@@ -1,4 +1,4 @@
-"""From a clip's script to its pictures: places and stickers are drawn once, and put together for each frame."""
+"""From a clip's script to its pictures: places and stickers are drawn once, then put together."""
 
 from __future__ import annotations
 

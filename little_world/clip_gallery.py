@@ -16,7 +16,8 @@ from course_lib.video_writing import write_video
 from .clip_captions import clip_caption, shot_caption
 from .clip_drawing import draw_frames
 from .clip_sound import RATE, sound_track, sounds_of
-from .clips import Actor, Clip, Event, Shot, random_actor, random_shot, truth
+from .clip_truth import truth
+from .clips import Actor, Clip, Event, Shot, random_actor, random_shot
 from .paths import WORLD
 
 SEED = 29
@@ -24,7 +25,7 @@ SEED = 29
 
 @dataclass(frozen=True)
 class ClipExample:
-    """A clip of the gallery. `truth` (see `clips.truth`) tells what is on screen in each frame and each shot.
+    """A clip of the gallery. `truth` (see `clip_truth`) tells what is on screen in each frame and each shot.
 
     `part`: motion, event, shots, sound, variable_rate, rotated or silent, by what it is there for.
     """
@@ -46,8 +47,8 @@ def load_clips(part: str | None = None) -> list[ClipExample]:
         for line in lines:
             r = json.loads(line)
             if part in (None, r["part"]):
-                examples.append(ClipExample(r["id"], r["part"], Clip.from_dict(r["script"]), r["captions"],
-                                            r["shot_captions"], r["sounds"], r["truth"], WORLD / r["file"]))  # fmt: skip
+                told = (r["captions"], r["shot_captions"], r["sounds"], r["truth"], WORLD / r["file"])
+                examples.append(ClipExample(r["id"], r["part"], Clip.from_dict(r["script"]), *told))
     return examples
 
 
@@ -81,11 +82,11 @@ def _scripts(rng: np.random.Generator) -> list[tuple[str, str, Clip]]:
         ("day", "night", "dusk", "day", "night", "dusk"),
         strict=True,
     )
-    # in this order: each draws from `rng`
     return [
         ("motion", "car_right", clip(shot(3, "city", "day", car))),
         ("motion", "car_left", clip(shot(3, "city", "day", back))),
-        ("motion", "balloon_up", clip(shot(3, "meadow", "dusk", actor("balloon", "orange", "up")), sound=False)),
+        ("motion", "balloon_up", clip(
+            shot(3, "meadow", "dusk", actor("balloon", "orange", "up")), sound=False)),
         ("motion", "airplane_down", clip(shot(3, "desert", "day", actor("airplane", "white", "down")))),
         ("motion", "ball_bounce", clip(shot(4, "room", "day", actor("ball", "green", "bounce", lane=0.72)))),
         ("motion", "bird_circle", clip(shot(4, "forest", "day", actor("bird", "yellow", "circle")))),
@@ -93,8 +94,10 @@ def _scripts(rng: np.random.Generator) -> list[tuple[str, str, Clip]]:
             shot(3, "snow", "day", actor("dog", "black", "enter", side="left", mirror=False)))),
         ("motion", "bus_leave", clip(
             shot(3, "city", "night", actor("bus", "yellow", "leave", side="right", mirror=False)))),
-        ("event", "ball_stop", clip(shot(6, "meadow", "day", actor("ball", "red", "bounce", stop, lane=0.72)))),
-        ("event", "train_turn", clip(shot(5, "snow", "dusk", actor("train", "blue", "right", turn, lane=0.7)))),
+        ("event", "ball_stop", clip(
+            shot(6, "meadow", "day", actor("ball", "red", "bounce", stop, lane=0.72)))),
+        ("event", "train_turn", clip(
+            shot(5, "snow", "dusk", actor("train", "blue", "right", turn, lane=0.7)))),
         ("event", "cat_color", clip(shot(4, "room", "night", actor("cat", "white", "still", recolor)))),
         ("shots", "three_shots", clip(
             shot(2, "beach", "day", actor("sailboat", "red", "right", lane=0.56)),

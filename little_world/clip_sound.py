@@ -14,9 +14,17 @@ from .clips import PERIOD, Actor, Clip, Shot
 
 RATE = 16_000
 SOUND_OF = {
-    "car": "engine", "bus": "engine", "train": "chuff", "airplane": "propeller", "rocket": "roar", "dog": "bark",
-    "cat": "meow", "duck": "quack", "bird": "chirp", "clock": "bell",
-}  # fmt: skip
+    "car": "engine",
+    "bus": "engine",
+    "train": "chuff",
+    "airplane": "propeller",
+    "rocket": "roar",
+    "dog": "bark",
+    "cat": "meow",
+    "duck": "quack",
+    "bird": "chirp",
+    "clock": "bell",
+}
 SOUND_OF_PLACE = {"beach": "waves"}
 
 Synth = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -98,7 +106,7 @@ def _tone(phase: np.ndarray, harmonics: int, slope: float = 1.0) -> np.ndarray:
 def _calls(
     t: np.ndarray, every: float, lasts: float, pitch: Callable, harmonics: int, slope: float
 ) -> np.ndarray:
-    """A call of `lasts` seconds each `every` seconds; `pitch` in Hz is a function of the call's course 0..1."""
+    """A call of `lasts` seconds each `every` seconds; `pitch` in Hz is a function of its course 0..1."""
     course = np.clip((t % every) / lasts, 0, 1)
     phase = np.cumsum(pitch(course)) / RATE
     return _tone(phase, harmonics, slope) * np.sin(np.pi * course) ** 0.7 * (course < 1)
@@ -158,7 +166,16 @@ def _waves(t, rng):
 
 
 _SYNTHS: dict[str, Synth] = {
-    "engine": _engine, "chuff": _chuff, "propeller": _propeller, "roar": _roar, "bark": _bark, "meow": _meow,
-    "quack": _quack, "chirp": _chirp, "bell": _bell, "thump": _thump, "waves": _waves,
-}  # fmt: skip
+    "engine": _engine,
+    "chuff": _chuff,
+    "propeller": _propeller,
+    "roar": _roar,
+    "bark": _bark,
+    "meow": _meow,
+    "quack": _quack,
+    "chirp": _chirp,
+    "bell": _bell,
+    "thump": _thump,
+    "waves": _waves,
+}
 SOUNDS = tuple(_SYNTHS)

@@ -1,8 +1,8 @@
 """Clips of Little World: a script says what happens, and everything else (pictures, sound, captions) follows.
 
 A clip is a row of shots. In a shot things stand or move in one place; an event may break what they do. The
-script is the ground truth: where each thing is at any moment is a function of it. `python -m little_world.clips`
-makes the clips in `data/world/clips` anew.
+script is the ground truth: where each thing is at any moment is a function of it. `python -m
+little_world.clips` makes the clips in `data/world/clips` anew.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ class Clip:
 
     @property
     def cuts(self) -> tuple[float, ...]:
-        """The seconds at which a shot begins, the first at 0, and in the end that at which the last is over."""
+        """The seconds at which each shot begins, the first at 0, and that at which the last is over."""
         return tuple(np.cumsum([0.0, *(shot.seconds for shot in self.shots)]).round(6).tolist())
 
     @property
@@ -192,47 +192,7 @@ def _ease(share: float) -> float:
     return top * (s - soft / 2) if s <= 1 - soft else 1 - top * (1 - s) ** 2 / (2 * soft)
 
 
-# ---------------------------------------------------------------------------------------------- ground truth
-
-
-def truth(clip: Clip) -> dict[str, Any]:
-    """What is true of each frame and of each shot, ready for JSON.
-
-    frames: `time` in seconds, `shot`, `sound` on or off, and the `things` on screen: actor, box (left, top, right,
-    bottom in fractions, cut off at the picture's edge), motion, colour. shots: first and last frame, start and end,
-    background, time of day, actors, events with their second in the clip.
-    """
-    from .clip_sound import is_heard
-
-    frames = []
-    for tick in clip.ticks:
-        t = tick / clip.fps
-        s, local = clip.at(t)
-        shot, things = clip.shots[s], []
-        for a, actor in enumerate(shot.actors):
-            thing = actor.thing(local, shot.seconds)
-            box = [min(max(v, 0.0), 1.0) for v in thing.box] if thing else []
-            if thing and box[0] < box[2] and box[1] < box[3]:
-                things.append({"actor": a, "box": [round(v, 3) for v in box], "motion": actor.motion_at(local),
-                               "color": thing.color})  # fmt: skip
-        frames.append({"time": round(t, 4), "shot": s, "sound": is_heard(clip, t), "things": things})
-    shots = []
-    for s, shot in enumerate(clip.shots):
-        inside = [i for i, frame in enumerate(frames) if frame["shot"] == s]
-        events = [
-            {"actor": a, "sort": actor.event.sort, "time": round(clip.cuts[s] + actor.event.at, 4)}
-            for a, actor in enumerate(shot.actors)
-            if actor.event
-        ]
-        shots.append({
-            "first": inside[0], "last": inside[-1], "start": round(clip.cuts[s], 4), "end": round(clip.cuts[s + 1], 4),
-            "background": shot.background, "time": shot.time, "events": events,
-            "actors": [{"kind": a.kind, "color": a.color, "motion": a.motion, "side": a.side} for a in shot.actors],
-        })  # fmt: skip
-    return {"seconds": round(clip.seconds, 4), "frames": frames, "shots": shots}
-
-
-# ---------------------------------------------------------------------------------------------- random clips
+# -------------------------------------------------------------------------------- random clips
 
 
 def random_actor(
@@ -299,9 +259,10 @@ def random_clip(
 ) -> Clip:
     """A clip at random, always the same for a generator in the same state.
 
-    What is given is kept: `seconds` a shot, `actors` (0, 1 or 2), `background`, `time`; for each actor `kind`, `color`,
-    `motion` (one of MOTIONS), `event` (one of EVENTS, else none), `pairs` of kind and colour to choose from (by default
-    those of the training world). `facing=False`: which way a thing looks says nothing about where it goes.
+    What is given is kept: `seconds` a shot, `actors` (0, 1 or 2), `background`, `time`; for each actor
+    `kind`, `color`, `motion` (one of MOTIONS), `event` (one of EVENTS, else none), `pairs` of kind and colour
+    to choose from (by default those of the training world). `facing=False`: which way a thing looks says
+    nothing about where it goes.
     """
     made: list[Shot] = []
     while len(made) < shots:

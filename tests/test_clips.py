@@ -14,7 +14,8 @@ from little_world import HELD_OUT, clip_gallery, draw, draw_clip, load_clips, ra
 from little_world.clip_captions import clip_caption
 from little_world.clip_drawing import draw_moment
 from little_world.clip_sound import RATE, SOUND_OF, SOUNDS, sound_of, sound_track
-from little_world.clips import EVENTS, MOTIONS, Actor, Clip, Event, Shot, truth
+from little_world.clip_truth import truth
+from little_world.clips import EVENTS, MOTIONS, Actor, Clip, Event, Shot
 from little_world.paths import WORLD
 from little_world.scenes import BACKGROUNDS, KINDS, Scene
 
@@ -22,7 +23,7 @@ CLIPS = load_clips()
 each_clip = pytest.mark.parametrize("example", CLIPS, ids=lambda example: example.path.stem)
 
 
-# ------------------------------------------------------------------------------------------------- the gallery
+# -------------------------------------------------------------------------------- the gallery
 
 
 def test_the_gallery_is_small_and_has_what_lessons_need():
@@ -98,7 +99,7 @@ def test_one_clip_has_sound_only_in_a_part():
     assert not heard[0] and any(heard) and not heard[-1]
 
 
-# ------------------------------------------------------------------------------------------------- the pictures
+# -------------------------------------------------------------------------------- the pictures
 
 
 def test_a_moment_looks_like_the_picture_of_its_scene():
@@ -111,7 +112,7 @@ def test_a_moment_looks_like_the_picture_of_its_scene():
 
 @pytest.mark.parametrize("motion", MOTIONS)
 def test_what_changes_is_inside_the_box(motion):
-    """The box of the truth holds the thing: outside it nothing but the soft shadow differs from the empty place."""
+    """Outside the box of the truth nothing but the soft shadow differs from the empty place."""
     rng = np.random.default_rng(5)
     for _ in range(3):
         clip = random_clip(rng, motion=motion, seconds=1.5)
@@ -202,7 +203,7 @@ def test_facing_can_be_kept_from_telling_the_direction():
     assert looks(facing=False) == {False, True}
 
 
-# ------------------------------------------------------------------------------------------------- at random
+# -------------------------------------------------------------------------------- at random
 
 
 def test_random_clips_follow_from_the_seed():
@@ -237,7 +238,7 @@ def test_a_variable_rate_drops_frames_and_keeps_the_time():
     assert len(set(np.diff(dropped.ticks))) > 1
 
 
-# ------------------------------------------------------------------------------------------------- sound
+# -------------------------------------------------------------------------------- sound
 
 
 def test_every_sound_sounds_and_differs_from_the_others():
@@ -263,7 +264,7 @@ def test_what_is_out_of_the_picture_is_not_heard():
     assert np.sqrt(np.mean(samples[:RATE] ** 2)) > 20 * np.sqrt(np.mean(samples[-RATE // 20 :] ** 2))
 
 
-# ------------------------------------------------------------------------------------------------- captions
+# -------------------------------------------------------------------------------- captions
 
 
 def test_captions_as_the_grammar_has_them():

@@ -47,7 +47,7 @@ def chapters_way(path: Path, frame_id: int) -> int:
     return number(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)) if good else -1
 
 
-# ------------------------------------------------------------------------------ named after the corrections
+# -------------------------------------------------------------------------------- named after the corrections
 
 
 def test_correction_27_a_missing_file_is_an_error_at_once(tmp_path):
@@ -129,7 +129,7 @@ def open_files(path: Path) -> int:
     return sum(entry.exists() and entry.resolve() == path.resolve() for entry in folder.iterdir())
 
 
-# ------------------------------------------------------------------------------------------------- the chapter
+# -------------------------------------------------------------------------------- the chapter
 
 
 def test_the_chapters_names_and_order_of_arguments(even):
@@ -143,7 +143,7 @@ def test_the_chapters_names_and_order_of_arguments(even):
     video.close()
 
 
-# ------------------------------------------------------------------------------------------------- sampling
+# -------------------------------------------------------------------------------- sampling
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 16, 49, 50, 51, 500])
@@ -212,7 +212,7 @@ def test_what_is_not_needed_is_not_decoded(tmp_path):
         assert len(fed) < 10
 
 
-# ------------------------------------------------------------------------------------------------- shots
+# -------------------------------------------------------------------------------- shots
 
 
 def test_shots_of_every_clip():
@@ -246,7 +246,7 @@ def test_one_long_take_is_one_shot(even):
     assert (shot.start, shot.end) == (0.0, pytest.approx(2.0))
 
 
-# ------------------------------------------------------------------------------------------------- sound
+# -------------------------------------------------------------------------------- sound
 
 RATE = 16_000
 
@@ -329,7 +329,7 @@ def test_a_silent_video_says_so(even):
             video.audio()
 
 
-# ------------------------------------------------------------------------------------------------- pictures
+# -------------------------------------------------------------------------------- pictures
 
 
 def test_a_contact_sheet_shows_the_frames_in_order(even):
@@ -353,7 +353,7 @@ def test_a_thumbnail_is_not_the_black_beginning(tmp_path):
     assert np.asarray(thumbnail.crop((0, 8, 64, 56))).std() > 30
 
 
-# ------------------------------------------------------------------------------------------------- writing
+# -------------------------------------------------------------------------------- writing
 
 
 def test_what_is_written_a_browser_plays(beeps):

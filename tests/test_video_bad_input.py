@@ -1,5 +1,5 @@
-"""Bad videos and bad arguments: one sentence with the remedy in either language; what can be read is kept, and it
-is told that it is not all."""
+"""Bad videos and bad arguments: one sentence with the remedy in either language; what can be read is kept,
+and it is told that it is not all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The frame asked for is the frame that comes: every frame of every sort of file, in any order, and by time."""
+"""The frame asked for is the frame that comes: of every sort of file, in any order, by number and by time."""
 
 from __future__ import annotations
 
@@ -37,7 +37,11 @@ FILES = {
     "mp4, B-frames": ("a.mp4", EVEN, {"options": B_FRAMES}),
     "mp4, variable rate": ("a.mp4", UNEVEN, {"options": B_FRAMES}),
     "mp4, begins late": ("a.mp4", [t + 700 for t in UNEVEN], {"options": B_FRAMES}),
-    "mp4, fragmented": ("a.mp4", EVEN, {"options": B_FRAMES, "container": {"movflags": "frag_keyframe+empty_moov"}}),
+    "mp4, fragmented": (
+        "a.mp4",
+        EVEN,
+        {"options": B_FRAMES, "container": {"movflags": "frag_keyframe+empty_moov"}},
+    ),
     "mp4, open groups": ("a.mp4", EVEN, {"options": OPEN}),
     "mp4, intra refresh": ("a.mp4", EVEN, {"options": {"x264-params": "intra-refresh=1:keyint=16"}}),
     "mp4, ten bits": ("a.mp4", EVEN, {"options": B_FRAMES, "pix_fmt": "yuv420p10le"}),
@@ -57,9 +61,17 @@ FILES = {
     "ts": ("a.ts", EVEN, {"options": B_FRAMES}),
     "avi, MPEG-4": ("a.avi", COUNTED, {**TENTHS, "codec": "mpeg4"}),
     "avi, no times for B-frames": ("a.avi", COUNTED, {**TENTHS, "options": B_FRAMES}),
-    "mpg, no times for every frame": ("a.mpg", COUNTED, {**TENTHS, "codec": "mpeg2video", "options": {"bf": "2"}}),
-    "gif": ("a.gif", [i * 4 for i in range(40)], {"codec": "gif", "pix_fmt": "rgb8", "time_base": Fraction(1, 100)}),
-}  # fmt: skip
+    "mpg, no times for every frame": (
+        "a.mpg",
+        COUNTED,
+        {**TENTHS, "codec": "mpeg2video", "options": {"bf": "2"}},
+    ),
+    "gif": (
+        "a.gif",
+        [i * 4 for i in range(40)],
+        {"codec": "gif", "pix_fmt": "rgb8", "time_base": Fraction(1, 100)},
+    ),
+}
 
 
 @pytest.fixture(scope="module", params=FILES)

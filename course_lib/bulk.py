@@ -7,17 +7,18 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path, PurePath
 from typing import Any
 
 from PIL import Image
 
 from .errors import CourseError, ImageError
-from .images import FORMATS, ImageSource, encode, open_image, resize
+from .images import FORMATS, ImageSource, open_image
 from .settings import say
 from .stores import StoreError
 
-THUMBNAIL = 112  # pixels on the longer side
+THUMBNAIL = 128  # pixels on the longer side
 MAX_PIXELS = 100_000_000  # in one batch: decoded pictures are kept until the model has seen them
 
 Ready = tuple[str, Image.Image, bytes]  # id, picture, thumbnail
@@ -115,4 +116,9 @@ def read_ahead(
 def prepare(source: ImageSource) -> tuple[Image.Image, bytes]:
     """A picture, opened, and its thumbnail as JPEG."""
     image = open_image(source)
-    return image, encode(resize(image, THUMBNAIL), "JPEG", quality=80)
+    small, buffer = image, BytesIO()
+    if (scale := max(image.size) / THUMBNAIL) > 1:
+        size = max(1, round(image.width / scale)), max(1, round(image.height / scale))
+        small = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2)  # several times faster than without
+    small.save(buffer, "JPEG", quality=80)
+    return image, buffer.getvalue()

@@ -148,7 +148,7 @@ class ImageSearchEngine:
                     yield image_id, image
 
         waiting: list[Item] = []
-        size = getattr(self.clip_service, "batch_size", 16)
+        size = 4 * getattr(self.clip_service, "batch_size", 16)  # a call of the service costs a little, too
         try:
             for batch in bulk.read_ahead(wanted(), report.failed, batch_size=size):
                 vectors = self._encode([image for _, image, _ in batch])
@@ -318,12 +318,18 @@ class ImageSearchEngine:
         return Item(image_id, self._encode([opened])[0], metadata or {}, thumbnail)
 
     def _write(self, waiting: list[Item], report: AddReport, replace: bool) -> None:
-        # Another process may have added one of them meanwhile.
-        late = [] if replace else [item.id for item in waiting if item.id in self.store]
-        items = [item for item in waiting if item.id not in late]
+        if not waiting:
+            return
+        items, late = list(waiting), []
         waiting.clear()
-        if items:
+        try:
             self.store.add(items, replace=replace)
+        except StoreError:
+            late = [] if replace else [item.id for item in items if item.id in self.store]
+            if not late:
+                raise
+            items = [item for item in items if item.id not in late]  # another process was quicker with these
+            self.store.add(items)
         report.added += [item.id for item in items]
         report.skipped += late
 

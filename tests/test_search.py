@@ -270,15 +270,15 @@ def test_a_run_goes_on_where_it_was(monkeypatch):
 
     encoded: list = []
     engine = ImageSearchEngine(Interrupted())
-    pictures = {f"p{i}": picture(i) for i in range(20)}
+    pictures = {f"p{i}": picture(i) for i in range(100)}
     with pytest.raises(KeyboardInterrupt):
         engine.add_images(pictures)
     kept = len(engine)
-    assert 0 < kept < 20
+    assert 0 < kept < 100
     engine.clip_service.left = 1000
     report = engine.add_images(pictures)
-    assert (len(report.skipped), len(report.added), len(engine)) == (kept, 20 - kept, 20)
-    assert len(encoded) == 20 + 1  # each once, and the probe that tells models apart
+    assert (len(report.skipped), len(report.added), len(engine)) == (kept, 100 - kept, 100)
+    assert len(encoded) == 100 + 1  # each once, and the probe that tells models apart
 
 
 def test_existing_ids_are_skipped_or_replaced(engine):
@@ -325,6 +325,7 @@ def test_near_duplicates():
     assert groups[0][0].score == pytest.approx(1) and groups[0][-1].score > 0.99
     assert engine.find_duplicates(1.0) == [] or all(len(group) > 1 for group in engine.find_duplicates(1.0))
     assert ImageSearchEngine(PixelEncoder()).find_duplicates() == []
+    assert repr(ImageSearchEngine(PixelEncoder()).add_images({})) == "0 added, 0 skipped, 0 failed"
     with pytest.raises(StoreError, match="threshold is a cosine"):
         engine.find_duplicates(97)
 

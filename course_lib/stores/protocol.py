@@ -169,12 +169,11 @@ def checked_vectors(vectors: np.ndarray, dim: int) -> np.ndarray:
 def checked_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
     """Metadata as JSON gives it back (a tuple becomes a list). `StoreError` for what JSON cannot hold."""
     try:
-        text = json.dumps(metadata or {}, allow_nan=False)
-        text.encode()
+        text = json.dumps(metadata or {}, allow_nan=False, ensure_ascii=False)
+        text.encode()  # half of a surrogate pair is no text
         found = json.loads(text)
         if isinstance(found, dict) and all(isinstance(key, str) for key in metadata or {}):
-            if _is_clean(json.dumps(found, ensure_ascii=False)):
-                return found
+            return found
         reason = ""
     except (TypeError, ValueError, RecursionError) as error:
         reason = str(error)[:80]

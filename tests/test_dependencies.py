@@ -39,7 +39,10 @@ COLAB = {
     "python-dotenv": "1.2.1",
 }
 # What that list was not read for, or does not have: the notebooks' first cell installs what is missing.
-INSTALLED_ON_COLAB = {"av", "diffusers", "safetensors", "openai", "requests", "pydantic", "fastapi", "uvicorn", "llguidance"}
+INSTALLED_ON_COLAB = {
+    "av", "diffusers", "safetensors", "openai", "requests", "pydantic", "fastapi",
+    "uvicorn", "llguidance", "faiss-cpu",
+}
 # conda's name for a package, where it differs; each installs the other's metadata, so that pip sees it there
 CONDA = {
     "torch": "pytorch-cpu",
@@ -49,6 +52,7 @@ CONDA = {
 }
 IMPORTED_AS = {
     "opencv-python-headless": "cv2",
+    "faiss-cpu": "faiss",
     "pillow": "PIL",
     "python-dotenv": "dotenv",
     "huggingface-hub": "huggingface_hub",

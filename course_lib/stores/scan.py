@@ -29,10 +29,10 @@ Found = tuple[np.ndarray, np.ndarray]  # positions int64 and scores float32, bes
 def faiss() -> Any:
     """The faiss module, or None where it is not installed, or not safe.
 
-    Outside Linux, the pip builds of faiss and torch each bring an OpenMP of their own, and a process that
-    loads both can crash (faiss-wheels issue 73); conda's share one.
+    On macOS the pip builds of faiss and torch each bring an LLVM OpenMP of their own, and a process that loads
+    both can crash (faiss-wheels issue 73); conda's share one.
     """
-    if not sys.platform.startswith("linux") and not os.path.isdir(os.path.join(sys.prefix, "conda-meta")):
+    if sys.platform == "darwin" and not os.path.isdir(os.path.join(sys.prefix, "conda-meta")):
         return None
     try:
         import faiss

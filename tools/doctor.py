@@ -25,6 +25,8 @@ def packages() -> list[dict]:
     rows = []
     for text in project()["dependencies"] + project()["optional-dependencies"]["lab"]:
         requirement = Requirement(text)
+        if requirement.marker is not None and not requirement.marker.evaluate():
+            continue  # not wanted on this system
         try:
             found = version(requirement.name)
         except PackageNotFoundError:

@@ -13,7 +13,7 @@ import json
 import os
 import re
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,18 +37,26 @@ from .loop import Ahead, Recipe, fit
 from .vlm_data import Conversations
 
 IMAGE_SIZE, PATCH = 128, 16
-IMAGE_TOKENS = (IMAGE_SIZE // PATCH) ** 2
+IMAGE_TOKENS = 1 + (IMAGE_SIZE // PATCH) ** 2  # the class token, in which mini-clip gathers what it saw, and the patches
 SCENES, DOCUMENTS, CHARTS = 40_000, 24_000, 16_000
-# First large batches, in which it learns the language and to look at the picture at all. Then small ones: what is left to
-# learn is learned by many steps, not by many pictures a step.
+
+@dataclass(frozen=True)
+class Stage(Recipe):
+    """A part of the training; `tower` says whether the vision tower learns, too."""
+
+    tower: bool = True
+
+
+# As LLaVA is trained: first only projector and language model learn, to read what mini-clip's tower already sees, which
+# gradients of a model that cannot yet speak would spoil; then all of it, for letters and charts are new to the tower.
 STAGES = (
-    Recipe(steps=1804, batch_size=64, learning_rate=1e-3, warmup=150, horizon=3200, weight_decay=0.05, betas=(0.9, 0.95)),
-    Recipe(steps=10_000, batch_size=16, learning_rate=3e-4, warmup=100, seed=1, weight_decay=0.05, betas=(0.9, 0.98)),
+    Stage(steps=1500, batch_size=64, learning_rate=1e-3, warmup=150, horizon=3500, weight_decay=0.05, betas=(0.9, 0.95), tower=False),
+    Stage(steps=2500, batch_size=64, learning_rate=8e-4, warmup=100, seed=1, weight_decay=0.05, betas=(0.9, 0.95)),
 )
 STAGE_SIZE = 100_000_000  # conversations of a stage at most: no stage sees another's
 LOOK = 32_000  # conversations between two looks at what it says
 CHATS = 0.25  # share of conversations that are chats; in the others each turn stands alone
-PART = 8  # conversations that are run together
+PART = 16  # conversations that are run together
 
 USER, ASSISTANT, SYSTEM, END, PAD, IMAGE = (
     "<|user|>",
@@ -91,7 +99,7 @@ def train_tokenizer(texts, folder: Path, vocabulary: int = 1600) -> PreTrainedTo
 def build_processor(tokenizer: PreTrainedTokenizerFast) -> LlavaProcessor:
     size = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
     return LlavaProcessor(CLIPImageProcessor(size=size, crop_size=size, do_center_crop=False), tokenizer, patch_size=PATCH,
-                          vision_feature_select_strategy="default", chat_template=CHAT_TEMPLATE, num_additional_image_tokens=1)  # fmt: skip
+                          vision_feature_select_strategy="full", chat_template=CHAT_TEMPLATE, num_additional_image_tokens=1)  # fmt: skip
 
 
 def save(model: LlavaForConditionalGeneration, processor: LlavaProcessor, folder: Path) -> None:
@@ -139,7 +147,7 @@ def build_model(
                        num_key_value_heads=4, max_position_embeddings=1024, pad_token_id=tokenizer.pad_token_id,
                        bos_token_id=None, eos_token_id=tokenizer.eos_token_id, tie_word_embeddings=True)  # fmt: skip
     config = LlavaConfig(vision_config=vision, text_config=text, image_token_id=tokenizer.convert_tokens_to_ids(IMAGE),
-                         vision_feature_layer=-1, vision_feature_select_strategy="default", image_seq_length=IMAGE_TOKENS,
+                         vision_feature_layer=-1, vision_feature_select_strategy="full", image_seq_length=IMAGE_TOKENS,
                          tie_word_embeddings=True)  # fmt: skip
     model = LlavaForConditionalGeneration._from_config(config, attn_implementation="eager")
     model.generation_config.eos_token_id = tokenizer.eos_token_id
@@ -255,7 +263,7 @@ def answer_states(model: LlavaForConditionalGeneration, part: dict) -> tuple[tor
 
 def train(
     folder: Path,
-    stages: tuple[Recipe, ...] = STAGES,
+    stages: tuple[Stage, ...] = STAGES,
     device: str = "cpu",
     scenes: int = SCENES,
     documents: int = DOCUMENTS,
@@ -292,6 +300,7 @@ def train(
     look = lambda step, shown: print({"step": step, **quick_look(shown, processor)}, flush=True)  # noqa: E731
     seconds = 0.0
     for number, stage in enumerate(stages, 1):
+        model.model.vision_tower.requires_grad_(stage.tower)
         batches = Ahead(Batches(conversations, processor, stage, device))
         checkpoint = work / f"checkpoint-{number}.pt"
         seconds += fit(model, loss, stage, checkpoint, device=device, look=look, look_every=LOOK // stage.batch_size)

@@ -83,10 +83,12 @@ class EmbeddedStore:
         with self._transaction():
             scan = self._fresh()
             found = scan.index.search(queries, top_k, self._allowed(where) if where else None)
-            return [
-                [self._hit(int(scan.numbers[at]), score) for at, score in zip(*one, strict=True)]
-                for one in found
-            ]
+            seqs = [scan.numbers[at].tolist() for at, _ in found]
+            rows = self._rows({seq for some in seqs for seq in some})
+        return [
+            [Hit(*rows[seq][:1], score, *rows[seq][1:]) for seq, score in zip(some, scores.tolist(), strict=True)]
+            for some, (_, scores) in zip(seqs, found, strict=True)
+        ]
 
     def optimize(self) -> str:
         """Bring the scan up to date now, instead of at the next search; says which scan was chosen."""
@@ -116,11 +118,14 @@ class EmbeddedStore:
         ).fetchone()
         return row and Item(id, np.frombuffer(row[0], np.float32), json.loads(row[1]), row[2])
 
-    def _hit(self, seq: int, score: float) -> Hit:
-        id, metadata, jpeg = self._db.execute(
-            "SELECT id, metadata, jpeg FROM items LEFT JOIN thumbnails USING (seq) WHERE seq = ?", (seq,)
-        ).fetchone()
-        return Hit(id, float(score), json.loads(metadata), jpeg)
+    def _rows(self, seqs: set[int]) -> dict[int, tuple[str, dict[str, Any], bytes | None]]:
+        """Id, metadata and thumbnail of each row, read in one go."""
+        rows = self._db.execute(
+            "SELECT seq, id, metadata, jpeg FROM items LEFT JOIN thumbnails USING (seq) "
+            "WHERE seq IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(seqs)),),
+        )
+        return {seq: (id, json.loads(metadata), jpeg) for seq, id, metadata, jpeg in rows}
 
     def _allowed(self, where: dict[str, list[str]]) -> np.ndarray:
         one = "SELECT seq FROM facts WHERE key = ? AND value IN (SELECT value FROM json_each(?))"

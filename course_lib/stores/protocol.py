@@ -154,7 +154,9 @@ def checked_vectors(vectors: np.ndarray, dim: int) -> np.ndarray:
                 "the index was made with.",
             )
         )
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    if (np.abs(lengths - 1) < 1e-5).all():
+        return vectors  # what is normalised already keeps its bits
     if not (np.isfinite(lengths).all() and lengths.all()):
         raise StoreError(
             say(
@@ -162,8 +164,7 @@ def checked_vectors(vectors: np.ndarray, dim: int) -> np.ndarray:
                 en="The vector holds NaN or infinity, or is all zero, please check the model's output.",
             )
         )
-    # What is normalised already keeps its bits.
-    return np.where(np.abs(lengths - 1) < 1e-5, vectors, vectors / lengths)
+    return vectors / lengths[:, None]
 
 
 def checked_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
 from PIL import Image
 
 from . import images
@@ -59,13 +61,9 @@ class VideoProcessor:
     def __init__(self, video_path: VideoSource):
         self.video_path = video_path
         self._name = source_name(video_path)
-        self._container = open_container(video_path)
+        container, stream = self._open()
         try:
-            stream = picture_stream(self._container, self._name)
-            stream.thread_type = "AUTO"
-            # a frame may be larger than the header says
-            stream.codec_context.options = {"max_pixels": str(images.MAX_PIXELS)}
-            index = build_index(self._container, stream)
+            index = build_index(container, stream)
             if index is None:
                 raise VideoError(
                     say(
@@ -74,10 +72,10 @@ class VideoProcessor:
                     )
                 )
         except BaseException:
-            self._container.close()
+            container.close()
             raise
-        self._index, self._stream = index, stream
-        self._decoder = Decoder(self._container, stream, index)
+        self._index = index
+        self._decoder: Decoder | None = Decoder(container, stream, index, self._open)
         self._select = Selection(index, self._name)
         self._pixels = PixelReader()
         self._next = 0
@@ -86,7 +84,7 @@ class VideoProcessor:
         self.fps = index.mean_rate or float(stream.guessed_rate or 0)
         self.is_variable = index.is_variable
         self.timestamps = index.times
-        self.has_audio = bool(self._container.streams.audio)
+        self.has_audio = bool(container.streams.audio)
         self._tell_what_is_wrong()
 
     def __enter__(self) -> VideoProcessor:
@@ -97,8 +95,9 @@ class VideoProcessor:
 
     def close(self) -> None:
         """Release the file; a file object that was passed in stays open."""
-        self._container.close()
-        self._decoder = None
+        if self._decoder is not None:
+            self._decoder.container.close()
+            self._decoder = None
 
     def __len__(self) -> int:
         return self.total_frames
@@ -198,7 +197,7 @@ class VideoProcessor:
         self._select.span(start, end)
         self._decoder.rewind()  # the sound moves the position in the file
         begin, finish = start or 0.0, self.duration if end is None else min(end, self.duration)
-        sound, damaged = read_sound(self._container, begin, finish, self._index.zero, rate)
+        sound, damaged = read_sound(self._decoder.container, begin, finish, self._index.zero, rate)
         if damaged:
             self._tell_partial(
                 zh=f"有 {damaged} 段声音已损坏，以静音代替",
@@ -218,6 +217,18 @@ class VideoProcessor:
         return sheet([frame.image for frame in frames], [frame.timestamp for frame in frames], columns, side)
 
     # ----------------------------------------------------------------------------------------------- internal
+
+    def _open(self) -> tuple[InputContainer, VideoStream]:
+        container = open_container(self.video_path)
+        try:
+            stream = picture_stream(container, self._name)
+            stream.thread_type = "AUTO"
+            # a frame may be larger than the header says
+            stream.codec_context.options = {"max_pixels": str(images.MAX_PIXELS)}
+        except BaseException:
+            container.close()
+            raise
+        return container, stream
 
     def _opened(self) -> Decoder:
         if self._decoder is None:

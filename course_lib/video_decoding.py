@@ -7,7 +7,7 @@ its presentation time, never by counting from where a seek was meant to land.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import av
 import numpy as np
@@ -15,7 +15,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from .video_index import FrameIndex
+from .video_index import UNREADABLE, FrameIndex
 
 # Decoders that can leave out, without any effect on the others, frames that none refers to.
 _SKIPPING = {"h264"}
@@ -29,8 +29,14 @@ class Decoder:
         damaged: number of packets that could not be decoded, and of frames that came out marked as damaged.
     """
 
-    def __init__(self, container: InputContainer, stream: VideoStream, index: FrameIndex):
-        self.container, self.stream, self.index = container, stream, index
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        index: FrameIndex,
+        open_again: Callable[[], tuple[InputContainer, VideoStream]],
+    ):
+        self.container, self.stream, self.index, self._open = container, stream, index, open_again
         self.damaged = 0
         self._places = np.argsort(index.packet_pts, kind="stable")
         self._sorted_pts = index.packet_pts[self._places]
@@ -96,7 +102,7 @@ class Decoder:
                 self.container.seek(time, stream=self.stream, backward=True)
                 self._packets = self.container.demux(self.stream)
                 first = next(self._packets)
-            except (av.error.FFmpegError, StopIteration):
+            except (*UNREADABLE, StopIteration):
                 continue
             place = self._place_of(first)
             if 0 <= place <= goal:
@@ -104,7 +110,12 @@ class Decoder:
                 self._decode(first, place, i, None)
                 return
         beginning = min(int(index.packet_dts[0]), int(index.packet_pts.min()))
-        self.container.seek(beginning, stream=self.stream, backward=True)
+        try:
+            self.container.seek(beginning, stream=self.stream, backward=True)
+        except av.error.FFmpegError:  # a damaged file, or a format, that cannot go back
+            self.container.close()
+            self.container, self.stream = self._open()
+            self._mode = "DEFAULT"
         self._packets = self.container.demux(self.stream)
 
     def _feed(self, i: int, wanted: np.ndarray | None) -> bool:
@@ -113,7 +124,7 @@ class Decoder:
             packet = next(self._packets)
         except StopIteration:
             return False
-        except av.error.FFmpegError:  # the file breaks off
+        except UNREADABLE:  # the file breaks off
             self._packets = iter(())
             self._drain(None)
             return bool(self._ready)

@@ -6,6 +6,7 @@ presentation time of every frame, in the order of decoding; sorted by time, thes
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 ASSUMED_RATE = Fraction(25)  # frames a second, for a file that says nothing about time
+# What reading packets can end with: FFmpeg's errors, and PyAV's when a damaged file grows streams on the way.
+UNREADABLE = (av.error.FFmpegError, IndexError)
 _SLACK = 1e-9  # seconds: what arithmetic in floating point may lose on the way to a frame's time
 
 
@@ -107,7 +110,7 @@ def build_index(container: InputContainer, stream: VideoStream) -> FrameIndex | 
                 dts.append(packet.dts if packet.dts is not None else time)
                 keys.append(packet.is_keyframe)
                 shown.append(not packet.is_discard and not (has_hidden_frames and _is_hidden_vp8(packet)))
-    except av.error.FFmpegError:
+    except UNREADABLE:
         damaged = True  # the file breaks off: what came before is what there is
     if not any(shown):
         return None
@@ -155,10 +158,11 @@ def _promised_end(container: InputContainer, stream: VideoStream, zero: float) -
             - zero
             + float(stream.duration * stream.time_base)
         )
-    if "DURATION" in stream.metadata:  # Matroska, of each track: "00:01:02.345000000"
-        hours, minutes, seconds = stream.metadata["DURATION"].split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - zero
-    return None
+    # Matroska, of each track: "00:01:02.345000000"
+    written = re.fullmatch(r"(\d+):(\d+):(\d+\.\d+)", stream.metadata.get("DURATION", ""))
+    if written is None:
+        return None
+    return int(written[1]) * 3600 + int(written[2]) * 60 + float(written[3]) - zero
 
 
 @contextmanager

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
 import av
 import numpy as np
 from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.packet import Packet
+
+from .video_index import UNREADABLE
 
 _RUN_UP = 0.2  # seconds decoded before the wanted ones: codecs need some past to be right
 _JITTER = 0.01  # seconds: times in Matroska are rounded, only larger gaps are gaps
@@ -34,9 +39,13 @@ def read_sound(
     samples = np.zeros(round((end - start) * source_rate), np.float32)
     to_mono = AudioResampler(format="flt", layout="mono", rate=source_rate)
     first = zero + Fraction(start).limit_denominator(10**9)
-    container.seek(int(max(first - Fraction(_RUN_UP), 0) / stream.time_base), stream=stream, backward=True)
     expected, damaged = None, 0
-    for packet in container.demux(stream):
+    run_up = int(max(first - Fraction(_RUN_UP), 0) / stream.time_base)
+    try:
+        container.seek(run_up, stream=stream, backward=True)
+    except av.error.FFmpegError:  # a damaged file that cannot be sought in: what follows is silence
+        damaged += 1
+    for packet in _packets(container, stream):
         try:
             frames = packet.decode()
         except av.error.EOFError:
@@ -60,6 +69,13 @@ def read_sound(
     if rate and rate != source_rate:
         samples = resample(samples, source_rate, rate, round((end - start) * rate))
     return Sound(samples, rate or source_rate), damaged
+
+
+def _packets(container: InputContainer, stream: AudioStream) -> Iterator[Packet]:
+    try:
+        yield from container.demux(stream)
+    except UNREADABLE:  # the file breaks off
+        return
 
 
 def resample(samples: np.ndarray, rate: int, new_rate: int, length: int) -> np.ndarray:

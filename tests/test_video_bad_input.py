@@ -325,3 +325,37 @@ def test_a_failure_while_writing_leaves_the_old_file(tmp_path):
         write_video(path, pictures(), 25)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_whatever_is_damaged_it_is_read_or_refused(good, matroska, seed):
+    """Bytes changed at random, near the header and all over: an error, if any, is the course's own."""
+    rng = np.random.default_rng(seed)
+    data = np.frombuffer((good, matroska)[seed % 2].read_bytes(), np.uint8).copy()
+    where = rng.integers(0, len(data) if seed % 3 else 1500, (1, 5, 50)[seed % 3])
+    data[where] = rng.integers(0, 256, len(where))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CourseWarning)
+        try:
+            with VideoProcessor(data.tobytes()) as video:
+                assert sum(1 for _ in video.frames()) <= video.total_frames
+                video.sample(4)
+                video.detect_shots()
+        except CourseError:
+            pass
+
+
+def test_a_file_that_cannot_go_back_is_opened_again(good, monkeypatch):
+    """Some damaged files refuse every seek; what was read before can still be read again."""
+    with VideoProcessor(good) as video:
+        decoder = video._decoder
+
+        class NoWayBack:
+            def __init__(self, container):
+                self.demux, self.close = container.demux, container.close
+
+            def seek(self, *_, **__):
+                raise av.error.PermissionError(1, "Operation not permitted")
+
+        decoder.container = NoWayBack(decoder.container)
+        assert [number(video.read_frame(i).image) for i in (50, 3, 59, 0)] == [50, 3, 59, 0]

@@ -37,9 +37,7 @@ class AddReport:
         head = say(zh="新增 {} 张，跳过 {} 张，失败 {} 张", en="{} added, {} skipped, {} failed")
         lines = [f"  {image_id}: {error}" for image_id, error in list(self.failed.items())[:10]]
         more = ["  ..."] if len(self.failed) > 10 else []
-        return "\n".join(
-            [head.format(len(self.added), len(self.skipped), len(self.failed)), *lines, *more]
-        )
+        return "\n".join([head.format(len(self.added), len(self.skipped), len(self.failed)), *lines, *more])
 
 
 def with_ids(images: Mapping[str, ImageSource] | Iterable[Any]) -> list[tuple[str, ImageSource]]:
@@ -56,8 +54,8 @@ def with_ids(images: Mapping[str, ImageSource] | Iterable[Any]) -> list[tuple[st
             raise StoreError(
                 say(
                     zh="每张图片都要有编号，请传入 {编号: 图片} 字典、文件路径，或 (编号, 图片)。",
-                    en="Every picture needs an id, please pass a dictionary {id: picture}, file paths, or pairs "
-                    "(id, picture).",
+                    en="Every picture needs an id, please pass a dictionary {id: picture}, file paths, or "
+                    "pairs (id, picture).",
                 )
             )
     return pairs
@@ -70,7 +68,8 @@ def in_folder(folder: str | os.PathLike, pattern: str) -> dict[str, Path]:
         raise ImageError(
             say(
                 zh=f"找不到文件夹 {root}，请检查路径，当前目录是 {os.getcwd()}。",
-                en=f"There is no folder {root}, please check the path, the working directory is {os.getcwd()}.",
+                en=f"There is no folder {root}, please check the path, the working directory is "
+                f"{os.getcwd()}.",
             )
         )
     suffixes = {suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS}
@@ -119,6 +118,8 @@ def prepare(source: ImageSource) -> tuple[Image.Image, bytes]:
     small, buffer = image, BytesIO()
     if (scale := max(image.size) / THUMBNAIL) > 1:
         size = max(1, round(image.width / scale)), max(1, round(image.height / scale))
-        small = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2)  # several times faster than without
+        small = image.resize(
+            size, Image.Resampling.BICUBIC, reducing_gap=2
+        )  # several times faster than without
     small.save(buffer, "JPEG", quality=80)
     return image, buffer.getvalue()

@@ -183,7 +183,7 @@ class ImageSearchEngine:
     def update(
         self, image_id: str, image: ImageSource | None = None, metadata: Metadata | None = None
     ) -> None:
-        """Give an id another picture, another metadata (the whole of it), or both; `StoreError` if unknown."""
+        """Give an id another picture, another metadata (the whole of it), or both."""
         if (old := self.store.get([image_id])[0]) is None:
             raise missing(image_id)
         if image is not None:
@@ -288,7 +288,9 @@ class ImageSearchEngine:
 
     # Inside
 
-    def _search(self, encoder: Callable, queries: list, labels: list[str], top_k: int, where) -> list[Results]:
+    def _search(
+        self, encoder: Callable, queries: list, labels: list[str], top_k: int, where
+    ) -> list[Results]:
         top_k, _ = checked_top_k(top_k), checked_where(where)  # before the model spends time on them
         hits: list[list[Hit]] = [[] for _ in queries]
         if queries and len(self):

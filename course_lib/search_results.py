@@ -80,8 +80,8 @@ def _cell(result: Result) -> str:
     name, facts = escape(result.id), escape(_line(result.metadata))
     cut = "overflow:hidden;text-overflow:ellipsis;white-space:nowrap"
     return (
-        f'<div style="width:112px" title="{name} {facts}">{picture}<div style="{cut}"><b>{result.score:.3f}</b> '
-        f'{name}</div><div style="{cut};opacity:.7">{facts}</div></div>'
+        f'<div style="width:112px" title="{name} {facts}">{picture}<div style="{cut}">'
+        f'<b>{result.score:.3f}</b> {name}</div><div style="{cut};opacity:.7">{facts}</div></div>'
     )
 
 

@@ -1,7 +1,7 @@
 """A quick encoder for tests of search, and a program that adds pictures until it is stopped.
 
-A picture's vector is its pixels, shrunk to 4 x 4; a text's comes from its letters. It has what the engine asks
-of a CLIP service, and no model to load.
+A picture's vector is its pixels, shrunk to 4 x 4; a text's comes from its letters. It has what the engine
+asks of a CLIP service, and no model to load.
 
     python pixel_encoder.py FOLDER START COUNT    prints "ready", then the id of each picture when it is added
 """

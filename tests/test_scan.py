@@ -1,4 +1,4 @@
-"""The compressed scan against exact search: on data that suits it, on data that does not, with and without faiss."""
+"""The compressed scan against exact search: on data that suits it or not, with faiss and without."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ def recall(found, truth: np.ndarray) -> float:
 def test_a_code_is_chosen_that_finds_the_true_neighbours(index, rows):
     assert index.kind != "exact" and index.recall >= scan.MIN_RECALL
     pictures = clustered(200, seed=5)
-    words = unit(0.4 * (clustered(200, seed=6) - rows.mean(0)) + np.random.default_rng(3).standard_normal(DIM) / 8)
+    words = unit(
+        0.4 * (clustered(200, seed=6) - rows.mean(0)) + np.random.default_rng(3).standard_normal(DIM) / 8
+    )
     for queries in (pictures, words):
         for k in (1, 10, 50):
             assert recall(index.search(queries, k), exactly(rows, queries, k)) >= scan.MIN_RECALL
@@ -94,7 +96,9 @@ def test_a_query_whose_best_stand_far_down_is_scanned_deeper(index, rows, monkey
     found = index.search(queries, 10)
     assert len(depths) > 1 and depths == sorted(depths)
     assert recall(found, exactly(rows, queries, 10)) >= 0.99
-    monkeypatch.setattr(ScanIndex, "_scan", lambda self, q, p, depth, k, allowed, found: _shallow(self, q, found, k))
+    monkeypatch.setattr(
+        ScanIndex, "_scan", lambda self, q, p, depth, k, allowed, found: _shallow(self, q, found, k)
+    )
     assert recall(index.search(queries, 10), exactly(rows, queries, 10)) < 0.99  # the first scan alone
 
 
@@ -128,7 +132,7 @@ def test_rows_that_come_later_and_rows_that_go(rows):
 @needs_faiss
 def test_a_thousand_copies_of_one_row(rows):
     many = np.concatenate([rows[:21_000], np.repeat(rows[:1], 1000, axis=0)])
-    (_, scores), = trained(many).search(rows[:1], 20)
+    ((_, scores),) = trained(many).search(rows[:1], 20)
     np.testing.assert_allclose(scores, 1, atol=1e-5)
 
 
@@ -137,8 +141,12 @@ def test_without_faiss_everything_is_exact(rows, monkeypatch):
     index = trained(rows)
     assert index.kind == "exact"
     queries = clustered(20, seed=9)
-    np.testing.assert_allclose([s for _, s in index.search(queries, 10)], exactly(rows, queries, 10), atol=1e-6)
-    np.testing.assert_allclose(index.search(queries[:1], 10)[0][1], exactly(rows, queries[:1], 10)[0], atol=1e-6)
+    np.testing.assert_allclose(
+        [s for _, s in index.search(queries, 10)], exactly(rows, queries, 10), atol=1e-6
+    )
+    np.testing.assert_allclose(
+        index.search(queries[:1], 10)[0][1], exactly(rows, queries[:1], 10)[0], atol=1e-6
+    )
 
 
 def _shallow(index: ScanIndex, queries: np.ndarray, found: list, k: int) -> np.ndarray:

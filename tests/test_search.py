@@ -1,6 +1,7 @@
 """ImageSearchEngine: the chapter's calls, what they return, and what its listing gets wrong (row 36).
 
-Ranking is held against NumPy with a quick encoder; what needs a model that understands pictures, with mini-clip.
+Ranking is held against NumPy with a quick encoder; what needs a model that understands pictures, against
+mini-clip.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ def mini() -> ImageSearchEngine:
 
 def filled(count: int, store=None) -> ImageSearchEngine:
     engine = ImageSearchEngine(PixelEncoder(), store=store)
-    engine.add_images(((f"p{i}", picture(i)) for i in range(count)), metadata=lambda name: metadata(int(name[1:])))
+    engine.add_images(
+        ((f"p{i}", picture(i)) for i in range(count)), metadata=lambda name: metadata(int(name[1:]))
+    )
     return engine
 
 
@@ -139,7 +142,8 @@ def test_without_a_service_the_settings_decide():
 
 
 def test_the_module_is_light():
-    code = "import course_lib.search, sys; print({'torch', 'transformers', 'matplotlib', 'faiss'} & set(sys.modules))"
+    heavy = "{'torch', 'transformers', 'matplotlib', 'faiss'}"
+    code = f"import course_lib.search, sys; print({heavy} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT).strip() == "set()"
 
 
@@ -154,7 +158,9 @@ def test_words_find_pictures_in_both_languages(lang, text):
 # Ranking and filters, against NumPy
 
 STORE = filled(40)
-VECTORS = {name: vector for names, rows in STORE.store.batches() for name, vector in zip(names, rows, strict=True)}
+VECTORS = {
+    name: vector for names, rows in STORE.store.batches() for name, vector in zip(names, rows, strict=True)
+}
 
 
 @hypothesis_settings(max_examples=30)
@@ -201,8 +207,14 @@ def test_a_picture_and_words_together():
     red_car = one("car", "red")
     assert engine.search_by_image(red_car, 1).ids == ["red car"]
     assert engine.search(image=red_car, text="blue", weight=0.6, top_k=1).ids == ["blue car"]
-    assert engine.search(image=red_car, text="blue", weight=0.0, top_k=4).ids == engine.search_by_image(red_car, 4).ids
-    assert engine.search(image=red_car, text="blue", weight=1.0, top_k=4).ids == engine.search_by_text("blue", 4).ids
+    assert (
+        engine.search(image=red_car, text="blue", weight=0.0, top_k=4).ids
+        == engine.search_by_image(red_car, 4).ids
+    )
+    assert (
+        engine.search(image=red_car, text="blue", weight=1.0, top_k=4).ids
+        == engine.search_by_text("blue", 4).ids
+    )
     assert engine.search(text="blue") == engine.search_by_text("blue")
     assert engine.search(image=red_car) == engine.search_by_image(red_car)
     with pytest.raises(StoreError, match="a text, an image, or both"):
@@ -251,7 +263,8 @@ def test_metadata_that_cannot_be_kept_leaves_out_its_picture_alone():
     engine = ImageSearchEngine(PixelEncoder())
     with pytest.warns(CourseWarning, match="the first is b: Metadata must be"):
         report = engine.add_images(
-            {"a": picture(1), "b": picture(2), "c": picture(3)}, metadata={"b": {"x": object()}, "c": {"y": 1}}
+            {"a": picture(1), "b": picture(2), "c": picture(3)},
+            metadata={"b": {"x": object()}, "c": {"y": 1}},
         )
     assert report.added == ["a", "c"] and list(report.failed) == ["b"]
     assert engine.get("a").metadata == {} and engine.get("c").metadata == {"y": 1}
@@ -317,7 +330,9 @@ def test_near_duplicates():
         return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
     engine.add_images({f"p{i}": picture(i) for i in range(20)})
-    engine.add_images({f"five again {i}": almost(5) for i in range(30)})  # more than the first neighbours asked for
+    engine.add_images(
+        {f"five again {i}": almost(5) for i in range(30)}
+    )  # more than the first neighbours asked for
     engine.add_image("nine again", almost(9))
     groups = engine.find_duplicates(0.995)
     assert [len(group) for group in groups] == [31, 2]
@@ -337,7 +352,7 @@ def test_results_draw_themselves(engine, monkeypatch):
     engine.add_image("<script>alert(1)</script>", picture(30), {"note": "<b>&"})
     results = engine.search_by_image(picture(30), 2)
     html = results._repr_html_()
-    assert html.count("<img src=\"data:image/jpeg;base64,") == 2
+    assert html.count('<img src="data:image/jpeg;base64,') == 2
     assert "<script>" not in html and "&lt;script&gt;" in html and "<b>&" not in html
     assert results[0].thumbnail.size == (48, 36) and results[0].thumbnail.mode == "RGB"
     assert repr(engine.search_by_text("cats", 1)).startswith("cats: 1 result\n")

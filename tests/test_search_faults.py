@@ -1,4 +1,4 @@
-"""Search under bad luck: killed while writing, a full disk, damaged files, other processes. Nothing is lost."""
+"""Search under bad luck: killed while writing, a full disk, damaged files, other processes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def open_engine(folder: Path) -> ImageSearchEngine:
 
 def filled(folder: Path, count: int = 5) -> ImageSearchEngine:
     engine = open_engine(folder)
-    engine.add_images(((f"p{i}", picture(i)) for i in range(count)), metadata=lambda name: metadata(int(name[1:])))
+    engine.add_images(
+        ((f"p{i}", picture(i)) for i in range(count)), metadata=lambda name: metadata(int(name[1:]))
+    )
     return engine
 
 
@@ -138,7 +140,9 @@ def test_a_full_disk(tmp_path):
     engine = filled(tmp_path)
     db = engine.store._db
     db.execute(f"PRAGMA max_page_count = {db.execute('PRAGMA page_count').fetchone()[0] + 3}")
-    with pytest.raises(StoreError, match="The disk is full and .* was left as it was, please free some space"):
+    with pytest.raises(
+        StoreError, match="The disk is full and .* was left as it was, please free some space"
+    ):
         for i in range(100, 1000):
             engine.add_image(f"p{i}", picture(i), metadata(i))
     kept = list(engine)
@@ -207,7 +211,9 @@ def test_a_folder_that_is_read_only(left_open):
                 lambda: reader.remove("p3"),
                 lambda: reader.update("p3", metadata={}),
             ):
-                with pytest.raises(StoreError, match="cannot be written to, please check the folder's permissions"):
+                with pytest.raises(
+                    StoreError, match="cannot be written to, please check the folder's permissions"
+                ):
                     change()
             with pytest.raises(StoreError, match="cannot be written to"):
                 open_engine(folder / "index" / "new")
@@ -255,7 +261,10 @@ def test_a_damaged_scan_is_made_again(tmp_path, monkeypatch, name, damage):
         file.write_bytes({"flip": data, "cut": data[: len(data) // 2], "empty": b""}[damage])
     store = EmbeddedStore(tmp_path)
     assert [nearest(store, rows[i]) for i in (5, 2000, 3999)] == ["i5", "i2000", "i3999"]
-    if (name, damage) != ("manifest.json", "flip"):  # a digit of the recall, perhaps: nothing to do with the rows
+    if (name, damage) != (
+        "manifest.json",
+        "flip",
+    ):  # a digit of the recall, perhaps: nothing to do with the rows
         assert place not in list(tmp_path.glob("scan-*"))
     trainings = []
     monkeypatch.setattr(scan.ScanIndex, "train", lambda self: trainings.append(1))
@@ -274,7 +283,9 @@ def test_a_damaged_database_is_left_untouched(tmp_path, damage):
     else:
         data[4096:] = b"\xa5" * (len(data) - 4096)
     file.write_bytes(data)
-    with pytest.raises(StoreError, match="is damaged and was left untouched, please restore it from a backup"):
+    with pytest.raises(
+        StoreError, match="is damaged and was left untouched, please restore it from a backup"
+    ):
         engine = open_engine(tmp_path)
         engine.search_by_text("x")
     assert file.read_bytes() == data

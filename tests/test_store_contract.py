@@ -90,7 +90,9 @@ def test_length_membership_and_order(store):
     batches = list(store.batches(2))
     assert [name for names, _ in batches for name in names] == ["i3", "i1", "i2"]
     assert [len(names) for names, _ in batches] == [2, 1]
-    np.testing.assert_allclose(np.concatenate([v for _, v in batches]), [unit(3), unit(1), unit(2)], rtol=1e-6)
+    np.testing.assert_allclose(
+        np.concatenate([v for _, v in batches]), [unit(3), unit(1), unit(2)], rtol=1e-6
+    )
 
 
 def test_vectors_are_kept_at_length_1(store):

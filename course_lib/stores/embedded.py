@@ -86,7 +86,10 @@ class EmbeddedStore:
             seqs = [scan.numbers[at].tolist() for at, _ in found]
             rows = self._rows({seq for some in seqs for seq in some})
         return [
-            [Hit(*rows[seq][:1], score, *rows[seq][1:]) for seq, score in zip(some, scores.tolist(), strict=True)]
+            [
+                Hit(*rows[seq][:1], score, *rows[seq][1:])
+                for seq, score in zip(some, scores.tolist(), strict=True)
+            ]
             for some, (_, scores) in zip(seqs, found, strict=True)
         ]
 
@@ -112,8 +115,8 @@ class EmbeddedStore:
 
     def _item(self, id: str) -> Item | None:
         row = self._db.execute(
-            "SELECT vector, metadata, jpeg FROM items JOIN vectors USING (seq) LEFT JOIN thumbnails USING (seq) "
-            "WHERE id = ?",
+            "SELECT vector, metadata, jpeg FROM items JOIN vectors USING (seq) "
+            "LEFT JOIN thumbnails USING (seq) WHERE id = ?",
             (id,),
         ).fetchone()
         return row and Item(id, np.frombuffer(row[0], np.float32), json.loads(row[1]), row[2])
@@ -144,9 +147,7 @@ class EmbeddedStore:
         if self.space is None:
             with self._transaction(write=True):
                 # Another process may have been first: then its space stands, and ours is compared below.
-                self._db.execute(
-                    "INSERT OR IGNORE INTO meta VALUES ('space', ?)", (json.dumps(vars(space)),)
-                )
+                self._db.execute("INSERT OR IGNORE INTO meta VALUES ('space', ?)", (json.dumps(vars(space)),))
         self.space.check(space)
 
     def add(self, items: Sequence[Item], *, replace: bool = False) -> None:
@@ -180,7 +181,7 @@ class EmbeddedStore:
             raise StoreError(
                 say(
                     zh="索引还不知道向量来自哪个模型，请先调用 bind。",
-                    en="The index does not know yet which model its vectors come from, please call bind first.",
+                    en="The index does not know yet which model its vectors come from, please call bind.",
                 )
             )
         return self.space.dim
@@ -196,7 +197,9 @@ class EmbeddedStore:
         self._insert_facts(seq, item.metadata)
 
     def _insert_facts(self, seq: int, metadata: dict[str, Any]) -> None:
-        facts = [(key, text, seq) for key, value in metadata.items() if (text := canonical(value)) is not None]
+        facts = [
+            (key, text, seq) for key, value in metadata.items() if (text := canonical(value)) is not None
+        ]
         self._db.executemany("INSERT INTO facts VALUES (?, ?, ?)", facts)
 
     def _forget_facts(self, seq: int) -> None:

@@ -79,7 +79,7 @@ class FreshScan:
             yield numbers, as_matrix((vector for _, vector in block), len(block))
 
     def _rebuild(self) -> None:
-        """Read all vectors anew and train the scan on them; as a snapshot where one is worth it and can be."""
+        """Read all vectors anew and train the scan on them; as a snapshot where that is worth it."""
         (count,) = self.db.execute("SELECT count(*) FROM items").fetchone()
         if self.folder is not None and count >= INDEX_FROM and faiss() is not None:
             try:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Union
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..errors import CourseError
 from ..settings import say
 
-Scalar = Union[str, int, float, bool]
-Where = Mapping[str, Union[Scalar, Collection[Scalar]]]
+Scalar = str | int | float | bool
+Where = Mapping[str, Scalar | Collection[Scalar]]
 
 SAME_SPACE = 0.999  # cosine of two probes: above it lie other hardware and rounding, below it other weights
 
@@ -150,8 +150,8 @@ def checked_vectors(vectors: np.ndarray, dim: int) -> np.ndarray:
         raise StoreError(
             say(
                 zh=f"向量有 {vectors.shape[-1]} 维，而这个索引是 {dim} 维，请用建索引时的模型。",
-                en=f"The vector has {vectors.shape[-1]} dimensions and this index {dim}, please use the model "
-                "the index was made with.",
+                en=f"The vector has {vectors.shape[-1]} dimensions and this index {dim}, please use the "
+                "model the index was made with.",
             )
         )
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
@@ -180,8 +180,8 @@ def checked_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
         reason = str(error)[:80]
     raise StoreError(
         say(
-            zh=f"元数据必须是能写成 JSON 的字典，键为字符串{f'（{reason}）' if reason else ''}，请改用字符串、"
-            "数字、布尔值或列表。",
+            zh=f"元数据必须是能写成 JSON 的字典，键为字符串{f'（{reason}）' if reason else ''}，"
+            "请改用字符串、数字、布尔值或列表。",
             en=f"Metadata must be a dictionary that JSON can hold, its keys strings"
             f"{f' ({reason})' if reason else ''}, please use strings, numbers, booleans or lists.",
         )
@@ -214,7 +214,7 @@ def checked_where(where: Where | None) -> dict[str, list[str]]:
 
 
 def canonical(value: Any) -> str | None:
-    """A scalar as text, equal for equal values of one kind ("1" for 1 and 1.0, "true" for True); else None."""
+    """A scalar as text, equal for equal values of one kind ("1" for 1 and 1.0, "true" for True), or None."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and value.is_integer():

@@ -29,8 +29,8 @@ Found = tuple[np.ndarray, np.ndarray]  # positions int64 and scores float32, bes
 def faiss() -> Any:
     """The faiss module, or None where it is not installed, or not safe.
 
-    On macOS the pip builds of faiss and torch each bring an LLVM OpenMP of their own, and a process that loads
-    both can crash (faiss-wheels issue 73); conda's share one.
+    On macOS the pip builds of faiss and torch each bring an LLVM OpenMP of their own, and a process that
+    loads both can crash (faiss-wheels issue 73); conda's share one.
     """
     if sys.platform == "darwin" and not os.path.isdir(os.path.join(sys.prefix, "conda-meta")):
         return None
@@ -49,7 +49,9 @@ class ScanIndex:
 
     def __init__(self, dim: int, base: np.ndarray | None = None):
         self.dim = dim
-        self.base = np.empty((0, dim), np.float32) if base is None else np.asarray(base)  # of a mapped file, too
+        self.base = (
+            np.empty((0, dim), np.float32) if base is None else np.asarray(base)
+        )  # of a mapped file, too
         self._tail, self._in_tail = np.empty((0, dim), np.float32), 0
         self.alive = np.ones(len(self.base), bool)
         self.dead = 0
@@ -203,7 +205,10 @@ def _queries_like(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     meaning a small part of them. Errors weigh more in the second."""
     pictures = rows[rng.choice(len(rows), CHECKED, replace=False)]
     meaning = _unit(rows[rng.choice(len(rows), CHECKED, replace=False)] - rows.mean(axis=0))
-    gap, noise = _unit(rng.standard_normal((1, rows.shape[1]))), _unit(rng.standard_normal(rows[:CHECKED].shape))
+    gap, noise = (
+        _unit(rng.standard_normal((1, rows.shape[1]))),
+        _unit(rng.standard_normal(rows[:CHECKED].shape)),
+    )
     return np.concatenate([pictures, _unit(0.4 * meaning + 0.7 * gap + 0.65 * noise)])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -134,8 +133,8 @@ def _explained(error: Exception, folder: Path | None) -> StoreError:
     elif isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
         message = say(
             zh=f"{place} 里的 {FILE} 已损坏，文件未被改动，请从备份恢复，或换一个文件夹重建。",
-            en=f"{FILE} in {place} is damaged and was left untouched, please restore it from a backup, or build "
-            "the index again in another folder.",
+            en=f"{FILE} in {place} is damaged and was left untouched, please restore it from a backup, or "
+            "build the index again in another folder.",
         )
     else:
         message = say(

@@ -91,7 +91,7 @@ def make_llava(folder: Path, *, context: int = 1024) -> Path:
         text_config=text,
         image_token_id=tokenizer.convert_tokens_to_ids(vlm.IMAGE),
         vision_feature_layer=-1,
-        vision_feature_select_strategy="default",
+        vision_feature_select_strategy="full",
         image_seq_length=vlm.IMAGE_TOKENS,
         tie_word_embeddings=True,
     )

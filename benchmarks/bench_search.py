@@ -1,4 +1,4 @@
-"""Vector search in one thread: the chapter's loop, NumPy, faiss's flat and HNSW indexes, and the embedded store.
+"""Vector search in one thread: the chapter's loop, NumPy, faiss flat and HNSW, and the embedded store.
 
     python benchmarks/bench_search.py [--count 100000] [--dim 512] [--pictures 1000] [--no-hnsw]
 
@@ -94,7 +94,8 @@ def numpy(rows: np.ndarray) -> Search:
     def search(queries: np.ndarray) -> list[list[int]]:
         if len(queries) == 1:
             return top((rows @ queries[0])[None]).tolist()
-        return [found for part in np.array_split(queries, -(-len(queries) // 50)) for found in top(part @ rows.T).tolist()]
+        parts = np.array_split(queries, -(-len(queries) // 50))  # or the scores alone would fill the memory
+        return [found for part in parts for found in top(part @ rows.T).tolist()]
 
     return search
 
@@ -145,7 +146,8 @@ def search_speed(arguments: argparse.Namespace, folder: Path) -> None:
     exact = numpy(rows)
     truth = {"pictures": exact(pictures), "texts": exact(texts)}
     sample = rows[:: max(1, len(rows) // 1000)]
-    nearest = np.mean([rows[found[0]] @ query for found, query in zip(truth["pictures"], pictures, strict=True)])
+    firsts = rows[[found[0] for found in truth["pictures"]]]
+    nearest = (firsts * pictures).sum(axis=1).mean()
     mean = (sample @ sample.T)[~np.eye(len(sample), dtype=bool)].mean()
     print(f"\n### {len(rows):,} x {arguments.dim}: mean cosine {mean:.2f}, nearest neighbour {nearest:.2f}\n")
 
@@ -174,28 +176,39 @@ def search_speed(arguments: argparse.Namespace, folder: Path) -> None:
             if way != CHAPTER or turn < 2:
                 for query in (pictures[turn : turn + 1], texts[turn : turn + 1]):
                     singles[way].append(cpu(lambda: search(query)))
-    for turn in tqdm(range(3), desc="100 queries", leave=False):
+    for _ in tqdm(range(3), desc="100 queries", leave=False):
         for way, search in ways.items():
             if way != CHAPTER:
                 hundreds[way].append(cpu(lambda: search(pictures[:100])))
     # Ratios of neighbours in time, which met the same machine.
     ratio = lambda way, times: median(b / a for a, b in zip(times[way], times[NUMPY]))
-    print("| way | built, CPU s | one query, ms | x numpy | 100 queries, ms | x numpy | R@10 pictures | R@10 texts |")
+    print(
+        "| way | built, CPU s | one query, ms | times as fast as numpy | 100 queries, ms | times as fast "
+        "| R@10 pictures | R@10 texts |"
+    )
     print("|---|--:|--:|--:|--:|--:|--:|--:|")
     for way, search in ways.items():
         if way == CHAPTER:
-            print(f"| {way} | 0 | {1e3 * median(singles[way]):.0f} | {ratio(way, singles):.3f} | - | - | 1 | 1 |")
+            print(
+                f"| {way} | 0 | {1e3 * median(singles[way]):.0f} | {ratio(way, singles):.3f} | - | - | 1 | 1 |"
+            )
             continue
-        found = [recall(search(queries), truth[sort]) for sort, queries in (("pictures", pictures), ("texts", texts))]
+        sorts = (("pictures", pictures), ("texts", texts))
+        found = [recall(search(queries), truth[sort]) for sort, queries in sorts]
         print(
             f"| {way} | {built[way]:.1f} | {1e3 * median(singles[way]):.2f} | {ratio(way, singles):.1f} "
-            f"| {1e3 * median(hundreds[way]):.0f} | {ratio(way, hundreds):.1f} | {found[0]:.4f} | {found[1]:.4f} |"
+            f"| {1e3 * median(hundreds[way]):.0f} | {ratio(way, hundreds):.1f} "
+            f"| {found[0]:.4f} | {found[1]:.4f} |"
         )
     scan = stored[0]._scan.index
-    print(f"\nscan: {scan.kind}, depth {scan.depth}, recall on itself {scan.recall:.4f}; filling {filling:.1f} CPU s")
+    print(
+        f"\nscan: {scan.kind}, depth {scan.depth}, recall on itself {scan.recall:.4f}; "
+        f"filling {filling:.1f} CPU s\n"
+    )
     stored[0].close()
     for way in (NUMPY, STORE):
-        print(subprocess.check_output([sys.executable, __file__, "--child", way, str(folder)], text=True).strip())
+        command = [sys.executable, __file__, "--child", way, str(folder)]
+        print("- " + subprocess.check_output(command, text=True).strip())
 
 
 def child(way: str, folder: Path) -> None:
@@ -234,9 +247,10 @@ def adding_cost(count: int, folder: Path, block: int = 100) -> None:
     import torch
 
     import little_world
-    from course_lib import CLIPService, ImageSearchEngine
+    from course_lib import CLIPService, ImageSearchEngine, set_language
 
     torch.set_num_threads(1)
+    set_language("en")  # as each lesson's first cell does; otherwise it is looked up again and again
     rng = np.random.default_rng(0)
     images = [little_world.draw(little_world.random_scene(rng)) for _ in range(count)]
     clip = CLIPService("mini-clip", device="cpu")
@@ -245,23 +259,23 @@ def adding_cost(count: int, folder: Path, block: int = 100) -> None:
     encode, add = [], []
     for start in tqdm(range(0, count, block), desc="pictures", leave=False):
         some = images[start : start + block]
+        named = {f"{start + i}": image for i, image in enumerate(some)}
         ways = [
             lambda: encode.append(cpu(lambda: clip.encode_image(some, progress=False))),
-            lambda: add.append(
-                cpu(lambda: engine.add_images({f"{start + i}": image for i, image in enumerate(some)}, progress=False))
-            ),
+            lambda: add.append(cpu(lambda: engine.add_images(named, progress=False))),
         ]
         for run in ways if start // block % 2 else reversed(ways):
             run()
     more = median(b / a for a, b in zip(encode, add, strict=True)) - 1
     print(
-        f"\n### Adding {count} pictures of 128 x 128\n\nencoding alone {1e3 * median(encode) / block:.2f} ms a picture, "
-        f"add_images {1e3 * median(add) / block:.2f}: {more:+.1%}"
+        f"\n### Adding {count} pictures of 128 x 128\n\nencoding alone {1e3 * median(encode) / block:.2f} ms a "
+        f"picture, add_images {1e3 * median(add) / block:.2f}: {more:+.1%}"
     )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument("--count", type=int, default=100_000, help="vectors (default 100000; 0: none)")
     parser.add_argument("--dim", type=int, default=512, help="their dimension (default 512)")
     parser.add_argument("--pictures", type=int, default=1000, help="pictures to add (default 1000; 0: none)")

@@ -159,14 +159,18 @@ def _formats() -> tuple[str, ...]:
     return tuple(format for format in FORMATS if format in Image.OPEN)
 
 
-def _name(source: ImageSource) -> str:
+class _Unnamed:
+    """Says "this picture" in the reader's language, but only when an error needs it: most pictures are fine."""
+
+    def __str__(self) -> str:
+        return say(zh="这张图片", en="This picture")
+
+
+def _name(source: ImageSource) -> str | _Unnamed:
     if isinstance(source, (str, os.PathLike)):
         return str(source)
-    return str(
-        getattr(source, "filename", "")
-        or getattr(source, "name", "")
-        or say(zh="这张图片", en="This picture")
-    )
+    name = getattr(source, "filename", "") or getattr(source, "name", "")
+    return str(name) if name else _Unnamed()
 
 
 def _checked_path(source: str | os.PathLike) -> str:
@@ -191,7 +195,7 @@ def _checked_path(source: str | os.PathLike) -> str:
     raise ImageError(message)
 
 
-def _too_large(name: str) -> ImageError:
+def _too_large(name: str | _Unnamed) -> ImageError:
     return ImageError(
         say(
             zh=f"{name} 超过 {MAX_PIXELS / 1e6:.0f} 百万像素，请先用看图软件缩小。",
@@ -200,7 +204,7 @@ def _too_large(name: str) -> ImageError:
     )
 
 
-def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+def _to_rgb(image: Image.Image, name: str | _Unnamed) -> Image.Image:
     if image.width * image.height > MAX_PIXELS:  # known from the header, nothing is decoded yet
         raise _too_large(name)
     if 0 in image.size:

@@ -224,7 +224,7 @@ def run_nbval(root: Path) -> subprocess.CompletedProcess:
         "pytest",
         "-q",
         "-p",
-        "tests.conftest",
+        "conftest",
         "-p",
         "no:cacheprovider",
         "--nbval",

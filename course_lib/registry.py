@@ -205,7 +205,7 @@ class Hosted:
 
 _GUIDE = "formula: OpenAI's guide Images and vision"
 _HOSTED = (
-    Hosted("mini-vlm", "local", "little_world", ("fixed", 64), 0.0, 0.0),
+    Hosted("mini-vlm", "local", "little_world", ("fixed", 65), 0.0, 0.0),
     Hosted(
         "gpt-5.4-mini",
         "openai",

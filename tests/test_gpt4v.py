@@ -348,7 +348,7 @@ def test_a_batch_works_on_several_at_once_but_not_on_more():
         # Qwen3-VL: 32 squares of 32 px each way, and two tokens of bounds
         ("qwen3-vl-plus", (1024, 1024), "auto", 1026),
         ("qwen3-vl-plus", (16, 16), "auto", 6),
-        ("mini-vlm", (1024, 1024), "auto", 64),
+        ("mini-vlm", (1024, 1024), "auto", 65),
     ],
 )
 def test_tokens_of_a_picture(model, size, detail, tokens):

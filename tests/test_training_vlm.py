@@ -12,6 +12,7 @@ from PIL import Image
 from safetensors import safe_open
 from transformers import AutoProcessor, LlavaForConditionalGeneration
 
+from course_lib import estimate_tokens
 from little_world.dialogue import Turn
 from little_world.training import vlm
 from little_world.training.loop import Ahead, Recipe
@@ -125,3 +126,7 @@ def test_what_is_saved_loads_again_and_says_the_same(model, processor, pixels, t
     assert other.tokenizer.decode(inputs["input_ids"][0], skip_special_tokens=True) == TURNS[0].question
     with torch.no_grad():
         assert torch.allclose(again(**inputs).logits, model(**expected).logits, atol=2e-2)  # half precision in between
+
+
+def test_the_registry_counts_a_picture_as_mini_vlm_does():
+    assert estimate_tokens((640, 480), model="mini-vlm") == vlm.IMAGE_TOKENS

@@ -13,7 +13,9 @@ from .chat import Chat
 from .errors import ApiError, ErrorResponse
 from .protocol import ChatCompletion, ChatRequest, DeploymentRequest, Model, ModelList
 
-_STREAM = {"text/event-stream": {"schema": {"type": "string"}}}
+# An event of the stream as its reader sees it; `data` holds a chunk as JSON, or [DONE].
+_EVENT = {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}
+_STREAM = {"text/event-stream": {"schema": _EVENT}}
 _REFUSALS = {
     400: "What the request asks for cannot be done",
     401: "No key, or a wrong one",

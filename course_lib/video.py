@@ -7,7 +7,7 @@ presentation times in the file, not by multiplying a number with a nominal rate.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from av.container import InputContainer
@@ -18,7 +18,7 @@ from . import images
 from .errors import VideoError, warn
 from .settings import say
 from .video_decoding import Decoder
-from .video_index import ASSUMED_RATE, build_index
+from .video_index import ASSUMED_RATE, build_index, ffmpeg_errors
 from .video_pixels import PixelReader
 from .video_selection import Selection
 from .video_sheets import most_telling, sheet
@@ -61,20 +61,25 @@ class VideoProcessor:
     def __init__(self, video_path: VideoSource):
         self.video_path = video_path
         self._name = source_name(video_path)
-        container, stream = self._open()
-        try:
-            index = build_index(container, stream)
-            if index is None:
-                raise VideoError(
-                    say(
-                        zh=f"{self._name} 里一帧画面也没有，请重新下载或导出。",
-                        en=f"{self._name} does not hold a single frame, please fetch or export it again.",
+        with ffmpeg_errors() as errors:
+            container, stream = self._open()
+            # Matroska is read into on opening, and its reader may pass over a part. What others log then is no damage: a
+            # decoder that begins between keyframes, an MP4 header without a duration.
+            passed_over = any(who == container.format.name == "matroska,webm" for _, who, _ in errors)
+            errors.clear()
+            try:
+                index = build_index(container, stream)
+                if index is None:
+                    raise VideoError(
+                        say(
+                            zh=f"{self._name} 里一帧画面也没有，请重新下载或导出。",
+                            en=f"{self._name} does not hold a single frame, please fetch or export it again.",
+                        )
                     )
-                )
-        except BaseException:
-            container.close()
-            raise
-        self._index = index
+            except BaseException:
+                container.close()
+                raise
+        self._index = index = replace(index, is_damaged=index.is_damaged or passed_over or bool(errors))
         self._decoder: Decoder | None = Decoder(container, stream, index, self._open)
         self._select = Selection(index, self._name)
         self._pixels = PixelReader()

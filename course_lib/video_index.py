@@ -98,24 +98,23 @@ def build_index(container: InputContainer, stream: VideoStream) -> FrameIndex | 
     has_hidden_frames = stream.codec_context.name.startswith(("vp8", "libvpx"))
     latest, damaged = None, False
     try:
-        with _errors_of_ffmpeg() as errors:
-            for packet in container.demux(stream):
-                if not packet.size:
-                    continue
-                timed = timed and packet.pts is not None
-                time = packet.pts if packet.pts is not None else packet.dts or 0
-                if latest is None or time >= latest:
-                    latest, last_duration = time, packet.duration or last_duration
-                pts.append(time)
-                dts.append(packet.dts if packet.dts is not None else time)
-                keys.append(packet.is_keyframe)
-                shown.append(not packet.is_discard and not (has_hidden_frames and _is_hidden_vp8(packet)))
+        for packet in container.demux(stream):
+            if not packet.size:
+                continue
+            timed = timed and packet.pts is not None
+            time = packet.pts if packet.pts is not None else packet.dts or 0
+            if latest is None or time >= latest:
+                latest, last_duration = time, packet.duration or last_duration
+            pts.append(time)
+            dts.append(packet.dts if packet.dts is not None else time)
+            keys.append(packet.is_keyframe)
+            shown.append(not packet.is_discard and not (has_hidden_frames and _is_hidden_vp8(packet)))
     except UNREADABLE:
         damaged = True  # the file breaks off: what came before is what there is
     if not any(shown):
         return None
     index = _from_packets(container, stream, *map(np.array, (pts, dts, keys, shown)), last_duration, timed)
-    return replace(index, is_damaged=damaged or bool(errors))
+    return replace(index, is_damaged=damaged)
 
 
 def _from_packets(container, stream, pts, dts, keys, shown, last_duration: int, timed: bool) -> FrameIndex:
@@ -166,15 +165,21 @@ def _promised_end(container: InputContainer, stream: VideoStream, zero: float) -
 
 
 @contextmanager
-def _errors_of_ffmpeg() -> Iterator[list]:
-    """The errors that FFmpeg reports in its log alone: parts of a container that it had to pass over."""
-    level = av.logging.get_level()
+def ffmpeg_errors() -> Iterator[list[tuple[int, str, str]]]:
+    """The errors (level, who, what) that FFmpeg only logs: parts of a container that it had to pass over.
+
+    Opening a file already reads some way into it, so that is watched as well. PyAV keeps back a message that repeats the
+    one before, be it of another file, and must not.
+    """
+    level, skip = av.logging.get_level(), av.logging.get_skip_repeated()
     av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)
     try:
         with av.logging.Capture() as errors:
             yield errors
     finally:
         av.logging.set_level(level)
+        av.logging.set_skip_repeated(skip)
 
 
 def _lacks_times(container: InputContainer, stream: VideoStream) -> bool:

@@ -2,9 +2,9 @@
 
     python benchmarks/bench_sd_server.py [--rounds 5] [--model mini-sd] [--size 128] [--steps 20]
 
-Over real HTTP with AUTOMATIC1111's fields, server and client in one process. Targets, on two cores: a picture of
-128 x 128 in 20 steps in under 3 s, four at once in under 2.2 times one, and 5 % more than the pipeline by itself.
-The bare pipeline and the server take turns, so that both meet the same load of the machine.
+Over real HTTP with AUTOMATIC1111's fields, server and client in one process. Targets, on two cores: a picture
+of 128 x 128 in 20 steps in under 3 s, four at once in under 2.2 times one, and 5 % more than the pipeline by
+itself. The bare pipeline and the server take turns, so that both meet the same load of the machine.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def main() -> None:
     parser.add_argument("--model", default="mini-sd", help="a diffusers folder or a miniature's name")
     parser.add_argument("--size", type=int, default=128, help="pixels a side (default 128)")
     parser.add_argument("--steps", type=int, default=20, help="of a picture (default 20)")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1], help="of the bare pipeline (default 1)")
+    parser.add_argument(
+        "--threads", type=int, nargs="+", default=[1], help="of the bare pipeline (default 1)"
+    )
     arguments = parser.parse_args()
     try:
         server = LocalServer(sd_model=arguments.model).wait()

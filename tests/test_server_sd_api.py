@@ -80,7 +80,10 @@ def test_null_is_the_default_and_numbers_may_be_text(post):
 def test_the_three_ways_to_send_a_picture(post):
     raw = images.to_base64(PICTURE)
     broken = "\n".join(raw[i : i + 76] for i in range(0, len(raw), 76))
-    found = {picture(post("img2img", init_images=[text], **SMALL)) for text in (raw, images.to_data_uri(PICTURE), broken)}
+    found = {
+        picture(post("img2img", init_images=[text], **SMALL))
+        for text in (raw, images.to_data_uri(PICTURE), broken)
+    }
     assert len(found) == 1
 
 
@@ -137,7 +140,9 @@ def test_refused(post, status, route, body, said):
 
 @pytest.mark.parametrize("strength", [0.25, 1, 1.0])
 def test_strengths_that_can_be(post, strength):
-    assert info(post("img2img", init_images=[images.to_base64(PICTURE)], denoising_strength=strength, **SMALL))
+    assert info(
+        post("img2img", init_images=[images.to_base64(PICTURE)], denoising_strength=strength, **SMALL)
+    )
 
 
 MASKS = {
@@ -201,7 +206,9 @@ def test_when_every_place_is_taken(server, post):
 
 def test_a_client_that_goes_away_gives_its_place_back(server, post):
     with pytest.raises(requests.Timeout):
-        requests.post(f"{server.url}/sdapi/v1/txt2img", json={**SMALL, "steps": 150, "n_iter": 16}, timeout=0.3)
+        requests.post(
+            f"{server.url}/sdapi/v1/txt2img", json={**SMALL, "steps": 150, "n_iter": 16}, timeout=0.3
+        )
     deadline = time.monotonic() + 60
     while server.app.state.painting.places.taken and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -36,7 +36,9 @@ def engine(folder):
 
 
 def settings(sampler: str = "DDIM", **changes) -> Settings:
-    return Settings(**{"width": 64, "height": 64, "steps": 4, "guidance": 7.0, "sampler": choose(sampler), **changes})
+    return Settings(
+        **{"width": 64, "height": 64, "steps": 4, "guidance": 7.0, "sampler": choose(sampler), **changes}
+    )
 
 
 def paint(engine, prompts, seeds, how=None, **more) -> list[np.ndarray]:

@@ -1,4 +1,5 @@
-"""Whatever is sent to the image routes, they answer in the shape of their protocol, and with one sort of 500 alone."""
+"""Whatever is sent to the image routes, they answer in the shape of their protocol, and with one sort of 500
+alone."""
 
 from __future__ import annotations
 
@@ -53,7 +54,14 @@ def assert_refused_or_answered(response) -> None:
 def small(body):
     """The same request at a size that does not take minutes; what is odd about it stays."""
     if isinstance(body, dict):
-        for name, most in (("width", 64), ("height", 64), ("steps", 1), ("batch_size", 1), ("n_iter", 1), ("n", 1)):
+        for name, most in (
+            ("width", 64),
+            ("height", 64),
+            ("steps", 1),
+            ("batch_size", 1),
+            ("n_iter", 1),
+            ("n", 1),
+        ):
             if isinstance(body.get(name), int) and body[name] > most or name in ("width", "height", "steps"):
                 body[name] = most
         body.pop("size", None)
@@ -63,7 +71,9 @@ def small(body):
 @pytest.mark.parametrize("mode", schemathesis.GenerationMode, ids=lambda mode: mode.name.lower())
 def test_the_server_keeps_to_its_own_description(server, mode):
     found = schemathesis.openapi.from_url(server.url + "/openapi.json").get_all_operations()
-    operations = [operation for operation in (result.ok() for result in found) if IMAGES.match(operation.path)]
+    operations = [
+        operation for operation in (result.ok() for result in found) if IMAGES.match(operation.path)
+    ]
     assert len(operations) > 20
     if mode == schemathesis.GenerationMode.NEGATIVE:
         operations = [operation for operation in operations if operation.body]
@@ -92,11 +102,17 @@ FIELDS = [
 @given(field=st.sampled_from(FIELDS), value=JSON, over=st.booleans())
 @settings(max_examples=60)
 def test_any_value_in_any_field(server, session, field, value, over):
-    body = {**FOUNDATION, "denoising_strength": 1, **({"init_images": [PICTURE], "mask": PICTURE} if over else {})}
+    body = {
+        **FOUNDATION,
+        "denoising_strength": 1,
+        **({"init_images": [PICTURE], "mask": PICTURE} if over else {}),
+    }
     data = json.dumps({**body, field: value}).encode("utf-8", "surrogatepass")
     route = "img2img" if over else "txt2img"
     headers = {"content-type": "application/json"}
-    assert_refused_or_answered(session.post(f"{server.url}/sdapi/v1/{route}", data=data, headers=headers, timeout=120))
+    assert_refused_or_answered(
+        session.post(f"{server.url}/sdapi/v1/{route}", data=data, headers=headers, timeout=120)
+    )
 
 
 @given(data=st.data())
@@ -110,7 +126,9 @@ def test_any_damage_to_a_picture(server, session, data):
     for route in ("img2img", "png-info"):
         if route == "png-info":
             encoded = json.dumps({"image": damaged}).encode("utf-8", "surrogatepass")
-        assert_refused_or_answered(session.post(f"{server.url}/sdapi/v1/{route}", data=encoded, headers=headers, timeout=120))
+        assert_refused_or_answered(
+            session.post(f"{server.url}/sdapi/v1/{route}", data=encoded, headers=headers, timeout=120)
+        )
 
 
 @given(prompt=st.text(max_size=100), negative=st.text(max_size=100))
@@ -119,7 +137,9 @@ def test_any_prompt_is_painted_and_read_back(server, session, prompt, negative):
     body = {**FOUNDATION, "prompt": prompt, "negative_prompt": negative}
     response = session.post(f"{server.url}/sdapi/v1/txt2img", json=body, timeout=120)
     assert response.status_code == 200, response.text
-    found = session.post(f"{server.url}/sdapi/v1/png-info", json={"image": response.json()["images"][0]}, timeout=60)
+    found = session.post(
+        f"{server.url}/sdapi/v1/png-info", json={"image": response.json()["images"][0]}, timeout=60
+    )
     assert found.status_code == 200, found.text
     assert found.json()["info"] == json.loads(response.json()["info"])["infotexts"][0]
 
@@ -141,7 +161,9 @@ def test_hostile_bodies(server, session, body):
     headers = {"content-type": "application/json"}
     for route in ("txt2img", "img2img", "options", "interrogate", "png-info"):
         response = session.post(f"{server.url}/sdapi/v1/{route}", data=body, headers=headers, timeout=60)
-        assert 400 <= response.status_code < 500 or (route == "options" and response.status_code == 200), response.text
+        assert 400 <= response.status_code < 500 or (route == "options" and response.status_code == 200), (
+            response.text
+        )
         assert_refused_or_answered(response)
 
 

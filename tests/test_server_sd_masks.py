@@ -64,7 +64,12 @@ def test_only_masked_looks_closer_and_keeps_the_proportions():
     assert upper <= 18
     assert lower >= 26
     # what is looked at is that part, enlarged
-    assert np.abs(np.asarray(area.picture.resize((12, 12)), int) - np.asarray(PICTURE.crop(area.box), int)).mean() < 30
+    assert (
+        np.abs(
+            np.asarray(area.picture.resize((12, 12)), int) - np.asarray(PICTURE.crop(area.box), int)
+        ).mean()
+        < 30
+    )
 
 
 def test_blur_makes_a_soft_edge():

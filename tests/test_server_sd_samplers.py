@@ -43,7 +43,9 @@ def paint(own, choice: Choice, steps: int = 25) -> torch.Tensor:
         clean = MEAN + signal * SPREAD**2 / (kept * SPREAD**2 + noise**2) * (seen - signal * MEAN)
         epsilon = (seen - signal * clean) / noise
         velocity = own.config.prediction_type == "v_prediction"
-        x = scheduler.step(signal * epsilon - noise * clean if velocity else epsilon, t, x, **more).prev_sample
+        x = scheduler.step(
+            signal * epsilon - noise * clean if velocity else epsilon, t, x, **more
+        ).prev_sample
     return x
 
 

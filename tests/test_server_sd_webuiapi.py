@@ -67,7 +67,9 @@ def test_txt2img_repeats_by_seed(api, picture):
 
 
 def test_several_pictures_have_seeds_in_a_row(api, picture):
-    result = api.txt2img(prompt="a red car", negative_prompt="a cat, red", seed=6, batch_size=2, n_iter=2, **SMALL)
+    result = api.txt2img(
+        prompt="a red car", negative_prompt="a cat, red", seed=6, batch_size=2, n_iter=2, **SMALL
+    )
     assert len(result.images) == 4
     assert result.info["all_seeds"] == [6, 7, 8, 9]
     assert len(result.info["infotexts"]) == 4
@@ -199,7 +201,9 @@ def test_progress_and_interrupt(api, server):
     hook = server.app.state.painting._pipe("text").unet.register_forward_pre_hook(held)
     results = []
     thread = threading.Thread(
-        target=lambda: results.append(api.txt2img(prompt="a cat", seed=1, n_iter=3, width=64, height=64, steps=60))
+        target=lambda: results.append(
+            api.txt2img(prompt="a cat", seed=1, n_iter=3, width=64, height=64, steps=60)
+        )
     )
     thread.start()
     try:

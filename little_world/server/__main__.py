@@ -20,7 +20,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="default 127.0.0.1: this computer alone")
     parser.add_argument("--allow-remote", action="store_true", help="accept a host that others can reach")
     parser.add_argument("--vision-model", help="a model folder or a miniature's name (default mini-vlm)")
-    parser.add_argument("--sd-model", help="a diffusers folder, its id on the hub, or a miniature (default mini-sd)")
+    parser.add_argument(
+        "--sd-model", help="a diffusers folder, its id on the hub, or a miniature (default mini-sd)"
+    )
     parser.add_argument(
         "--api-key",
         default=os.environ.get("LITTLE_WORLD_API_KEY"),
@@ -51,9 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
             names = ", ".join(engine.name for engine in server.wanted)
             print(say(zh=f"正在加载 {names} ...", en=f"Loading {names} ..."), flush=True)
             server.wait()
-            addresses = (
-                f"base_url={server.url}/v1 model={server.model} sdapi={server.url}/sdapi/v1 sd_model={server.sd_model}"
-            )
+            addresses = f"base_url={server.url}/v1 model={server.model} sdapi={server.url}/sdapi/v1 sd_model={server.sd_model}"
             print(addresses + say(zh="，按 Ctrl+C 结束", en=", Ctrl+C ends it"), flush=True)
             while True:
                 time.sleep(3600)

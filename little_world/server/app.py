@@ -48,15 +48,17 @@ def create_app(
 ) -> FastAPI:
     """The server as an ASGI app.
 
-    `vision_model` and `sd_model` are folders or miniatures' names: what is named begins to load at once, in the
-    background; what is not is the miniature, and loads when it is first asked for something, with `lazy` all. With `api_key`, requests
-    of OpenAI's protocol must carry it, with `api_auth` ("name:password") those of AUTOMATIC1111's. `local_only`
-    refuses requests that were meant for another host. `blocklist` holds terms that neither question nor answer may
-    hold (see `Blocklist`). The rest bounds the body in bytes, and the engines: see `VisionEngine`. Raises
-    `ModelError` where a folder that was named holds no model.
+    `vision_model` and `sd_model` are folders or miniatures' names: what is named begins to load at once, in
+    the background; what is not is the miniature, and loads when it is first asked for something, with `lazy`
+    all. With `api_key`, requests of OpenAI's protocol must carry it, with `api_auth` ("name:password") those
+    of AUTOMATIC1111's. `local_only` refuses requests that were meant for another host. `blocklist` holds
+    terms that neither question nor answer may hold (see `Blocklist`). The rest bounds the body in bytes, and
+    the engines: see `VisionEngine`. Raises `ModelError` where a folder that was named holds no model.
     """
     if api_auth is not None and not re.fullmatch(r"[^:,]+:[^,]+(,[^:,]+:[^,]+)*", api_auth):
-        raise SettingsError(say(zh="api_auth 的格式是 用户名:密码。", en="api_auth must look like name:password."))
+        raise SettingsError(
+            say(zh="api_auth 的格式是 用户名:密码。", en="api_auth must look like name:password.")
+        )
     vision = VisionEngine(
         vision_model, places=places, max_batch=max_batch, default_limit=default_limit, lazy=lazy
     )

@@ -1,4 +1,5 @@
-"""What every engine has in common: a model folder, loaded once, in the background, when it is first wanted."""
+"""What every engine has in common: a model folder, loaded once, in the background, when it is first
+wanted."""
 
 from __future__ import annotations
 
@@ -28,9 +29,9 @@ SMALL = 50_000_000  # parameters
 class Engine:
     """A model and the thread that works with it. Subclasses give `default`, `_open`, `_forget` and `_check`.
 
-    `model` is a folder or a miniature's name, `run` what the worker does with at most `max_batch` jobs. Nothing is
-    loaded before `begin` or `wait`. A model that is named must be there, `ModelError` says so at once; the default
-    one, and with `lazy` any, may be missing until somebody asks it something.
+    `model` is a folder or a miniature's name, `run` what the worker does with at most `max_batch` jobs.
+    Nothing is loaded before `begin` or `wait`. A model that is named must be there, `ModelError` says so at
+    once; the default one, and with `lazy` any, may be missing until somebody asks it something.
     """
 
     default: str
@@ -61,7 +62,7 @@ class Engine:
 
     @property
     def state(self) -> Literal["idle", "loading", "failed", "ready"]:
-        """"idle" until somebody wants the model."""
+        """ "idle" until somebody wants the model."""
         if not self._begun:
             return "idle"
         return "loading" if not self.loaded.is_set() else "failed" if self.failure else "ready"
@@ -77,7 +78,8 @@ class Engine:
             miniature = self.source != os.path.expanduser(self.asked_as)
             raise ModelError(
                 say(
-                    zh=f"找不到模型文件夹 {self.source}，" + ("请重新获取本课程。" if miniature else "请检查路径。"),
+                    zh=f"找不到模型文件夹 {self.source}，"
+                    + ("请重新获取本课程。" if miniature else "请检查路径。"),
                     en=f"There is no model folder {self.source}, please "
                     + ("get the course again." if miniature else "check the path."),
                 )

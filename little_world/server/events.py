@@ -12,7 +12,8 @@ from .worker import Cancelled
 
 
 class Events:
-    """`async with Events(request) as events`: give `events.emit` to a job, then ask `next` for what it said."""
+    """`async with Events(request) as events`: give `events.emit` to a job, then ask `next` for what it
+    said."""
 
     def __init__(self, request: Request):
         self._request, self._loop, self._queue = request, asyncio.get_running_loop(), asyncio.Queue()
@@ -23,7 +24,8 @@ class Events:
             self._loop.call_soon_threadsafe(self._queue.put_nowait, event)
 
     async def next(self) -> Any:
-        """The next event. Raises `ApiError` for a failure, a server that closes, and a client that went away."""
+        """The next event. Raises `ApiError` for a failure, a server that closes, and a client that went
+        away."""
         event = await self._queue.get()
         if isinstance(event, Cancelled):
             raise ApiError(503, "The server is closing.", code="server_closing")

@@ -125,7 +125,11 @@ def router(studio: Studio, blocklist: Blocklist, api_key: str | None) -> APIRout
         blocklist.check_text(prompt)
         sent = [*image, *images]
         if len(sent) != 1:
-            message = "Please send one picture as 'image'." if not sent else "This server edits one picture at a time."
+            message = (
+                "Please send one picture as 'image'."
+                if not sent
+                else "This server edits one picture at a time."
+            )
             raise ApiError(400, message, param="image", code="invalid_value")
         data, cover = await sent[0].read(), await mask.read() if mask else None
         areas: list[inpainting.Area] = []
@@ -172,9 +176,7 @@ def _size(size: str | None) -> tuple[int, int] | None:
     match = _SIZE.fullmatch(size)
     sides = (int(match[1]), int(match[2])) if match else (0, 0)
     if not all(64 <= side <= MAX_SIDE and side % 8 == 0 for side in sides):
-        message = (
-            f"Invalid size '{size[:20]}': width x height, each a multiple of 8 between 64 and {MAX_SIDE}, or auto."
-        )
+        message = f"Invalid size '{size[:20]}': width x height, each a multiple of 8 between 64 and {MAX_SIDE}, or auto."
         raise ApiError(400, message, param="size", code="invalid_value")
     return sides
 
@@ -188,7 +190,8 @@ def _nearest(size: tuple[int, int]) -> tuple[int, int]:
 def _transparent(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
     """White where an OpenAI mask is fully transparent. Raises `ApiError` 400 as OpenAI does."""
     if mask.size != size:
-        message = f"The mask is {mask.width} x {mask.height}, the picture {size[0]} x {size[1]}: please make them alike."
+        sizes = f"The mask is {mask.width} x {mask.height}, the picture {size[0]} x {size[1]}"
+        message = f"{sizes}: please make them alike."
         raise ApiError(400, message, param="mask", code="invalid_mask")
     alpha = mask.convert("RGBA").getchannel("A")
     where = alpha.point(lambda value: 255 * (value == 0))

@@ -1,6 +1,8 @@
-"""The text that AUTOMATIC1111 writes into every picture, so that it can be painted again: prompt, seed, settings.
+"""The text that AUTOMATIC1111 writes into every picture, so that it can be painted again: prompt, seed,
+settings.
 
-It stands in the PNG's text chunk `parameters`: the prompt, "Negative prompt: ...", and a last line of names and values.
+It stands in the PNG's text chunk `parameters`: the prompt, "Negative prompt: ...", and a last line of names
+and values.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ def compose(prompt: str, negative: str, settings: Mapping[str, Any]) -> str:
 
 
 def parse(text: str) -> dict[str, str]:
-    """What `compose` wrote, as A1111 reads it back: "Prompt", "Negative prompt", the settings, "Size-1" and "Size-2"."""
+    """What `compose` wrote, as A1111 reads it back: "Prompt", "Negative prompt", the settings, "Size-1" and
+    "Size-2"."""
     *lines, last = text.strip()[:_LONGEST].split("\n")
     pairs = _PAIR.findall(last)
     if len(pairs) < 3:  # no line of settings: all of it is prompt, as A1111 has it

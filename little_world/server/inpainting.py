@@ -1,7 +1,8 @@
 """What AUTOMATIC1111 does around a mask: where to paint, what stands there before, and pasting the rest back.
 
-A mask is white where the picture is to be painted over. Diffusion works in latents, so that all of a picture comes
-back slightly changed; pasting the original over it again is what leaves the pixels outside the mask as they were.
+A mask is white where the picture is to be painted over. Diffusion works in latents, so that all of a picture
+comes back slightly changed; pasting the original over it again is what leaves the pixels outside the mask as
+they were.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ Box = tuple[int, int, int, int]  # left, upper, right, lower
 
 @dataclass(frozen=True)
 class Area:
-    """What goes to the model: `picture` (RGB) and `mask` (L, black or white), both of the size that is painted."""
+    """What goes to the model: `picture` (RGB) and `mask` (L, black or white), both of the size that is
+    painted."""
 
     picture: Image.Image
     mask: Image.Image
@@ -34,7 +36,8 @@ class Area:
 
 
 def binary(mask: Image.Image) -> Image.Image:
-    """A mask in black and white: of a picture that has transparency its alpha channel, of another its brightness."""
+    """A mask in black and white: of a picture that has transparency its alpha channel, of another its
+    brightness."""
     if mask.mode in ("RGBA", "LA", "PA") or "transparency" in mask.info:
         alpha = mask.convert("RGBA").getchannel("A")
         if alpha.getextrema() != (255, 255):
@@ -76,8 +79,8 @@ def prepare(
     """The area to paint, `size` pixels wide and high.
 
     `mask` (L) is stretched to the picture. `only_masked` takes the surroundings of the mask, `padding` pixels
-    around it, and the result has the original's size; without it the whole picture is brought to `size`. `fill`
-    puts the colours from around the mask under it. `block` is the side of a latent in pixels.
+    around it, and the result has the original's size; without it the whole picture is brought to `size`.
+    `fill` puts the colours from around the mask under it. `block` is the side of a latent in pixels.
     """
     mask = resize(mask, picture.size, 0) if only_masked else resize(mask, size, resize_mode)
     mask = mask.filter(ImageFilter.GaussianBlur(blur)) if any(blur) else mask
@@ -94,7 +97,8 @@ def prepare(
 
 
 def _surroundings(mask: Image.Image, padding: int, size: tuple[int, int]) -> Box:
-    """The box around the mask's white, with a margin, widened to the proportions of `size` where there is room."""
+    """The box around the mask's white, with a margin, widened to the proportions of `size` where there is
+    room."""
     left, upper, right, lower = mask.getbbox() or (0, 0, *mask.size)
     spans = []
     for low, high, limit in ((left, right, mask.width), (upper, lower, mask.height)):

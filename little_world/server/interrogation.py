@@ -1,4 +1,5 @@
-"""A picture in words: by the vision model where it is loaded, else by mini-clip, which picks from Little World's words."""
+"""A picture in words: by the vision model where it is loaded, else by mini-clip, which picks from Little
+World's words."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ class LocalServer:
 
     `url` is the root, `f"{url}/v1"` what an OpenAI client takes as its base_url. `port` 0 is any free one.
     A host that other computers can reach must be allowed by `allow_remote`. What else there is goes to
-    `create_app`. Models that are named load in the background, the others at the first request that wants them; it
-    waits for that.
+    `create_app`. Models that are named load in the background, the others at the first request that wants
+    them; it waits for that.
     """
 
     def __init__(
@@ -86,7 +86,8 @@ class LocalServer:
         return self._thread.is_alive() and not self._server.should_exit
 
     def wait(self) -> LocalServer:
-        """Until the models that were named are loaded, or the chat model where none was. Raises `ModelError`."""
+        """Until the models that were named are loaded, or the chat model where none was. Raises
+        `ModelError`."""
         for engine in self.wanted:
             engine.begin()
             engine.loaded.wait()
@@ -147,7 +148,8 @@ _lock = threading.Lock()
 def shared_server() -> LocalServer:
     """The process's one server, started when first asked for: with COURSE_VLM_MODEL, else the miniatures.
 
-    A model is loaded when it is first used, so that a lesson which only paints does not load the one that chats.
+    A model is loaded when it is first used, so that a lesson which only paints does not load the one that
+    chats.
     """
     global _shared
     with _lock:

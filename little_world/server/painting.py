@@ -1,7 +1,9 @@
-"""The engine behind the image protocols: any text-to-image folder of diffusers, one batch of pictures at a time.
+"""The engine behind the image protocols: any text-to-image folder of diffusers, one batch of pictures at a
+time.
 
-The folder is loaded once; painting over a picture and inside a mask use the same weights (`from_pipe`). Requests are
-not put together: a batch of another size differs in the last bits of its numbers, and a seed is to give its picture.
+The folder is loaded once; painting over a picture and inside a mask use the same weights (`from_pipe`).
+Requests are not put together: a batch of another size differs in the last bits of its numbers, and a seed is
+to give its picture.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ _FAMILIES = {"image": AutoPipelineForImage2Image, "mask": AutoPipelineForInpaint
 
 @dataclass(frozen=True)
 class Settings:
-    """How to paint. `strength` (0 to 1) is how far a given picture is painted over; of `steps` it takes that share."""
+    """How to paint. `strength` (0 to 1) is how far a given picture is painted over; of `steps` it takes that
+    share."""
 
     width: int
     height: int
@@ -55,8 +58,8 @@ class Settings:
 class Painting:
     """Pictures that are painted together, one a seed, and how far they are.
 
-    With `pictures` these are painted over, with `mask` (white) only there. `start` is what stands under the mask
-    before the first step: the picture, noise of each seed, or nothing.
+    With `pictures` these are painted over, with `mask` (white) only there. `start` is what stands under the
+    mask before the first step: the picture, noise of each seed, or nothing.
     """
 
     prompts: list[str]
@@ -70,7 +73,9 @@ class Painting:
     running: bool = False
     step: int = 0
     steps: int = 0
-    latents: torch.Tensor | None = field(default=None, repr=False)  # of the first picture, after the last step
+    latents: torch.Tensor | None = field(
+        default=None, repr=False
+    )  # of the first picture, after the last step
     stop: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -138,7 +143,9 @@ class PaintingEngine(Engine):
         return threads(1 if self.small else torch.get_num_threads())
 
     def _is_on_hub(self) -> bool:
-        looks_like_an_id = self.source == self.asked_as and self.source.count("/") == 1 and self.source[0] not in "./~"
+        looks_like_an_id = (
+            self.source == self.asked_as and self.source.count("/") == 1 and self.source[0] not in "./~"
+        )
         return looks_like_an_id and not os.path.isdir(self.source)
 
     def check(self) -> None:
@@ -177,7 +184,9 @@ class PaintingEngine(Engine):
                 pipe = self._load_pipeline(local_files_only=False)
             # whatever the files hold: a CPU computes half precision slowly and roughly
             pipe.to(device, torch.float32 if device == "cpu" else torch.float16)
-        weights = [part.parameters() for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
+        weights = [
+            part.parameters() for part in pipe.components.values() if isinstance(part, torch.nn.Module)
+        ]
         self.small = sum(weight.numel() for part in weights for weight in part) < SMALL
         self.scheduler = pipe.scheduler
         self._add("text", pipe)
@@ -208,7 +217,8 @@ class PaintingEngine(Engine):
         return pipe
 
     def _pipe(self, family: str) -> Any:
-        """The pipeline for text, for a picture or for a mask; the last two are made of the first one's parts."""
+        """The pipeline for text, for a picture or for a mask; the last two are made of the first one's
+        parts."""
         if family in self.pipes:
             return self.pipes[family]
         with _quiet():
@@ -231,7 +241,9 @@ class PaintingEngine(Engine):
             work.steps = getattr(pipe, "num_timesteps", None) or work.settings.steps
             work.step = index + 1
             if work.stop.is_set() or job.cancelled.is_set() or self.worker.closing.is_set():
-                pipe._interrupt = True  # diffusers leaves out the steps that remain, and decodes what is there
+                pipe._interrupt = (
+                    True  # diffusers leaves out the steps that remain, and decodes what is there
+                )
             return values
 
         work.running = True
@@ -254,7 +266,9 @@ class PaintingEngine(Engine):
             "num_inference_steps": settings.steps,
             "guidance_scale": settings.guidance,
             "eta": settings.eta,
-            "generator": [torch.Generator().manual_seed(seed) for seed in work.seeds],  # on the CPU: the same anywhere
+            "generator": [
+                torch.Generator().manual_seed(seed) for seed in work.seeds
+            ],  # on the CPU: the same anywhere
         }
         if work.pictures is not None:
             arguments |= {"image": work.pictures, "strength": settings.strength}
@@ -276,7 +290,9 @@ class PaintingEngine(Engine):
         mask = torch.from_numpy(mask).to(pipe.device)
         if work.start == "nothing":
             return latents.masked_fill(mask, 0.0)
-        noise = [torch.randn(latents.shape[1:], generator=torch.Generator().manual_seed(s)) for s in work.seeds]
+        noise = [
+            torch.randn(latents.shape[1:], generator=torch.Generator().manual_seed(s)) for s in work.seeds
+        ]
         return torch.where(mask, torch.stack(noise).to(latents), latents)
 
 

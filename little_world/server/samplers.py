@@ -1,8 +1,8 @@
 """AUTOMATIC1111's names for samplers and noise schedules, as diffusers' schedulers.
 
-Only what also works with a model that predicts velocity down to a last step without any signal, as mini-sd does
-(`tests/test_server_sd_samplers.py` holds each against a case whose answer is known). Models that learned by flow
-matching (Stable Diffusion 3, FLUX) keep the scheduler of their folder, whatever is asked for.
+Only what also works with a model that predicts velocity down to a last step without any signal, as mini-sd
+does (`tests/test_server_sd_samplers.py` holds each against a case whose answer is known). Models that learned
+by flow matching (Stable Diffusion 3, FLUX) keep the scheduler of their folder, whatever is asked for.
 """
 
 from __future__ import annotations
@@ -67,12 +67,13 @@ class Choice:
         return "Karras" if self.karras else "Automatic"
 
     def scheduler(self, own: Any) -> Any:
-        """A fresh diffusers scheduler with the noise that the model of the scheduler `own` was trained with."""
+        """A fresh diffusers scheduler with the noise that the model of the scheduler `own` was trained
+        with."""
         if "FlowMatch" in type(own).__name__:
             return type(own).from_config(own.config)
         settings = dict(self.sampler.settings)
-        # Karras et al. space the steps between the least and the most noise: with no end to the noise most of them
-        # would go into the part where nothing can be seen.
+        # Karras et al. space the steps between the least and the most noise: with no end to the noise most of
+        # them would go into the part where nothing can be seen.
         if self.karras and not own.config.get("rescale_betas_zero_snr"):
             settings["use_karras_sigmas"] = True
         return self.sampler.scheduler.from_config(own.config, **settings)
@@ -82,7 +83,8 @@ _BY_NAME = {name.lower(): sampler for sampler in SAMPLERS for name in (sampler.n
 
 
 def choose(name: str, schedule: str | None = None) -> Choice | None:
-    """The sampler of that name, also of A1111's older names such as "DPM++ 2M Karras"; None where there is none.
+    """The sampler of that name, also of A1111's older names such as "DPM++ 2M Karras"; None where there is
+    none.
 
     A schedule that the sampler does not know is "automatic", as in A1111.
     """

@@ -1,8 +1,9 @@
 """AUTOMATIC1111's requests and answers as pydantic models, with its names and defaults (WebUI 1.10).
 
-A field nobody knows is ignored without a word, as the real one does: `guidance_scale` and `strength` have no effect, the
-names are `cfg_scale` and `denoising_strength`. What the real one has and this server has not (high-resolution pass,
-face restoration, tiling, variation seeds, scripts) is refused where it is asked for, and taken where it is switched off.
+A field nobody knows is ignored without a word, as the real one does: `guidance_scale` and `strength` have no
+effect, the names are `cfg_scale` and `denoising_strength`. What the real one has and this server has not
+(high-resolution pass, face restoration, tiling, variation seeds, scripts) is refused where it is asked for,
+and taken where it is switched off.
 """
 
 from __future__ import annotations
@@ -98,7 +99,8 @@ class Generation(_Lenient):
 
 
 class TextToImage(Generation):
-    """`POST /sdapi/v1/txt2img`. `denoising_strength` and all that begins with `hr_` belong to the second pass."""
+    """`POST /sdapi/v1/txt2img`. `denoising_strength` and all that begins with `hr_` belong to the second
+    pass."""
 
     enable_hr: bool = False
     denoising_strength: Number = 0.75
@@ -117,7 +119,8 @@ class TextToImage(Generation):
 
 
 class ImageToImage(Generation):
-    """`POST /sdapi/v1/img2img`. Pictures in base64 or as `data:` URI; a mask is white where it is to be repainted."""
+    """`POST /sdapi/v1/img2img`. Pictures in base64 or as `data:` URI; a mask is white where it is to be
+    repainted."""
 
     init_images: list[str] | None = None
     resize_mode: Literal[0, 1, 2, 3] = 0
@@ -147,7 +150,8 @@ class ImageToImage(Generation):
 
 
 class Pictures(BaseModel):
-    """`images` are PNG in base64, `info` is JSON in a string, `parameters` the request as it was understood."""
+    """`images` are PNG in base64, `info` is JSON in a string, `parameters` the request as it was
+    understood."""
 
     images: list[str]
     parameters: dict[str, Any]

@@ -1,6 +1,7 @@
 """A request for pictures through the engine, round by round; what is going on, and how it is interrupted.
 
-Both image protocols paint through one `Studio`, so that `/progress` and `/interrupt` speak of whatever is painted.
+Both image protocols paint through one `Studio`, so that `/progress` and `/interrupt` speak of whatever is
+painted.
 """
 
 from __future__ import annotations
@@ -77,8 +78,8 @@ class Studio:
     async def paint(self, prepare: Callable[[], Order], request: Request) -> list[Image.Image]:
         """The pictures of an order, fewer where it is interrupted. `prepare` makes it, in a thread.
 
-        Raises `ApiError`: 429 where every place is taken, 503 where the model cannot be loaded, and what `prepare`
-        raises.
+        Raises `ApiError`: 429 where every place is taken, 503 where the model cannot be loaded, and what
+        `prepare` raises.
         """
         try:
             with self.engine.places:
@@ -111,5 +112,7 @@ class Studio:
 def check_size(width: int, height: int, count: int, *, status: int = 422) -> None:
     """Raises `ApiError` for pictures that together would not fit into the memory."""
     if width * height * count > MAX_PIXELS:
-        message = f"{count} pictures of {width} x {height} at once are too many, please ask for fewer or smaller ones."
+        message = (
+            f"{count} pictures of {width} x {height} at once are too many, please ask for fewer or smaller ones."
+        )
         raise ApiError(status, message, param="size")

@@ -336,7 +336,18 @@ def any_size(name: str) -> bool:
 def native_size(name: str | None) -> int | None:
     """The pixels a side that an image model paints best, None where that is not known."""
     known = [*_PAINTERS, *_MODELS]
-    return next((model.size for model in known if model.size and name in (model.id, getattr(model, "modelscope", None))), None) if name else None
+    return (
+        next(
+            (
+                model.size
+                for model in known
+                if model.size and name in (model.id, getattr(model, "modelscope", None))
+            ),
+            None,
+        )
+        if name
+        else None
+    )
 
 
 def hosted(*, provider: str | None = None, name: str | None = None) -> list[Hosted]:

@@ -7,24 +7,22 @@ other models of section 4.1 that have an API, behind the same three calls.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from PIL import Image
 from pydantic import SecretStr
 
 from . import registry, settings
-from .errors import CourseError, SettingsError, warn
+from .errors import AnswerError, SettingsError, warn
 from .images import ImageSource, open_image, to_base64
 from .painting import parameters as check
 from .painting.batch import Batch, batch_generate
-from .painting.failures import Words
 from .painting.masks import open_mask, pad
 from .painting.picture import Picture, read_picture
 from .painting.service import ImageService, one_or_many
-from .painting.transport import Transport, basic_auth, check_address, read_json
 from .painting.watching import watched
+from .painting.webui import WebUI, check_fields
 from .painting.webui_answer import read_pictures
 from .settings import say
 
@@ -32,18 +30,6 @@ __all__ = ["Batch", "Picture", "StableDiffusionService", "batch_generate", "imag
 
 MOST_CHARACTERS = 4000  # CLIP reads 75 tokens at a time; of a whole page nothing would be left of each word
 
-# Names from diffusers and from this course that the protocol does not know: sent, they would change nothing.
-_MEANT = {
-    "cfg_scale": "guidance_scale",
-    "denoising_strength": "strength",
-    "sampler_name": "sampler",
-    "batch_size": "count",
-    "n_iter": "count",
-    "init_images": "init_image",
-    "mask": "mask_image",
-    "num_inference_steps": "steps",
-    "num_images": "count",
-}
 _FILL = {"fill": 0, "original": 1, "latent noise": 2, "latent nothing": 3}
 
 
@@ -71,29 +57,14 @@ class StableDiffusionService(ImageService):
         retries: int = 2,
         progress: bool = True,
     ):
-        address = settings.resolve("COURSE_SD_URL")
-        self.api_url = None
-        if api_url or address.value:
-            self.api_url = check_address(api_url or address.value, ("/docs", "/sdapi/v1"))
-        # COURSE_SD_AUTH goes to the address it was set for, and to no other.
-        same = address.value and self.api_url == check_address(address.value, ("/docs", "/sdapi/v1"))
-        pair = SecretStr(api_key or (same and settings.resolve("COURSE_SD_AUTH").value) or "")
-        del api_key  # see `_user_and_password`
-        auth = _user_and_password(pair)
+        pair = SecretStr(api_key or "")
+        del api_key  # some tools print a traceback with its variables
+        self.api_url, self.model = api_url, model
+        self.server = WebUI(api_url, pair, timeout=timeout, retries=retries)
+        self.api_url = self.server.url
         chosen = settings.resolve("COURSE_SD_MODEL", model)
-        self.model = chosen.value if model or chosen.source != "default" or self.api_url is None else None
-        self.progress_bar = progress
-        self.transport = Transport(
-            Words(str(self), start=_START, key=_KEY),
-            lambda: self.api_url or settings.local_server().rstrip("/"),
-            auth=basic_auth(auth) if auth else None,
-            secrets=(auth,) if auth else (),
-            timeout=timeout,
-            retries=retries,
-        )
-
-    def __str__(self) -> str:
-        return self.api_url or say(zh="课程自带的服务", en="the course's own server")
+        self.model = chosen.value if chosen.source != "default" or self.api_url is None else None
+        self.show_progress = progress
 
     def __repr__(self) -> str:
         return f"StableDiffusionService({self.api_url or 'local'!r}, model={self.model!r})"
@@ -254,35 +225,22 @@ class StableDiffusionService(ImageService):
 
     def progress(self) -> float | None:
         """The share of the present job that is done, None where the server does not tell."""
-        try:
-            content = self.transport.get("/sdapi/v1/progress?skip_current_image=true", timeout=5, retries=0)
-            share = read_json(content, self.transport.words).get("progress")
-        except (CourseError, AttributeError):  # stable-diffusion.cpp has no such route
-            return None
-        return float(share) if isinstance(share, (int, float)) else None
+        return self.server.progress()
 
     def interrupt(self) -> None:
         """Stop what the server is painting. One that cannot, or is gone, is left alone."""
-        try:
-            self.transport.post("/sdapi/v1/interrupt", timeout=5, retries=0)
-        except CourseError:
-            pass
+        self.server.interrupt()
 
     def samplers(self) -> list[str]:
         """The names that `sampler` may have."""
-        return self._names("/sdapi/v1/samplers", "name")
+        return self.server.names("samplers", "name")
 
     def models(self) -> list[str]:
         """The checkpoints that `model` may name."""
-        return self._names("/sdapi/v1/sd-models", "title")
+        return self.server.names("sd-models", "title")
 
     def identity(self) -> dict[str, Any]:
         return {"service": self.name, "model": self.model}
-
-    def _names(self, path: str, key: str) -> list[str]:
-        entries = read_json(self.transport.get(path, timeout=30), self.transport.words)
-        entries = entries if isinstance(entries, list) else []
-        return [str(entry[key]) for entry in entries if isinstance(entry, dict) and key in entry]
 
     def _paint(
         self,
@@ -300,7 +258,7 @@ class StableDiffusionService(ImageService):
         image: Image.Image | None = None,
     ) -> Picture | list[Picture]:
         """Check, send, watch and read one request; `image` is what img2img begins with."""
-        _check_fields(fields)
+        check_fields(fields)
         pictures = check.check_count(1 if count is None else count)
         wanted = check.check_seed(seed)
         request |= {
@@ -323,16 +281,19 @@ class StableDiffusionService(ImageService):
             request["width"], request["height"] = check.check_size(*padded.size)
             request["init_images"] = [to_base64(padded)]
         request |= fields
-        content = watched(
-            lambda stop: self.transport.post(f"/sdapi/v1/{route}", request, repeatable=True, stop=stop),
+        data = watched(
+            lambda stop: self.server.paint(route, request, stop),
             total=request["steps"],
-            progress=self.progress,
-            interrupt=self.interrupt,
-            show=self.progress_bar if progress is None else progress,
+            progress=self.server.progress,
+            interrupt=self.server.interrupt,
+            show=self.show_progress if progress is None else progress,
         )
-        data = read_json(content, self.transport.words, self.transport.secrets)
         chosen = [*fields, *(["seed"] if wanted is not None else [])]
-        made = read_pictures(data, request, pictures, service=str(self), chosen=chosen)
+        try:
+            made = read_pictures(data, request, pictures, service=str(self.server), chosen=chosen)
+        except AnswerError as error:
+            self.server.redact(error)
+            raise
         if image is not None and image.size != padded.size:
             made = [
                 Picture.of(one.crop((0, 0, *image.size)), one.parameters, one.infotext)
@@ -343,22 +304,22 @@ class StableDiffusionService(ImageService):
         return one_or_many(made, count)
 
 
-def image_service(provider: str = "stable-diffusion", *arguments: Any, **options: Any) -> ImageService:
+def image_service(name: str = "stable-diffusion", /, *arguments: Any, **options: Any) -> ImageService:
     """A painter by its name: "stable-diffusion", "openai" or "firefly"; the rest goes to its constructor.
 
     Raises `SettingsError` for others; Midjourney has no public API, whatever is sold under its name.
     """
-    if provider == "stable-diffusion":
+    if name == "stable-diffusion":
         return StableDiffusionService(*arguments, **options)
-    if provider == "openai":
+    if name == "openai":
         from .painting.openai_images import OpenAIImagesService
 
         return OpenAIImagesService(*arguments, **options)
-    if provider == "firefly":
+    if name == "firefly":
         from .painting.firefly import FireflyService
 
         return FireflyService(*arguments, **options)
-    if provider == "midjourney":
+    if name == "midjourney":
         raise SettingsError(
             say(
                 zh="Midjourney 没有公开的 API，只能在它的网站和 Discord 里使用，请改用 stable-diffusion、openai "
@@ -369,42 +330,7 @@ def image_service(provider: str = "stable-diffusion", *arguments: Any, **options
         )
     raise SettingsError(
         say(
-            zh=f"没有名为 {provider!r} 的绘图服务，可选：stable-diffusion、openai、firefly。",
-            en=f"There is no painter {provider!r}, please choose stable-diffusion, openai or firefly.",
+            zh=f"没有名为 {name!r} 的绘图服务，可选：stable-diffusion、openai、firefly。",
+            en=f"There is no painter {name!r}, please choose stable-diffusion, openai or firefly.",
         )
     )
-
-
-_START = (
-    "请检查 api_url，并确认服务已启动，且带有 --api 参数",
-    "please check api_url, and that the server is running and was started with --api",
-)
-_KEY = (
-    '请用 api_key="用户名:密码"，或设置 COURSE_SD_AUTH（HTTP Basic，与服务的 --api-auth 一致）',
-    'please pass api_key="user:password" or set COURSE_SD_AUTH (HTTP Basic, as in the server\'s --api-auth)',
-)
-
-
-def _user_and_password(pair: SecretStr) -> SecretStr | None:
-    """The pair, None where it is empty. Its text is in no variable: some tools print a traceback with those."""
-    if not pair.get_secret_value():
-        return None
-    if not re.fullmatch(r"[^:\r\n]+:[^\r\n]+", pair.get_secret_value()):
-        raise SettingsError(
-            say(
-                zh="api_key 应当是“用户名:密码”：AUTOMATIC1111 用的是 HTTP Basic，不是 Bearer 密钥。",
-                en="api_key must be “user:password”: AUTOMATIC1111 wants HTTP Basic and no bearer key.",
-            )
-        )
-    return pair
-
-
-def _check_fields(fields: Iterable[str]) -> None:
-    for name in fields:
-        if name in _MEANT:
-            raise SettingsError(
-                say(
-                    zh=f"这里请用 {_MEANT[name]}，而不是 {name}。",
-                    en=f"Please use {_MEANT[name]} in place of {name} here.",
-                )
-            )

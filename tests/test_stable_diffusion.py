@@ -159,12 +159,16 @@ def test_corrections_23_seed_0_is_a_seed_and_none_is_any(any_server):
 def test_corrections_24_basic_authentication_and_no_bearer_key(either_language):
     """A1111 answers a bearer key with 401."""
     with WebUI(auth="reader:open sesame") as server:
-        assert StableDiffusionService(server.url, "reader:open sesame").text_to_image("x", width=64, height=64)
+        assert StableDiffusionService(server.url, "reader:open sesame").text_to_image(
+            "x", width=64, height=64
+        )
         for wrong in (None, "reader:wrong"):
             with pytest.raises(ServiceError) as caught:
                 StableDiffusionService(server.url, wrong).text_to_image("x", width=64, height=64)
             assert caught.value.kind == "authentication" and "Basic" in str(caught.value)
-        assert not any(headers.get("authorization", "").startswith("Bearer") for _, _, headers, _ in server.requests)
+        assert not any(
+            headers.get("authorization", "").startswith("Bearer") for _, _, headers, _ in server.requests
+        )
     with pytest.raises(SettingsError, match="Bearer|bearer"):
         StableDiffusionService("http://localhost:7860", "sk-a-key-without-a-user")
 
@@ -205,7 +209,9 @@ def test_each_server_paints_repaints_and_inpaints(any_server):
     assert inpainted.getpixel((64, 48)) == colour("a bird", 7)
 
 
-@pytest.mark.parametrize("info", ["", None, "{}", "not json", "[1]", 5, '{"all_seeds": "no", "infotexts": [3]}', {}])
+@pytest.mark.parametrize(
+    "info", ["", None, "{}", "not json", "[1]", 5, '{"all_seeds": "no", "infotexts": [3]}', {}]
+)
 def test_an_info_that_says_nothing_is_tolerated(info):
     def odd(server):
         picture = {"images": [png(Image.new("RGB", (64, 64)))]}
@@ -337,7 +343,9 @@ def test_masks_of_every_kind_mean_the_same(service, server, mask):
     assert np.array_equal(opened(server.asked()["mask"]).convert("L"), MASK)
 
 
-@pytest.mark.parametrize("address", ["localhost:7860", "ftp://host", "http://", "http://a:b@host", "http://host:x"])
+@pytest.mark.parametrize(
+    "address", ["localhost:7860", "ftp://host", "http://", "http://a:b@host", "http://host:x"]
+)
 def test_an_address_that_is_none_is_refused(address):
     with pytest.raises(SettingsError, match="api_url"):
         StableDiffusionService(address)

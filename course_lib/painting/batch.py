@@ -133,7 +133,8 @@ def _tasks(
         prompts = [prompts]
     tasks = []
     for number, one in enumerate(prompts):
-        task = {**options, **({"prompt": one} if isinstance(one, str) else dict(one))}
+        own = {"prompt": one} if isinstance(one, str) else one
+        task = {**options, **(own if isinstance(own, Mapping) else {})}
         if "count" in task or not isinstance(task.get("prompt"), str):
             raise SettingsError(
                 say(

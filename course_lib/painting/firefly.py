@@ -29,7 +29,7 @@ from .failures import Words
 from .masks import open_mask
 from .picture import Picture
 from .service import ImageService, one_or_many, warn_ignored
-from .transport import Headers, Transport, check_address, read_json
+from .transport import Headers, Transport, check_address
 from .watching import watched
 
 BASE_URL = "https://firefly-api.adobe.io"
@@ -197,7 +197,8 @@ class FireflyService(ImageService):
         with self._lock:
             if time.monotonic() >= self._valid_until:
                 form = {"grant_type": "client_credentials", "client_id": self.client_id, "scope": SCOPES}
-                content = self._identity.post(
+                found = self._identity.json(
+                    "POST",
                     self._token_url,
                     SecretBytes(
                         urlencode(form | {"client_secret": self._secret.get_secret_value()}).encode()
@@ -205,29 +206,27 @@ class FireflyService(ImageService):
                     headers={"Content-Type": "application/x-www-form-urlencoded"},
                     repeatable=True,
                 )
-                self._token, seconds = _read_token(content, self._identity.words)
+                self._token, seconds = _take_token(found, self._identity.words)
                 self.transport.secrets = (self._secret, self._token)
                 self._valid_until = time.monotonic() + max(0.0, seconds - _TOKEN_MARGIN)
             return self._token
 
     def _upload(self, png: bytes) -> dict[str, str]:
-        content = self.transport.post(
-            "/v2/storage/image", png, headers={"Content-Type": "image/png"}, repeatable=True
+        found = self.transport.json(
+            "POST", "/v2/storage/image", png, headers={"Content-Type": "image/png"}, repeatable=True
         )
         try:
-            return {"uploadId": str(self._json(content)["images"][0]["id"])}
+            return {"uploadId": str(found["images"][0]["id"])}
         except (KeyError, IndexError, TypeError):
             pass
-        raise AnswerError(
-            self.transport.words.not_the_protocol(), raw=content[:1000].decode("utf-8", "replace")
-        )
+        raise AnswerError(self.transport.words.not_the_protocol(), raw=str(found)[:1000])
 
     def _paint(self, path: str, body: dict[str, Any], count: int | None) -> Picture | list[Picture]:
         job: dict[str, Any] = {}
 
         def call(stop: threading.Event) -> list[Picture]:
             headers = {"x-model-version": self.model}
-            job.update(self._object(self.transport.post(path, body, headers=headers, stop=stop)))
+            job.update(self._object("POST", path, body, headers=headers, stop=stop))
             return self._collect(job, body, stop)
 
         made = watched(call, total=1, progress=None, interrupt=lambda: self._cancel(job), show=False)
@@ -237,7 +236,7 @@ class FireflyService(ImageService):
         """Ask after the job until it has ended, and fetch its pictures."""
         address, deadline = self._trusted(job.get("statusUrl")), time.monotonic() + self.timeout
         while True:
-            state = self._object(self.transport.get(address, stop=stop))
+            state = self._object("GET", address, repeatable=True, stop=stop)
             status = state.get("status")
             if status == "succeeded":
                 break
@@ -299,11 +298,8 @@ class FireflyService(ImageService):
             return address
         raise ServiceError(self.transport.words.not_the_protocol(), kind="server", raw=str(address)[:200])
 
-    def _json(self, content: bytes) -> Any:
-        return read_json(content, self.transport.words, self.transport.secrets)
-
-    def _object(self, content: bytes) -> dict[str, Any]:
-        found = self._json(content)
+    def _object(self, method: str, path: str, *arguments: Any, **options: Any) -> dict[str, Any]:
+        found = self.transport.json(method, path, *arguments, **options)
         if isinstance(found, dict):
             return found
         raise AnswerError(self.transport.words.not_the_protocol(), raw=str(found)[:1000])
@@ -316,13 +312,11 @@ _KEY = (
 )
 
 
-def _read_token(content: bytes, words: Words) -> tuple[SecretStr, float]:
-    """The token and the seconds that it lasts. Its text is in no variable, and in no error."""
-    found = read_json(content, words)
-    del content
+def _take_token(found: Any, words: Words) -> tuple[SecretStr, float]:
+    """The token out of an answer, and the seconds that it lasts; no variable keeps its text."""
     if isinstance(found, dict) and isinstance(found.get("access_token"), str):
         seconds = found.get("expires_in")
-        return SecretStr(found["access_token"]), float(seconds) if isinstance(
+        return SecretStr(found.pop("access_token")), float(seconds) if isinstance(
             seconds, (int, float)
         ) else 3600.0
     raise AnswerError(words.not_the_protocol())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
+import weakref
 from collections.abc import Mapping
 from io import BytesIO
 from typing import Any
@@ -179,28 +180,28 @@ class OpenAIImagesService(ImageService):
         return {"size": f"{width}x{height}"}
 
     def _pictures(self, route: str, request: dict[str, Any], count: int | None) -> Picture | list[Picture]:
-        content = watched(
+        text = watched(
             lambda stop: self._send(route, request, stop),
             total=1,
             progress=None,
             interrupt=lambda: None,
             show=False,
         )
-        data = _json(content)
+        data = _json(text)
         entries = data.get("data") if isinstance(data, dict) else None
         encoded = [entry.get("b64_json") for entry in entries or [] if isinstance(entry, dict)]
-        if not encoded or not all(isinstance(text, str) for text in encoded):
+        if not encoded or not all(isinstance(one, str) for one in encoded):
             raise AnswerError(
                 say(
                     zh=f"{self.endpoint} 的回答里没有 base64 图片，请换用 GPT Image 系列的模型。",
                     en=f"The answer of {self.endpoint} holds no picture in base64, please use a model of the "
                     "GPT Image family.",
                 ),
-                raw=redact(content.decode("utf-8", errors="replace"), self.endpoint)[:MAX_RAW],
+                raw=text[:MAX_RAW],
             )
         made = []
-        for text in encoded:
-            image = decode(text, str(self.endpoint))
+        for one in encoded:
+            image = decode(one, str(self.endpoint))
             known = {
                 "prompt": request["prompt"],
                 "model": self.model,
@@ -218,13 +219,14 @@ class OpenAIImagesService(ImageService):
             )
         return one_or_many(made, count)
 
-    def _send(self, route: str, request: dict[str, Any], stop: threading.Event) -> bytes:
-        """The body of the answer. The SDK's own retries are off: it would pay for a picture twice."""
+    def _send(self, route: str, request: dict[str, Any], stop: threading.Event) -> str:
+        """The text of the answer. The SDK's own retries are off: it would pay for a picture twice."""
         for attempt in range(self.retries + 1):
             failure, again, wait = None, False, 0.0
             try:
                 call = getattr(self._client().images.with_raw_response, route)
-                return call(timeout=self.timeout, **request).http_response.content
+                content = call(timeout=self.timeout, **request).http_response.content
+                return redact(content.decode("utf-8", errors="replace"), self.endpoint)
             except (openai.OpenAIError, TimeoutError) as error:
                 failure = translate(error, self.endpoint)
                 cause = type(error.__cause__).__name__
@@ -252,6 +254,7 @@ class OpenAIImagesService(ImageService):
                     ),
                     default_headers={"Accept-Encoding": "identity"},
                 )
+                weakref.finalize(self, self._sdk.close)
             return self._sdk
 
 
@@ -262,7 +265,7 @@ def _png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _json(content: bytes) -> Any:
+def _json(content: str) -> Any:
     try:
         return json.loads(content)
     except (ValueError, RecursionError):

@@ -51,7 +51,7 @@ class ImageService(ABC):
 
         return batch_generate(self, prompts, output_dir, **options)
 
-    def interrupt(self) -> None:
+    def interrupt(self) -> None:  # noqa: B027 - a service that cannot needs no word of its own
         """Stop what is being painted, where the service can."""
 
     def identity(self) -> dict[str, Any]:

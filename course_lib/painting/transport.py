@@ -17,13 +17,16 @@ import os
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from pydantic import SecretBytes, SecretStr
+from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from ..errors import AnswerError, ServiceError, SettingsError
@@ -44,12 +47,12 @@ class Failed:
     wait: float = 0.0
 
 
-@dataclass
+@dataclass(eq=False)
 class Transport:
     """Requests to one service. `root` is called at the first request, as the course's own server starts then.
 
-    `words` says how the service is called and what to do about its errors. Safe to use from several threads,
-    each of which has a session of its own.
+    `words` says how the service is called and what to do about its errors. Safe to use from several threads:
+    they share a pool of connections, which is closed with the transport.
     """
 
     words: Words
@@ -58,15 +61,18 @@ class Transport:
     secrets: tuple[SecretStr, ...] = ()
     timeout: float = 600.0
     retries: int = 2
-    _local: threading.local = field(default_factory=threading.local, repr=False)
+    _sessions: dict[int, requests.Session] = field(default_factory=dict, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def post(self, path: str, body: Any = None, **options: Any) -> bytes:
-        """The answer's body. `options` are those of `request`."""
-        return self.request("POST", path, body, **options)
-
-    def get(self, path: str, **options: Any) -> bytes:
-        options.setdefault("repeatable", True)
-        return self.request("GET", path, **options)
+    def json(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
+        """The JSON value in the answer to a request. Raises `AnswerError` for what is none, with its text."""
+        content = self.request(method, path, body, **options)
+        try:
+            return json.loads(content)
+        except (ValueError, RecursionError):
+            raw = redact(content.decode("utf-8", errors="replace"), self.secrets)[:MAX_RAW]
+        del content  # some tools print a traceback with its variables
+        raise AnswerError(self.words.not_the_protocol(), raw=raw)
 
     def request(
         self,
@@ -133,12 +139,19 @@ class Transport:
         return Failed(from_status(self.words, status, text), again, _seconds(wait))
 
     def _session(self, url: str) -> requests.Session:
-        """The thread's own session. A forked process must not write to its parent's sockets."""
-        if getattr(self._local, "pid", None) != os.getpid():
-            session = requests.Session()
-            session.trust_env = not _on_this_machine(url)  # no proxy for a server on this machine
-            self._local.session, self._local.pid = session, os.getpid()
-        return self._local.session
+        """The process's session: a forked one must not write to its parent's sockets."""
+        with self._lock:
+            session = self._sessions.get(os.getpid())
+            if session is None:
+                session = self._sessions[os.getpid()] = requests.Session()
+                session.trust_env = not _on_this_machine(url)  # no proxy for a server on this machine
+                session.cookies.set_policy(
+                    DefaultCookiePolicy(allowed_domains=[])
+                )  # nothing is shared but sockets
+                for scheme in ("http://", "https://"):
+                    session.mount(scheme, HTTPAdapter(pool_maxsize=64))
+                weakref.finalize(self, session.close)
+            return session
 
     def _broken(self, error: Exception, repeatable: bool) -> Failed:
         """An attempt without an answer. Whether anything arrived, only the innermost reason tells."""
@@ -181,15 +194,6 @@ def _read(response: requests.Response, deadline: float) -> bytes | None:
         if time.monotonic() > deadline:
             raise TimeoutError("the answer takes too long")
     return b"".join(pieces)
-
-
-def read_json(content: bytes, words: Words, secrets: tuple[SecretStr, ...] = ()) -> Any:
-    """The JSON value in an answer. Raises `AnswerError`, which keeps the text."""
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
-        raw = redact(content.decode("utf-8", errors="replace"), secrets)
-    raise AnswerError(words.not_the_protocol(), raw=raw[:MAX_RAW])
 
 
 def basic_auth(pair: SecretStr) -> AuthBase:

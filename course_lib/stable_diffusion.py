@@ -8,6 +8,7 @@ other models of section 4.1 that have an API, behind the same three calls.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
@@ -18,7 +19,7 @@ from .errors import AnswerError, SettingsError, warn
 from .images import ImageSource, open_image, to_base64
 from .painting import parameters as check
 from .painting.batch import Batch, batch_generate
-from .painting.masks import open_mask, pad
+from .painting.masks import check_side, open_mask, pad
 from .painting.picture import Picture, read_picture
 from .painting.service import ImageService, one_or_many
 from .painting.watching import watched
@@ -31,6 +32,39 @@ __all__ = ["Batch", "Picture", "StableDiffusionService", "batch_generate", "imag
 MOST_CHARACTERS = 4000  # CLIP reads 75 tokens at a time; of a whole page nothing would be left of each word
 
 _FILL = {"fill": 0, "original": 1, "latent noise": 2, "latent nothing": 3}
+
+
+@dataclass(frozen=True)
+class _Common:
+    """What all three calls take, as it was given."""
+
+    negative_prompt: str
+    steps: int
+    guidance_scale: float
+    seed: int | None
+    count: int | None
+    sampler: str | None
+    fields: Mapping[str, Any]
+
+    def request(self) -> dict[str, Any]:
+        """As the protocol names it, checked."""
+        check_fields(self.fields)
+        seed = check.check_seed(self.seed)
+        sampler = {"sampler_name": self.sampler} if self.sampler else {}
+        return sampler | {
+            "negative_prompt": check.check_length(self.negative_prompt, MOST_CHARACTERS),
+            "steps": check.check_steps(self.steps),
+            "cfg_scale": check.check_guidance(self.guidance_scale),
+            "seed": check.draw_seed() if seed is None else seed,
+            "batch_size": check.check_count(1 if self.count is None else self.count),
+            "n_iter": 1,
+            "send_images": True,
+            "save_images": False,
+        }
+
+    def chosen(self) -> list[str]:
+        """The protocol's names of what the caller set by hand, beside what is always sent."""
+        return [*self.fields, *([] if check.check_seed(self.seed) is None else ["seed"])]
 
 
 class StableDiffusionService(ImageService):
@@ -66,6 +100,9 @@ class StableDiffusionService(ImageService):
         self.model = chosen.value if chosen.source != "default" or self.api_url is None else None
         self.show_progress = progress
 
+    def __str__(self) -> str:
+        return f"{self.model} @ {self.server}" if self.model else str(self.server)
+
     def __repr__(self) -> str:
         return f"StableDiffusionService({self.api_url or 'local'!r}, model={self.model!r})"
 
@@ -91,23 +128,10 @@ class StableDiffusionService(ImageService):
         not know brings a warning.
         """
         side = registry.native_size(self.model) or 1024
-        width, height = check.check_size(
-            width or side if width is None else width, height or side if height is None else height
-        )
+        width, height = check.check_size(side if width is None else width, side if height is None else height)
         request = {"width": width, "height": height}
-        return self._paint(
-            "txt2img",
-            request,
-            prompt,
-            negative_prompt,
-            steps,
-            guidance_scale,
-            seed,
-            count,
-            sampler,
-            progress,
-            fields,
-        )
+        common = _Common(negative_prompt, steps, guidance_scale, seed, count, sampler, fields)
+        return self._paint("txt2img", request, prompt, common, progress)
 
     def image_to_image(
         self,
@@ -147,20 +171,8 @@ class StableDiffusionService(ImageService):
                 )
             )
         request = {"denoising_strength": float(strength), "resize_mode": 0}
-        return self._paint(
-            "img2img",
-            request,
-            prompt,
-            negative_prompt,
-            steps,
-            guidance_scale,
-            seed,
-            count,
-            sampler,
-            progress,
-            fields,
-            image,
-        )
+        common = _Common(negative_prompt, steps, guidance_scale, seed, count, sampler, fields)
+        return self._paint("img2img", request, prompt, common, progress, image)
 
     def inpaint(
         self,
@@ -208,20 +220,8 @@ class StableDiffusionService(ImageService):
             "inpaint_full_res_padding": check.check_whole("padding", padding, 0, 256),
             "inpainting_mask_invert": 0,
         }
-        return self._paint(
-            "img2img",
-            request,
-            prompt,
-            negative_prompt,
-            steps,
-            guidance_scale,
-            seed,
-            count,
-            sampler,
-            progress,
-            fields,
-            image,
-        )
+        common = _Common(negative_prompt, steps, guidance_scale, seed, count, sampler, fields)
+        return self._paint("img2img", request, prompt, common, progress, image)
 
     def progress(self) -> float | None:
         """The share of the present job that is done, None where the server does not tell."""
@@ -247,40 +247,19 @@ class StableDiffusionService(ImageService):
         route: str,
         request: dict[str, Any],
         prompt: str,
-        negative_prompt: str,
-        steps: int,
-        guidance_scale: float,
-        seed: int | None,
-        count: int | None,
-        sampler: str | None,
+        common: _Common,
         progress: bool | None,
-        fields: Mapping[str, Any],
         image: Image.Image | None = None,
     ) -> Picture | list[Picture]:
         """Check, send, watch and read one request; `image` is what img2img begins with."""
-        check_fields(fields)
-        pictures = check.check_count(1 if count is None else count)
-        wanted = check.check_seed(seed)
-        request |= {
-            "prompt": check.check_prompt(prompt, MOST_CHARACTERS),
-            "negative_prompt": check.check_length(negative_prompt, MOST_CHARACTERS),
-            "steps": check.check_steps(steps),
-            "cfg_scale": check.check_guidance(guidance_scale),
-            "seed": check.draw_seed() if wanted is None else wanted,
-            "batch_size": pictures,
-            "n_iter": 1,
-            "send_images": True,
-            "save_images": False,
-        }
-        if sampler:
-            request["sampler_name"] = sampler
+        request |= {"prompt": check.check_prompt(prompt, MOST_CHARACTERS), **common.request()}
         if self.model and self.api_url:
             request["override_settings"] = {"sd_model_checkpoint": self.model}
         if image is not None:
-            padded = pad(image)
-            request["width"], request["height"] = check.check_size(*padded.size)
+            padded = pad(check_side(image))
+            request["width"], request["height"] = padded.size
             request["init_images"] = [to_base64(padded)]
-        request |= fields
+        request |= common.fields
         data = watched(
             lambda stop: self.server.paint(route, request, stop),
             total=request["steps"],
@@ -288,9 +267,8 @@ class StableDiffusionService(ImageService):
             interrupt=self.server.interrupt,
             show=self.show_progress if progress is None else progress,
         )
-        chosen = [*fields, *(["seed"] if wanted is not None else [])]
         try:
-            made = read_pictures(data, request, pictures, service=str(self.server), chosen=chosen)
+            made = read_pictures(data, request, service=str(self.server), chosen=common.chosen())
         except AnswerError as error:
             self.server.redact(error)
             raise
@@ -301,7 +279,7 @@ class StableDiffusionService(ImageService):
                 else one
                 for one in made
             ]
-        return one_or_many(made, count)
+        return one_or_many(made, common.count)
 
 
 def image_service(name: str = "stable-diffusion", /, *arguments: Any, **options: Any) -> ImageService:

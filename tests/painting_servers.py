@@ -209,9 +209,11 @@ class WebUI(StandIn):
             return status, {"detail": "Sampler not found"}
         with self.slots, self.counted():
             self.interrupted.clear()
+            began = time.monotonic()
             for step in range(10):
                 self.state["progress"] = step / 10
-                if self.seconds and self.interrupted.wait(self.seconds / 10):
+                left = began + self.seconds * (step + 1) / 10 - time.monotonic()
+                if left > 0 and self.interrupted.wait(left):
                     break
         used = fields | self.change
         seed = used["seed"] if used["seed"] not in (-1, None, "") else 1234567

@@ -61,7 +61,6 @@ IMPORTED_AS = {
 # needed by transformers for a family of models that the course supports, never imported by name
 THROUGH_TRANSFORMERS = {"sentencepiece", "protobuf"}
 THROUGH_FASTAPI = {"python-multipart"}
-IN_LESSONS = {"requests"}  # imported by a notebook's reader, not by the packages
 
 
 def requirements(group: str) -> list[Requirement]:
@@ -164,7 +163,7 @@ def third_party_imports(folder: Path) -> set[str]:
 
 def test_what_the_packages_import_is_what_they_depend_on():
     imported = third_party_imports(ROOT / "course_lib") | third_party_imports(ROOT / "little_world")
-    names = {requirement.name for requirement in requirements("core")} - THROUGH_TRANSFORMERS - THROUGH_FASTAPI - IN_LESSONS
+    names = {requirement.name for requirement in requirements("core")} - THROUGH_TRANSFORMERS - THROUGH_FASTAPI
     assert imported == {IMPORTED_AS.get(name, name) for name in names}
 
 

@@ -151,15 +151,18 @@ def _tasks(
 
 def _plan(manifest: Manifest, keys: Iterable[str], tasks: Sequence[Mapping[str, Any]]) -> list[Entry]:
     """An entry for each task: as the manifest has it, else a new one, noted before anything is painted."""
-    number, entries = manifest.next_number(), []
+    number, entries, new = manifest.next_number(), [], []
     for key, task in zip(keys, tasks, strict=True):
         entry = manifest.entries.get(key)
         if entry is None:
             wanted = task.get("seed")
-            chosen = check.draw_seed() if wanted is None or wanted == -1 else wanted
-            entry = manifest.add(Entry(key, number, f"generated_{number:03d}.png", task["prompt"], chosen))
-            number += 1
+            seed = check.draw_seed() if wanted is None or wanted == -1 else wanted
+            entry = Entry(
+                key, number + len(new), f"generated_{number + len(new):03d}.png", task["prompt"], seed
+            )
+            new.append(entry)
         entries.append(entry)
+    manifest.add(*new)
     return entries
 
 

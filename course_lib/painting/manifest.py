@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CourseError
-from .output import append_line
+from .output import append_lines
 from .picture import read_picture
 
 NAME = "manifest.jsonl"
@@ -70,10 +70,10 @@ class Manifest:
                 manifest.entries[entry.key] = entry
         return manifest
 
-    def add(self, entry: Entry) -> Entry:
-        append_line(self.path, entry.line())
-        self.entries[entry.key] = entry
-        return entry
+    def add(self, *entries: Entry) -> None:
+        """Note entries, on the disk when this returns."""
+        append_lines(self.path, [entry.line() for entry in entries])
+        self.entries |= {entry.key: entry for entry in entries}
 
     def next_number(self) -> int:
         """A number that neither the manifest nor any file in the folder uses: nothing is overwritten."""

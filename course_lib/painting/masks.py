@@ -12,7 +12,7 @@ from PIL import Image
 from ..errors import ImageError
 from ..images import ImageSource, open_as, open_image
 from ..settings import say
-from .parameters import GRID
+from .parameters import GRID, LARGEST, SMALLEST
 
 _LIGHT = 128  # what counts as white
 
@@ -72,6 +72,20 @@ def transparent_where_white(image: Image.Image, mask: Image.Image) -> Image.Imag
     edited = image.convert("RGBA")
     edited.putalpha(mask.point(lambda level: 0 if level >= _LIGHT else 255))
     return edited
+
+
+def check_side(image: Image.Image) -> Image.Image:
+    """A picture that can be repainted at its own size. Raises `ImageError` for others."""
+    if not (SMALLEST <= min(image.size) and max(image.size) <= LARGEST):
+        raise ImageError(
+            say(
+                zh=f"图片是 {image.width}×{image.height}，边长须在 {SMALLEST} 到 {LARGEST} 像素之间，请先缩放："
+                "course_lib.images.resize(image, 1024)。",
+                en=f"The picture is {image.width} x {image.height}, and its sides must have {SMALLEST} to "
+                f"{LARGEST} pixels, please resize it first: course_lib.images.resize(image, 1024).",
+            )
+        )
+    return image
 
 
 def pad(image: Image.Image, grid: int = GRID) -> Image.Image:

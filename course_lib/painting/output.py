@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -86,17 +86,20 @@ def write_whole(path: Path, write: Callable[[Any], None]) -> None:
     sync_folder(path.parent)
 
 
-def append_line(path: Path, line: str) -> None:
-    """One more line at the end of a file, on the disk when this returns. Raises `OutputError`.
+def append_lines(path: Path, lines: Sequence[str]) -> None:
+    """More lines at the end of a file, on the disk when this returns. Raises `OutputError`.
 
     A last line that was cut short, by a kill or a full disk, is ended first.
     """
+    text = "".join(line + "\n" for line in lines)
+    if not text:
+        return
     with plainly(path.parent), open(path, "ab+") as file:
         if file.seek(0, os.SEEK_END):
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
-                line = "\n" + line
-        file.write(line.encode() + b"\n")
+                text = "\n" + text
+        file.write(text.encode())
         file.flush()
         os.fsync(file.fileno())
 

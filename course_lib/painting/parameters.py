@@ -41,12 +41,14 @@ def check_prompt(prompt: str, most: int) -> str:
     return check_length(prompt, most)
 
 
-def check_length(text: str, most: int) -> str:
-    if len(text) > most:
+def check_length(text: str | None, most: int) -> str:
+    """A text that may be empty, or None."""
+    text = "" if text is None else text
+    if not isinstance(text, str) or len(text) > most:
         raise TextError(
             say(
-                zh=f"提示词有 {len(text)} 个字符，这里至多 {most} 个；模型只认真读前几十个词，请写短一些。",
-                en=f"The prompt has {len(text)} characters and {most} are the most here; a model heeds the "
+                zh=f"提示词有 {len(str(text))} 个字符，这里至多 {most} 个；模型只认真读前几十个词，请写短一些。",
+                en=f"The prompt has {len(str(text))} characters and {most} are the most here; a model heeds the "
                 "first few dozen words, please shorten it.",
             )
         )

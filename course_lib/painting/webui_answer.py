@@ -37,13 +37,14 @@ _COMPARED = ("cfg_scale", "steps", "denoising_strength", "seed", "sampler_name",
 
 
 def read_pictures(
-    data: Any, asked: Mapping[str, Any], count: int, *, service: str, chosen: Collection[str] = ()
+    data: Any, asked: Mapping[str, Any], *, service: str, chosen: Collection[str] = ()
 ) -> list[Picture]:
     """The pictures in an answer to the request `asked`, grids and other extras left out.
 
     `chosen` are the protocol's names of what the caller set by hand: for these a server that does not know
     them is reported. Warns where the server did otherwise; raises `AnswerError` where there is no picture.
     """
+    count = asked["batch_size"]
     encoded = data.get("images") if isinstance(data, dict) else None
     if not isinstance(encoded, list) or not all(isinstance(one, str) for one in encoded) or not encoded:
         raise AnswerError(

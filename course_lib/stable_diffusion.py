@@ -197,7 +197,8 @@ class StableDiffusionService(ImageService):
         """The picture repainted where `mask_image`, of the same size, is white.
 
         `fill` is what the masked part begins as: "original", "fill" (its surroundings' colours), "latent
-        noise" or "latent nothing". `only_masked` paints the masked part alone, at full resolution, with
+        noise" or "latent nothing". `mask_blur` softens the mask's edge by so many pixels, on both sides; with 0
+        every pixel outside stays exactly as it was. `only_masked` paints the masked part alone, at full resolution, with
         `padding` pixels of its surroundings. The server's own defaults for these differ between servers, so
         each is sent.
         """

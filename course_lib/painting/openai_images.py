@@ -62,7 +62,9 @@ class OpenAIImagesService(ImageService):
         retries: int = 2,
     ):
         provider = provider or ("openai" if base_url is None else "compatible")
-        model = model or registry.image_model("local" if provider == "local" else "openai")
+        if provider == "local":
+            model = settings.resolve("COURSE_SD_MODEL", model).value
+        model = model or registry.image_model("openai")
         self.endpoint = endpoint(api_key, provider=provider, base_url=base_url, model=model)
         del api_key  # some tools print a traceback with its variables
         self.model, self.quality, self.timeout, self.retries = model, quality, timeout, retries
@@ -173,7 +175,7 @@ class OpenAIImagesService(ImageService):
         """`size`: as asked; else the input's, where the model takes any size, else left to the model."""
         if width is not None or height is not None:
             width, height = check.check_size(width or height, height or width)
-        elif image is not None and registry.any_size(self.model):
+        elif image is not None and (self.endpoint.provider.name == "local" or registry.any_size(self.model)):
             width, height = (max(_GRID, side // _GRID * _GRID) for side in image.size)
         else:
             return {}

@@ -197,9 +197,9 @@ class StableDiffusionService(ImageService):
         """The picture repainted where `mask_image`, of the same size, is white.
 
         `fill` is what the masked part begins as: "original", "fill" (its surroundings' colours), "latent
-        noise" or "latent nothing". `mask_blur` softens the mask's edge by so many pixels, on both sides; with 0
-        every pixel outside stays exactly as it was. `only_masked` paints the masked part alone, at full resolution, with
-        `padding` pixels of its surroundings. The server's own defaults for these differ between servers, so
+        noise" or "latent nothing". `mask_blur` softens the mask's edge by so many pixels, to both sides; with
+        0 every pixel outside stays exactly as it was. `only_masked` paints the masked part alone, at full
+        resolution, with `padding` pixels of its surroundings. Servers differ in their defaults for these, so
         each is sent.
         """
         check.check_strength(strength, check.check_steps(steps))

@@ -80,7 +80,9 @@ def test_guidance_and_strength_arrive(service, strict):
 def test_several_pictures_of_a_call_have_the_seeds_that_follow(service, strict):
     pictures = service.text_to_image("x", **SIDE, steps=2, seed=7, count=2)
     assert [picture.seed for picture in pictures] == [7, 8]
-    assert np.array_equal(pictures[1], service.text_to_image("x", **SIDE, steps=2, seed=8))
+    alone = np.asarray(service.text_to_image("x", **SIDE, steps=2, seed=8), int)
+    near, far = (np.abs(np.asarray(picture, int) - alone).mean() for picture in reversed(pictures))
+    assert near < 1 < far  # two at once are rounded otherwise than one alone
 
 
 def test_outside_the_mask_every_pixel_stays_even_off_the_grid(service, strict):

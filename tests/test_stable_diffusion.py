@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import pickle
 import threading
 import time
 import warnings
@@ -397,6 +398,11 @@ def test_a_picture_is_a_pil_image_that_shows_itself(service):
     assert picture._repr_png_().startswith(b"\x89PNG") and "seed=3" in repr(picture)
     assert isinstance(picture.copy(), Picture) and picture.copy().seed == 3
     assert type(picture.resize((32, 32))) is Image.Image  # no longer what was painted
+    again = pickle.loads(pickle.dumps(picture))
+    assert again.seed == 3 and again.infotext == picture.infotext and np.array_equal(again, picture)
+    other = picture.copy()
+    other.paste("black", (0, 0, 64, 64))
+    assert picture.getpixel((0, 0)) == colour("x", 3)
     assert np.asarray(picture).shape == (64, 64, 3)
 
 

@@ -1,8 +1,8 @@
-"""Many pictures into a folder: several at once, each with its own outcome, to be gone on with after a kill.
+"""Many pictures into a folder: several at once, each with its own outcome, to be continued after a kill.
 
-The chapter's loop waits a second after each picture, which limits nothing, as its calls wait anyway; one failure
-loses the rest, and a second run paints over the first. Here a run that is repeated paints what is missing, and
-nothing else.
+The chapter's loop waits a second after each picture, which limits nothing, as its calls wait anyway; one
+failure loses the rest, and a second run paints over the first. Here a run that is repeated paints what is
+missing, and nothing else.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _GIVE_UP = 3  # failures to connect, one after the other: the server is gone
 
 @dataclass(frozen=True)
 class Batch(Sequence[Entry]):
-    """What became of a batch, in the prompts' order. `entries` have prompt, seed, parameters, file, status."""
+    """What became of a batch, in the prompts' order. An entry has prompt, seed, parameters, file, status."""
 
     folder: Path
     entries: tuple[Entry, ...]
@@ -92,8 +92,8 @@ def batch_generate(
     are named generated_000.png and on, with `manifest.jsonl` and a contact sheet beside them. The same call
     again goes on where it was stopped or killed, and tries what failed; what is there stays as it is.
 
-    Raises `OutputError` for a folder or disk that takes nothing, `SettingsError` where another batch writes to
-    it. What fails of a single picture is recorded, not raised, and warned about at the end.
+    Raises `OutputError` for a folder or disk that takes nothing, `SettingsError` where another batch writes
+    to it. What fails of a single picture is recorded, not raised, and warned about at the end.
     """
     workers = check.check_whole("max_workers", max_workers, 1, 64)
     tasks = _tasks(prompts, check.check_seed(seed), options)

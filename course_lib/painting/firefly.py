@@ -110,7 +110,9 @@ class FireflyService(ImageService):
         self._warn(steps=steps, guidance_scale=guidance_scale)
         body = self._body(prompt, negative_prompt, seed, count, fields)
         if width is not None or height is not None:
-            width, height = check.check_size(width or height, height or width)
+            width, height = check.check_size(
+                height if width is None else width, width if height is None else height
+            )
             body["size"] = {"width": width, "height": height}
         return self._paint("/v3/images/generate-async", body, count)
 

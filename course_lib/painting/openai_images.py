@@ -174,7 +174,9 @@ class OpenAIImagesService(ImageService):
     ) -> dict[str, str]:
         """`size`: as asked; else the input's, where the model takes any size, else left to the model."""
         if width is not None or height is not None:
-            width, height = check.check_size(width or height, height or width)
+            width, height = check.check_size(
+                height if width is None else width, width if height is None else height
+            )
         elif image is not None and (self.endpoint.provider.name == "local" or registry.any_size(self.model)):
             width, height = (max(_GRID, side // _GRID * _GRID) for side in image.size)
         else:

@@ -46,7 +46,7 @@ class Picture(Image.Image):
     @classmethod
     def of(cls, image: Image.Image, parameters: Mapping[str, Any], infotext: str = "") -> Picture:
         """The picture with the parameters that made it; an empty infotext is composed from them."""
-        image = open_image(image)
+        image = Image.Image.copy(open_image(image))  # shared pixels would change with the original
         picture = cls.__new__(cls)
         picture.__dict__.update(image.__dict__)
         picture.info = {}  # a PNG's own chunks would be written again by Pillow
@@ -67,6 +67,13 @@ class Picture(Image.Image):
         return Picture.of(super().copy(), self.parameters, self.infotext)
 
     __copy__ = copy
+
+    def __getstate__(self) -> list[Any]:
+        return [super().__getstate__(), self.parameters, self.infotext]
+
+    def __setstate__(self, state: list[Any]) -> None:
+        image, self.parameters, self.infotext = state
+        super().__setstate__(image)
 
     def save(self, fp: Any, format: str | None = None, **options: Any) -> None:
         """As Pillow saves; a PNG gets its parameters, unless `pnginfo` is given."""

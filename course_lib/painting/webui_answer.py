@@ -33,7 +33,8 @@ NAMES = {
     "seed": "seed",
     "sampler_name": "sampler",
 }
-_COMPARED = ("cfg_scale", "steps", "denoising_strength", "seed", "sampler_name", "negative_prompt")
+# The prompts are not: styles add to them.
+_COMPARED = ("cfg_scale", "steps", "denoising_strength", "seed", "sampler_name")
 
 
 def read_pictures(
@@ -176,7 +177,8 @@ def _report(
 def _same(wanted: Any, used: Any) -> bool:
     if isinstance(wanted, (int, float)):
         return isinstance(used, (int, float)) and abs(wanted - used) <= 1e-6 * max(1.0, abs(wanted))
-    return str(wanted).strip().lower() == str(used).strip().lower()
+    # A1111 1.10 takes "DPM++ 2M Karras" apart, into sampler and schedule.
+    return str(wanted).strip().lower().startswith(str(used).strip().lower())
 
 
 def _short(text: str) -> str:

@@ -168,8 +168,8 @@ _MODELS = (
         download_gb=2.13,
         modelscope="AI-ModelScope/stable-diffusion-v1-5",
         size=512,
-        source="model card; download is the fp16 weights, without the safety checker; parameters are download "
-        "/ 2 bytes",
+        source="model card; download is the fp16 weights, without the safety checker; parameters are "
+        "download / 2 bytes",
     ),
     FullSize(
         "stabilityai/sdxl-turbo",
@@ -335,19 +335,8 @@ def any_size(name: str) -> bool:
 
 def native_size(name: str | None) -> int | None:
     """The pixels a side that an image model paints best, None where that is not known."""
-    known = [*_PAINTERS, *_MODELS]
-    return (
-        next(
-            (
-                model.size
-                for model in known
-                if model.size and name in (model.id, getattr(model, "modelscope", None))
-            ),
-            None,
-        )
-        if name
-        else None
-    )
+    known = next((painter for painter in _PAINTERS if painter.id == name), None) or info(name or "")
+    return known.size if known else None
 
 
 def hosted(*, provider: str | None = None, name: str | None = None) -> list[Hosted]:

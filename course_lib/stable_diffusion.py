@@ -1,8 +1,8 @@
 """Text to image, image to image and inpainting (chapter, section 四), over AUTOMATIC1111's real protocol.
 
 Without further settings a miniature paints, from the course's own server. An address puts any server that
-speaks the protocol in its place: A1111 itself, Forge, SD.Next, stable-diffusion.cpp. `image_service` gives the
-other models of section 4.1 that have an API, behind the same three calls.
+speaks the protocol in its place: A1111 itself, Forge, SD.Next, stable-diffusion.cpp. `image_service` gives
+the other models of section 4.1 that have an API, behind the same three calls.
 """
 
 from __future__ import annotations

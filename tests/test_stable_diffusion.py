@@ -22,7 +22,7 @@ from painting_servers import DIALECTS, WebUI, colour, opened, png
 from PIL import Image
 
 import course_lib
-from course_lib import settings
+from course_lib import registry, settings
 from course_lib.errors import CourseWarning, ImageError, ServiceError, SettingsError, TextError
 from course_lib.painting import watching
 from course_lib.painting.masks import pad
@@ -439,6 +439,16 @@ def test_the_settings_give_address_key_and_model(monkeypatch):
 def test_a_server_of_which_nothing_is_known_paints_the_chapters_size(service, server):
     service.text_to_image("x", steps=1)
     assert (server.asked()["width"], server.asked()["height"]) == (1024, 1024)
+
+
+def test_the_size_is_the_models_own_where_it_is_known(service, server, monkeypatch):
+    assert registry.native_size("mini-sd") == 128 and registry.native_size("nobody/nothing") is None
+    known = [model for model in registry.models(task="diffusion") if model.size]
+    assert len(known) >= 5 and {model.size for model in known} <= {512, 1024}
+    assert registry.models(task="diffusion", language="zh")
+    monkeypatch.setenv("COURSE_SD_MODEL", known[0].id)
+    StableDiffusionService(server.url).text_to_image("x", steps=1)
+    assert server.asked()["width"] == known[0].size
 
 
 def test_painters_by_name(either_language):

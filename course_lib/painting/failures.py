@@ -93,13 +93,13 @@ _MEANING = {
     408: ("timeout", "没有等到完整的请求，请再试一次", "did not wait for the request, please try again"),
     413: ("too_large", "认为请求太大，请缩小图片", "finds the request too large, please use a smaller picture"),
     429: ("rate_limit", "请求过于频繁，请过一会儿再试", "is asked too often, please wait a while"),
-    500: ("server", "内部出错，请稍后再试，或减小图片", "failed inside, please try again, or a smaller picture"),
+    500: ("server", "内部出错，请稍后再试，或减小图片", "failed inside, please try again or ask for less"),
     504: ("timeout", "没有及时画完，请减少 steps 或缩小图片", "did not finish in time, please ask for less"),
 }  # fmt: skip
 
 
 def own_words(raw: str) -> str:
-    """What the service says went wrong: A1111's error, detail and errors, FastAPI's `detail`; nothing of HTML."""
+    """What the service says went wrong: A1111's error, detail and errors, FastAPI's `detail`; no HTML."""
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):

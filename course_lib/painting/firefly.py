@@ -2,8 +2,8 @@
 
 A job is handed in, asked after, and its pictures are fetched from signed addresses. Written from Adobe's
 documentation (developer.adobe.com/firefly-services/docs/firefly-api, read in November 2026: Authentication,
-Using the asynchronous APIs, Image upload, Structure reference, Fill image, Terminology), and tested against a
-stand-in written from the same pages, not against Adobe.
+Using the asynchronous APIs, Image upload, Structure reference, Fill image, Terminology), and tested against
+a stand-in written from the same pages, not against Adobe.
 
 Image to image is a structure reference, which keeps outlines and depth, not pixels. In a mask white is filled,
 as at A1111. There are no steps and no guidance scale.

@@ -1,8 +1,8 @@
 """`manifest.jsonl`: what a batch means to paint, and what became of it, a line at a time.
 
 A picture has a key, made of everything that decides it: service, prompt, parameters, and which of several
-equal ones it is. Its number, file and seed are written down before it is painted, so that a run that was killed
-goes on with the same; afterwards comes a line with "done" or "failed". The last line of a key counts.
+equal ones it is. Its number, file and seed are written down before it is painted, so that a run that was
+killed goes on with the same; afterwards comes a line with "done" or "failed". The last line of a key counts.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""OpenAI's images API behind the same three calls: the successor of the chapter's DALL-E 3, and who speaks as it.
+"""OpenAI's images API behind the same three calls: the successor of the chapter's DALL-E 3.
 
-`POST /images/generations` and `/images/edits` (developers.openai.com/api/reference, read in November 2026). A
-picture always comes as base64. A mask says the opposite of A1111's: transparent pixels are edited. There is no
-negative prompt, no step, no seed; what is asked of these is warned about.
+`POST /images/generations` and `/images/edits` (developers.openai.com/api/reference, read in November 2026).
+A picture always comes as base64. A mask says the opposite of A1111's: transparent pixels are edited. There is
+no negative prompt, no step, no seed; what is asked of these is warned about.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class OpenAIImagesService(ImageService):
         count: int | None = None,
         **fields: Any,
     ) -> Picture | list[Picture]:
-        """A picture of the prompt. Without a size the model chooses it; `fields` are more of the API's own."""
+        """A picture of the prompt. Without a size the model chooses; `fields` are more of the API's own."""
         self._warn(negative_prompt=negative_prompt, steps=steps, guidance_scale=guidance_scale, seed=seed)
         request = self._request(prompt, count, fields) | self._size(width, height)
         return self._pictures("generate", request, count)
@@ -136,7 +136,7 @@ class OpenAIImagesService(ImageService):
         count: int | None = None,
         **fields: Any,
     ) -> Picture | list[Picture]:
-        """The picture edited where the mask is white, as everywhere in this course: it is turned around here."""
+        """The picture edited where the mask is white, as everywhere here: it is turned around on the way."""
         self._warn(
             strength=strength,
             negative_prompt=negative_prompt,

@@ -1,4 +1,4 @@
-"""What is asked of a painter, checked before it is sent: a wrong number gets a sentence, not an hour on a GPU.
+"""What is asked of a painter, checked before it is sent: a wrong number gets a sentence, not a GPU's hour.
 
 Servers do not check for themselves: A1111 cuts a width of 511 down to 504 without a word, and diffusers
 meets strength x steps below 1 with an obscure RuntimeError.

@@ -96,7 +96,7 @@ class Picture(Image.Image):
 
 
 def read_picture(path: str | os.PathLike) -> Picture:
-    """A picture file with the parameters in it, {} where it holds none. Raises `ImageError` as `open_image`."""
+    """A picture file with the parameters in it, {} where it holds none. Raises as `open_image` does."""
     image = open_image(path)
     infotext = text_chunk(image, CHUNK)
     try:

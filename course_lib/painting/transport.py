@@ -40,7 +40,7 @@ CONNECT_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Failed:
-    """One attempt that failed: the error, whether another may be made, and how long the service asks to wait."""
+    """One attempt that failed: the error, whether to try again, and how long the service asks to wait."""
 
     error: ServiceError | AnswerError
     again: bool = False
@@ -170,7 +170,7 @@ class Transport:
     def _too_long(self) -> AnswerError:
         return AnswerError(
             say(
-                zh=f"{self.words.name} 的回答超过 {MAX_ANSWER // 1024**2} MB，不再读取，请检查地址，或一次少画几张。",
+                zh=f"{self.words.name} 的回答超过 {MAX_ANSWER // 1024**2} MB，不再读取，请一次少画几张。",
                 en=f"The answer of {self.words.name} is longer than {MAX_ANSWER // 1024**2} MB and was not "
                 "read further, please check the address, or paint fewer pictures at once.",
             )

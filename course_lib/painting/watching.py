@@ -1,4 +1,4 @@
-"""A call that takes long, watched: a bar from the server's own progress, and Ctrl-C that stops the server too.
+"""A call that takes long, watched: a bar from the server's own progress, and Ctrl-C that stops both.
 
 The request waits in a thread; the main thread stays free to draw, and to be interrupted. In other threads,
 where Ctrl-C never arrives and several bars would overwrite each other, the call is simply made.

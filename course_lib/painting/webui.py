@@ -32,7 +32,7 @@ _MEANT = {
 
 
 class WebUI:
-    """The server at `api_url` (else COURSE_SD_URL, else the course's own), with "user:password" where it asks.
+    """The server at `api_url` (else COURSE_SD_URL, else the course's own); `pair` is "user:password" or "".
 
     `url` is None for the course's own, which starts at the first request.
     """

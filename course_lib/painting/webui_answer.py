@@ -1,8 +1,8 @@
 """What an AUTOMATIC1111 server answers: the pictures, what made them, and what it did otherwise than asked.
 
-`info` is a JSON string, and what really happened: the seed that was drawn, the numbers that were used. SD.Next
-and Forge fill it alike; stable-diffusion.cpp leaves it "", and writes the infotext into the PNG alone.
-`parameters` is the request as the server understood it: a field that it does not know is missing there.
+`info` is a JSON string, and what really happened: the seed that was drawn, the numbers that were used.
+SD.Next and Forge fill it alike; stable-diffusion.cpp leaves it "", and writes the infotext into the PNG
+alone. `parameters` is the request as the server understood it: a field that it does not know is missing there.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from ..settings import say
 from . import parameters as check
 from .contact_sheet import SHEET, contact_sheet
 from .manifest import KEY, Entry, Manifest, done, failed, keys, sha256
-from .output import locked_folder, write_whole
+from .output import discard, locked_folder, publish, write_part
 from .picture import Picture, read_picture
 from .service import ImageService
 
@@ -208,23 +208,28 @@ class _Run:
     def _keep(self, entry: Entry, picture: Picture) -> None:
         path = self.manifest.folder / entry.file
         marked = Picture.of(picture, {**picture.parameters, KEY: entry.key}, picture.infotext)
-        with self._lock:
-            if self._stopped:
-                return
-            try:
-                write_whole(path, lambda file: marked.save(file, "PNG"))
-                self.manifest.add(done(entry, marked.parameters, sha256(path)))
-            except OutputError as error:
-                self.output_error = self.output_error or error
+        try:
+            part = write_part(path, lambda file: marked.save(file, "PNG"))
+            digest = sha256(part)
+            with self._lock:
+                if self._stopped:
+                    return discard(part)
+                publish(part, path)
+                self.manifest.add(done(entry, marked.parameters, digest))
+        except OutputError as error:
+            self._give_up(error)
 
     def _note(self, entry: Entry) -> None:
-        with self._lock:
-            if self._stopped:
-                return
-            try:
-                self.manifest.add(entry)
-            except OutputError as error:
-                self.output_error = self.output_error or error
+        try:
+            with self._lock:
+                if not self._stopped:
+                    self.manifest.add(entry)
+        except OutputError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OutputError) -> None:
+        """What is painted from here on could not be kept."""
+        self.output_error = self.output_error or error
 
     def _count(self, error: Exception | None) -> None:
         """Give up where trying on is of no use: no way in, or nobody there any more."""

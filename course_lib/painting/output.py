@@ -40,8 +40,7 @@ def locked_folder(folder: str | os.PathLike) -> Iterator[Path]:
                 )
             )
         for part in path.glob(f".*{_PART}"):
-            with suppress(OSError):
-                part.unlink()
+            discard(part)
         yield path
     finally:
         os.close(descriptor)  # which ends the lock, too
@@ -71,6 +70,11 @@ else:
 
 def write_whole(path: Path, write: Callable[[Any], None]) -> None:
     """`write(file)` to a temporary file beside `path`, synced and renamed. Raises `OutputError`."""
+    publish(write_part(path, write), path)
+
+
+def write_part(path: Path, write: Callable[[Any], None]) -> Path:
+    """`write(file)` to a temporary file beside `path`, synced: what `publish` gives its name."""
     part = path.with_name(f".{path.name}.{os.getpid()}{_PART}")
     with plainly(path.parent):
         try:
@@ -78,12 +82,26 @@ def write_whole(path: Path, write: Callable[[Any], None]) -> None:
                 write(file)
                 file.flush()
                 os.fsync(file.fileno())
+        except BaseException:
+            discard(part)
+            raise
+    return part
+
+
+def publish(part: Path, path: Path) -> None:
+    """Give a file that is complete its name. Raises `OutputError`."""
+    with plainly(path.parent):
+        try:
             os.replace(part, path)
         except BaseException:
-            with suppress(OSError):
-                part.unlink()
+            discard(part)
             raise
     sync_folder(path.parent)
+
+
+def discard(part: Path) -> None:
+    with suppress(OSError):
+        part.unlink()
 
 
 def append_lines(path: Path, lines: Sequence[str]) -> None:

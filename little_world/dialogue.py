@@ -6,7 +6,7 @@ Each function gives `Turn`s for one picture (or several) in one language; the an
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -103,7 +103,12 @@ OUTSIDE = {
 
 
 def describe(scene: Scene, lang: str, plan: Plan = FULL) -> str:
-    """The one description that counts as exactly right: everything a caption can tell, as a sentence."""
+    """The one description that counts as exactly right: everything a caption can tell, as a sentence.
+
+    Groups whose places are not told come in the order of `KINDS`: else only luck would say which to name first.
+    """
+    if not scene.relation:
+        scene = replace(scene, things=tuple(sorted(scene.things, key=lambda t: KINDS.index(t.kind))))
     text = caption(scene, lang, plan=plan)
     if lang == "zh":
         return text + "。"

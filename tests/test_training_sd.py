@@ -23,7 +23,7 @@ from transformers import CLIPModel
 from little_world.captions import FULL, caption
 from little_world.drawing import draw
 from little_world.paths import MODELS
-from little_world.scenes import HELD_OUT, several
+from little_world.scenes import COLORS, HELD_OUT, KINDS, random_scene, several
 from little_world.training import evaluate_sd, sd, sd_data, sd_model
 from little_world.training.data import TEST, TRAIN, scene_rng
 from little_world.training.judge import FACTS, Judge
@@ -266,6 +266,30 @@ def test_portraits_show_one_large_thing_of_the_training_world():
     assert not {(s.groups[0].kind, s.groups[0].color) for s in scenes} & HELD_OUT
 
 
+def test_cells_hold_what_stands_there():
+    for i in range(200):
+        scene = random_scene(scene_rng(9, i))
+        kinds, colors = sd_data.scene_cells(scene)
+        assert kinds.any() == bool(scene.things)
+        for thing in scene.things:
+            row, column = int(thing.y * sd_data.CELLS), int(thing.x * sd_data.CELLS)
+            assert kinds[row, column] == 1 + KINDS.index(thing.kind)
+            assert colors[row, column] == (1 + COLORS.index(thing.color) if thing.color else 0)
+        assert {int(k) for k in kinds.flat} - {0} == {1 + KINDS.index(t.kind) for t in scene.things}
+
+
+def test_naming_reaches_the_unet_and_weighs_nothing_at_zero(trained):
+    painter, scheduler = sd_model.build_painter(SMALL, CLIP), sd_model.build_scheduler()
+    batches = sd_data.Batches(sd.all_latents(SMALL), 1.0, sd_model.build_tokenizer(CLIP), 1000, "cpu")
+    batch = batches.get(SMALL.stages[0], 0)
+    (plain, _), (taught, shown) = (sd.diffusion_loss(painter, scheduler, batch, naming) for naming in (0.0, 0.5))
+    assert float(taught.detach()) == pytest.approx(float(plain.detach()) + 0.5 * shown["naming"], rel=1e-5)
+    (taught - plain).backward()
+    middle = [p.grad for p in painter.unet.mid_block.parameters() if p.grad is not None]
+    assert max(float(g.abs().max()) for g in middle) > 0
+    assert not painter.unet.mid_block._forward_hooks
+
+
 def test_weights_of_the_loss():
     signal = sd_model.build_scheduler().alphas_cumprod
     times = torch.arange(1000)
@@ -284,15 +308,18 @@ def test_what_is_learned_comes_out_of_sampling(pipe):
     scheduler, prompts = sd_model.build_scheduler(), ["a red car at night", "一只猫"]
     ids = pipe.tokenizer(prompts, padding="max_length", return_tensors="pt").input_ids.repeat(8, 1)
     wanted = torch.randn(2, 4, 2, 2).repeat_interleave(8, 2).repeat_interleave(8, 3)
-    optimizer = torch.optim.AdamW(painter.unet.parameters(), lr=3e-3)
+    cells = torch.randint(1, 9, (2, 2, 8, 8)).repeat(8, 1, 1, 1)
+    optimizer = torch.optim.AdamW(painter.parameters(), lr=3e-3)
     for step in range(150):
         generator = torch.Generator().manual_seed(step)
         times = (torch.randperm(16, generator=generator) + torch.rand((), generator=generator)) * 1000 / 16
         noise = torch.randn(16, 4, 16, 16, generator=generator)
-        batch = sd_data.Batch(wanted.repeat(8, 1, 1, 1), noise, times.long(), ids)
+        batch = sd_data.Batch(wanted.repeat(8, 1, 1, 1), noise, times.long(), ids, cells)
         optimizer.zero_grad()
-        sd.diffusion_loss(painter, scheduler, batch).backward()
+        loss, shown = sd.diffusion_loss(painter, scheduler, batch, naming=0.05)
+        loss.backward()
         optimizer.step()
+    assert shown["naming"] < 1.0  # by chance 5.4
     own = sd_model.pipeline(pipe.vae, painter.eval(), pipe.tokenizer)
     generators = [torch.Generator().manual_seed(i) for i in range(2)]
     painted = own(

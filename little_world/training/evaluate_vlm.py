@@ -214,7 +214,7 @@ def markdown(rows: dict[str, dict[str, float]]) -> str:
     return as_table(rows, TARGETS)
 
 
-def write_card(folder: Path, rows: dict[str, dict[str, float]], *, seconds: float, stages) -> None:
+def write_card(folder: Path, rows: dict[str, dict[str, float]], *, seconds: float, stages, reading) -> None:
     """README.md (the model card) and metrics.json, from what was measured."""
     size = sum(f.stat().st_size for f in folder.iterdir()) / 1e6
     (folder / "metrics.json").write_text(
@@ -239,8 +239,9 @@ Every answer is compared with the ground truth letter by letter, decoded greedil
 `little_world/training/evaluate_vlm.py`. "Says it does not know" asks about what is not in the world, in wordings that
 training never showed.
 
-- Trained with {", then ".join(f"{stage.steps:,} batches of {stage.batch_size}" for stage in stages)} conversations of up to {TURNS} questions, in {seconds / 60:.0f} minutes on two CPU
-  cores, starting from mini-clip's vision tower: `python -m little_world.training.vlm`
+- Its vision tower, mini-clip's, first learned to name what is in a picture: {reading.steps:,} batches of {reading.batch_size}
+  pictures (`little_world/training/vlm_tower.py`). Then the whole was trained with {", then ".join(f"{stage.steps:,} batches of {stage.batch_size}" for stage in stages)} conversations
+  of up to {TURNS} questions; {seconds / 60:.0f} minutes on two CPU cores in all: `python -m little_world.training.vlm`
 - This table again: `python -m little_world.training.vlm --evaluate`
 """,
         encoding="utf-8",

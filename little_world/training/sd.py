@@ -59,11 +59,17 @@ def snr_weight(alphas_cumprod: torch.Tensor, timesteps: torch.Tensor) -> torch.T
     return torch.maximum(snr.clamp(max=SNR_CEILING) / (snr + 1), WEIGHT_FLOOR * (snr < 1))
 
 
-def diffusion_loss(painter: Painter, scheduler: DDIMScheduler, batch: Batch) -> torch.Tensor:
+def diffusion_loss(
+    painter: Painter, scheduler: DDIMScheduler, batch: Batch, naming: float = 0.0
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """The weighted v-prediction loss, and `naming` times the loss of naming what each cell is to hold."""
     noisy = scheduler.add_noise(batch.latents, batch.noise, batch.timesteps)
     velocity = scheduler.get_velocity(batch.latents, batch.noise, batch.timesteps)
-    error = (painter(noisy, batch.timesteps, batch.input_ids).float() - velocity).square().mean(dim=(1, 2, 3))
-    return (snr_weight(scheduler.alphas_cumprod.to(error.device), batch.timesteps) * error).mean()
+    predicted, middle = painter(noisy, batch.timesteps, batch.input_ids)
+    error = (predicted.float() - velocity).square().mean(dim=(1, 2, 3))
+    painted = (snr_weight(scheduler.alphas_cumprod.to(error.device), batch.timesteps) * error).mean()
+    named = painter.naming_loss(middle, batch.cells)
+    return painted + naming * named, {"painting": float(painted.detach()), "naming": float(named.detach())}
 
 
 # -------------------------------------------------------------------------------------------------- training
@@ -160,7 +166,7 @@ def train_unet(
         )
 
         def loss(step: int, stage: Stage = stage) -> tuple[torch.Tensor, dict[str, float]]:
-            return diffusion_loss(painter, scheduler, batches.get(stage, step)), {}
+            return diffusion_loss(painter, scheduler, batches.get(stage, step), stage.naming)
 
         def look(step: int, shown: torch.nn.Module, number: int = number) -> None:
             sheet = folder / f"look-{number}-{step:05d}.png"

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +24,7 @@ from transformers import CLIPTokenizerFast
 
 from ..captions import caption, random_plan
 from ..drawing import draw
-from ..scenes import Scene, single
+from ..scenes import COLORS, KINDS, Scene, single
 from .data import CONTRASTS, TRAIN, cache_folder, scene_rng, training_pixels, training_scene
 from .loop import Recipe, autocast
 
@@ -43,6 +44,21 @@ def sd_caption(index: int, stream: int, rng: np.random.Generator) -> str:
     """A caption of the scene, in either language, rich or terse; in contrasts often of one fact."""
     plan = random_plan(rng, terse=0.15, focus=0.35 if stream == CONTRASTS else 0.15)
     return caption(sd_scene(index, stream), ("zh", "en")[int(rng.integers(2))], plan=plan, rng=rng)
+
+
+CELLS = 8  # the picture's cells along a side, as the UNet's lower level has them
+
+
+def scene_cells(scene: Scene) -> np.ndarray:
+    """What is in each cell of a picture, `(2, 8, 8)`: the kind's number, 0 for none, and the color's likewise."""
+    cells = np.zeros((2, CELLS, CELLS), np.int64)
+    middles = (np.arange(CELLS) + 0.5) / CELLS
+    for thing in scene.things:
+        left, top, right, bottom = thing.box
+        rows, columns = (middles > top) & (middles < bottom), (middles > left) & (middles < right)
+        color = 1 + COLORS.index(thing.color) if thing.color else 0
+        cells[:, np.outer(rows, columns)] = [[1 + KINDS.index(thing.kind)], [color]]
+    return cells
 
 
 def as_tensor(pixels: np.ndarray) -> torch.Tensor:
@@ -73,6 +89,13 @@ class Crops:
 
 def _drawn(index: int, stream: int) -> np.ndarray:
     return np.asarray(draw(sd_scene(index, stream), 128))
+
+
+def _pictures(stream: int, first: int, end: int, count: int, pool: ProcessPoolExecutor) -> Iterable[np.ndarray]:
+    """Pictures of scenes `first`..`end` - 1; those of `TRAIN` have been drawn for others already."""
+    if stream == TRAIN:
+        return training_pixels(count, 128, TRAIN)[first:end]
+    return pool.map(partial(_drawn, stream=stream), range(first, end), chunksize=32)
 
 
 def latents_key(vae: AutoencoderKL, stream: int) -> str:
@@ -126,7 +149,7 @@ def latents(vae: AutoencoderKL, stream: int, count: int, workers: int | None = N
             for first, end, path in tqdm(
                 missing, desc=f"latents of stream {stream}, by {SHARD}", mininterval=10
             ):
-                drawn = pool.map(partial(_drawn, stream=stream), range(first, end), chunksize=32)
+                drawn = _pictures(stream, first, end, count, pool)
                 rows = np.concatenate([encode(vae, np.stack(some)) for some in _by(64, drawn)])
                 _replace(path, lambda file, rows=rows: np.save(file, rows))
                 spent = time.time() - start
@@ -163,6 +186,7 @@ class Batch:
     noise: torch.Tensor  # (n, c, h, w)
     timesteps: torch.Tensor  # (n,)
     input_ids: torch.Tensor  # (n, tokens)
+    cells: torch.Tensor  # (n, 2, 8, 8): kind and color in each cell, see `scene_cells`
 
 
 class Batches:
@@ -198,4 +222,5 @@ class Batches:
         times = (torch.arange(n) + torch.rand((), generator=generator)) / n
         times = (times[torch.randperm(n, generator=generator)] * self.timesteps).long()
         noise = torch.randn(mean.shape, generator=generator)
-        return Batch(*(v.to(self.device) for v in (drawn * self.scale, noise, times, ids)))
+        cells = torch.from_numpy(np.stack([scene_cells(sd_scene(i, s)) for s, i in chosen]))
+        return Batch(*(v.to(self.device) for v in (drawn * self.scale, noise, times, ids, cells)))

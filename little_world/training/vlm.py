@@ -3,7 +3,8 @@
     python -m little_world.training.vlm             train (about two hours on two cores), resume if interrupted
     python -m little_world.training.vlm --evaluate  reprint the model card's table from the stored weights
 
-The vision tower starts from mini-clip, as LLaVA's starts from CLIP; everything is then trained together.
+The vision tower starts from mini-clip, as LLaVA's starts from CLIP, and learns to read (`vlm_tower`); then the language
+model learns to tell what it sees, and at last everything is trained together.
 """
 
 from __future__ import annotations
@@ -34,11 +35,13 @@ from transformers import (
 from ..paths import MODELS
 from .data import cache_folder
 from .loop import Ahead, Recipe, fit
-from .vlm_data import Conversations
+from .vlm_data import Conversations, Drawn
+from .vlm_tower import RECIPE as READING
+from .vlm_tower import Glances, Reader, reading_loss
 
 IMAGE_SIZE, PATCH = 128, 16
 IMAGE_TOKENS = 1 + (IMAGE_SIZE // PATCH) ** 2  # the class token, in which mini-clip gathers what it saw, and the patches
-SCENES, DOCUMENTS, CHARTS = 40_000, 24_000, 16_000
+SCENES, DOCUMENTS, CHARTS = 60_000, 60_000, 30_000
 
 @dataclass(frozen=True)
 class Stage(Recipe):
@@ -182,6 +185,13 @@ def start_from_clip(model: LlavaForConditionalGeneration, clip_folder: Path) -> 
     tower.load_state_dict({**target, **loaded})
 
 
+def pixel_statistics(processor: LlavaProcessor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation that pixels in [0, 1] are normalised with, each `(3, 1, 1)`."""
+    images = processor.image_processor
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (images.image_mean, images.image_std))
+    return mean, std
+
+
 class Batches:
     """The batch of a step: conversations as token ids, labels on the answers only, pictures as pixels.
 
@@ -195,10 +205,7 @@ class Batches:
     def __init__(self, conversations: Conversations, processor: LlavaProcessor, recipe: Recipe, device: str):
         self.conversations, self.recipe, self.device = conversations, recipe, device
         self.tokenizer = processor.tokenizer
-        self.mean, self.std = (
-            torch.tensor(v).view(3, 1, 1)
-            for v in (processor.image_processor.image_mean, processor.image_processor.image_std)
-        )
+        self.mean, self.std = pixel_statistics(processor)
         self.ids = {t: self.tokenizer.convert_tokens_to_ids(t) for t in (USER, ASSISTANT, END, IMAGE, PAD)}
 
     def encode(self, turns, images: int, *, chat: bool) -> dict[str, list[int]]:
@@ -249,6 +256,14 @@ class Batches:
         return [self._part([some[i] for i in part], [rows[i] for i in part]) for part in parts]
 
 
+def learn_to_see(model: LlavaForConditionalGeneration, drawn: Drawn, processor: LlavaProcessor, recipe: Recipe, checkpoint: Path,
+                 device: str) -> float:  # fmt: skip
+    """The vision tower learns to name what is in a picture; returns the seconds spent."""
+    reader = Reader(model.model.vision_tower).to(device)
+    batches = Ahead(Glances(drawn, *pixel_statistics(processor), recipe, device))
+    return fit(reader, lambda step: reading_loss(reader, batches[step]), recipe, checkpoint, device=device)
+
+
 def answer_states(model: LlavaForConditionalGeneration, part: dict) -> tuple[torch.Tensor, torch.Tensor]:
     """Hidden states that predict answer tokens, `(k, hidden)`, and those tokens, `(k,)`.
 
@@ -264,6 +279,7 @@ def answer_states(model: LlavaForConditionalGeneration, part: dict) -> tuple[tor
 def train(
     folder: Path,
     stages: tuple[Stage, ...] = STAGES,
+    reading: Recipe = READING,
     device: str = "cpu",
     scenes: int = SCENES,
     documents: int = DOCUMENTS,
@@ -273,7 +289,8 @@ def train(
 
     torch.manual_seed(stages[0].seed)
     work = cache_folder() / "mini-vlm"
-    conversations = Conversations(scenes, documents, charts)
+    drawn = Drawn(scenes, documents, charts)
+    conversations = Conversations(drawn)
     if not (work / "tokenizer" / "tokenizer.json").exists():
         texts = [
             x
@@ -298,14 +315,15 @@ def train(
         }
 
     look = lambda step, shown: print({"step": step, **quick_look(shown, processor)}, flush=True)  # noqa: E731
-    seconds = 0.0
+    model.model.vision_tower.requires_grad_(True)
+    seconds = learn_to_see(model, drawn, processor, reading, work / "checkpoint-0.pt", device)
     for number, stage in enumerate(stages, 1):
         model.model.vision_tower.requires_grad_(stage.tower)
         batches = Ahead(Batches(conversations, processor, stage, device))
         checkpoint = work / f"checkpoint-{number}.pt"
         seconds += fit(model, loss, stage, checkpoint, device=device, look=look, look_every=LOOK // stage.batch_size)
     save(model.eval(), processor, folder)
-    write_card(folder, table(folder), seconds=seconds, stages=stages)
+    write_card(folder, table(folder), seconds=seconds, stages=stages, reading=reading)
 
 
 def main() -> None:
@@ -326,7 +344,8 @@ def main() -> None:
         print(markdown(table(args.folder)))
         return
     stages = tuple(replace(stage, steps=min(stage.steps, args.steps or stage.steps)) for stage in STAGES)
-    train(args.folder, stages, args.device, *((400, 200, 200) if args.small else ()))
+    reading = replace(READING, steps=min(READING.steps, args.steps or READING.steps))
+    train(args.folder, stages, reading, args.device, *((400, 200, 200) if args.small else ()))
 
 
 if __name__ == "__main__":

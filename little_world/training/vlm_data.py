@@ -56,16 +56,25 @@ def _drawn(name: str, make, count: int) -> np.ndarray:
     return np.load(path, mmap_mode="r")
 
 
+class Drawn:
+    """The training pictures, by sort: picture i shows `training_scene(i)`, or the document or chart of that seed."""
+
+    def __init__(self, scenes: int, documents: int, charts: int):
+        self.pixels = {
+            "scene": training_pixels(scenes, 128),
+            "document": _drawn("documents", _document_pixels, documents),
+            "chart": _drawn("charts", _chart_pixels, charts),
+        }
+
+
 class Conversations:
     """Conversation i of a training run, always the same for an i."""
 
-    def __init__(self, scenes: int, documents: int, charts: int):
-        self.scenes, self.documents, self.charts = scenes, documents, charts
-        self.scene_pixels = training_pixels(scenes, 128)
-        self.document_pixels = _drawn("documents", _document_pixels, documents)
-        self.chart_pixels = _drawn("charts", _chart_pixels, charts)
+    def __init__(self, drawn: Drawn):
+        self.pixels = drawn.pixels
+        self.scenes, self.documents, self.charts = (len(drawn.pixels[sort]) for sort in ("scene", "document", "chart"))
         self.alike: dict[tuple, list[int]] = {}  # scenes that share a kind, or a place: for fair comparisons
-        for i in range(min(scenes, 8_000)):
+        for i in range(min(self.scenes, 8_000)):
             scene = training_scene(i)
             for key in (("place", scene.background, scene.time), *(("kind", g.kind) for g in scene.groups)):
                 self.alike.setdefault(key, []).append(i)
@@ -78,28 +87,28 @@ class Conversations:
             i = int(rng.integers(self.documents))
             document = random_document(scene_rng(DOCUMENTS, i))
             pixels, pool = (
-                [self.document_pixels[i]],
+                [self.pixels["document"][i]],
                 [t for lang in langs for t in document_turns(document, lang, rng)],
             )
         elif sort == "chart":
             i = int(rng.integers(self.charts))
             chart = random_chart(scene_rng(CHARTS, i))
             pixels, pool = (
-                [self.chart_pixels[i]],
+                [self.pixels["chart"][i]],
                 [t for lang in langs for t in chart_turns(chart, lang, rng)],
             )
         elif sort == "several":
             chosen = self._some(rng)
             scenes = [training_scene(i) for i in chosen]
             pixels, pool = (
-                [self.scene_pixels[i] for i in chosen],
+                [self.pixels["scene"][i] for i in chosen],
                 [t for lang in langs for t in several_turns(scenes, lang, rng)],
             )
         else:
             i = int(rng.integers(self.scenes))
             scene = training_scene(i)
             pixels, pool = (
-                [self.scene_pixels[i]],
+                [self.pixels["scene"][i]],
                 [t for lang in langs for t in scene_turns(scene, lang, rng)],
             )
         if rng.random() < 0.35:

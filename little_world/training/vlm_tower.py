@@ -1,0 +1,136 @@
+"""The vision tower of mini-vlm learns to see before a language model learns to tell: it reads out what is true of a picture.
+
+Of each picture we know everything that can be asked, so the tower is taught all of it at once: how many cats and of what
+colour, each letter of each line on a sign, each value of a chart. Every such fact is a *slot* with a learned query, which
+looks at the tower's 65 tokens and names the fact. Naming is far cheaper than telling: a
+picture costs a tenth of a conversation. Afterwards the queries are thrown away and the tower is kept. (To learn to see by
+reading out text is the idea of Pix2Struct, Lee et al. 2023; queries that look for one thing each are DETR's, Carion et al. 2020.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..charts import TITLES, TRENDS, TYPES, Chart, random_chart
+from ..documents import WORDS, Document, random_document
+from ..scenes import BACKGROUNDS, COLORS, KINDS, PLACES, RELATIONS, SIZES, TIMES, Scene
+from .data import scene_rng, training_scene
+from .loop import Recipe
+from .vlm_data import CHARTS, DOCUMENTS, Drawn
+
+LINES, LETTERS, TITLE, VALUES = 3, 8, 13, 5
+RECIPE = Recipe(steps=4000, batch_size=96, learning_rate=1e-3, warmup=300, weight_decay=0.05, betas=(0.9, 0.95), seed=5)
+SHARES = {"scene": 1 / 3, "document": 5 / 12, "chart": 1 / 4}  # letters are what is new to mini-clip's tower
+_ABSENT = "-"
+
+SLOTS = {
+    "scene": (*(f"count {k}" for k in KINDS), *(f"color {k}" for k in KINDS), "place", "relation", "size", "background", "time"),
+    "document": ("style", "lines", *(f"letter {i} {j}" for i in range(LINES) for j in range(LETTERS))),
+    "chart": ("type", "trend", "categories", *(f"title {j}" for j in range(TITLE)), *(f"value {i}" for i in range(VALUES))),
+}  # fmt: skip
+
+
+def _letters() -> list[str]:
+    words = [w for lang in WORDS for w in WORDS[lang]] + [t for lang in TITLES for t in TITLES[lang]]
+    return sorted({c for w in words for c in w + w.upper() + w.capitalize()} | set("0123456789:¥ "))
+
+
+NAMES = (_ABSENT, *map(str, range(10)), *COLORS, *PLACES, *RELATIONS, *SIZES, *BACKGROUNDS, *TIMES, "sign", "notice",
+         *TYPES, *TRENDS, "A", "Q1", *(f"letter {c}" for c in _letters()))  # fmt: skip
+
+
+def scene_facts(scene: Scene) -> dict[str, str]:
+    """Slot -> name for what is in a scene; a slot that does not apply is left out."""
+    counts = {k: 0 for k in KINDS}
+    for g in scene.groups:
+        counts[g.kind] += g.count
+    facts = {f"count {k}": str(n) for k, n in counts.items()}
+    facts |= {f"color {g.kind}": g.color for g in scene.groups if g.color}
+    named = {"place": scene.place, "relation": scene.relation, "size": scene.size}
+    return facts | {k: v or _ABSENT for k, v in named.items()} | {"background": scene.background, "time": scene.time}
+
+
+def _spelled(prefix: str, text: str, length: int) -> dict[str, str]:
+    return {f"{prefix} {j}": f"letter {text[j]}" if j < len(text) else _ABSENT for j in range(length)}
+
+
+def document_facts(document: Document) -> dict[str, str]:
+    facts = {"style": document.style, "lines": str(len(document.lines))}
+    for i in range(LINES):
+        facts |= _spelled(f"letter {i}", document.lines[i] if i < len(document.lines) else "", LETTERS)
+    return facts
+
+
+def chart_facts(chart: Chart) -> dict[str, str]:
+    values = [str(v) for v in chart.values] + [_ABSENT] * (VALUES - len(chart.values))
+    return {"type": chart.type, "trend": chart.trend or _ABSENT, "categories": chart.categories[0],
+            **_spelled("title", chart.title, TITLE), **{f"value {i}": v for i, v in enumerate(values)}}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Glance:
+    """Pictures of one sort with the names of their facts: pixels `(n, 3, 128, 128)`, names `(n, slots)`, -100 for none."""
+
+    sort: str
+    pixels: torch.Tensor
+    names: torch.Tensor
+
+
+class Glances:
+    """The batch of a step: one `Glance` for each sort of picture."""
+
+    def __init__(self, drawn: Drawn, mean: torch.Tensor, std: torch.Tensor, recipe: Recipe = RECIPE, device: str = "cpu"):
+        self.drawn, self.mean, self.std, self.recipe, self.device = drawn, mean, std, recipe, device
+        self.index = {name: i for i, name in enumerate(NAMES)}
+
+    def _facts(self, sort: str, i: int) -> dict[str, str]:
+        if sort == "scene":
+            return scene_facts(training_scene(i))
+        if sort == "document":
+            return document_facts(random_document(scene_rng(DOCUMENTS, i)))
+        return chart_facts(random_chart(scene_rng(CHARTS, i)))
+
+    def glance(self, sort: str, chosen: list[int]) -> Glance:
+        pixels = torch.from_numpy(np.stack([self.drawn.pixels[sort][i] for i in chosen])).permute(0, 3, 1, 2)
+        facts = [self._facts(sort, i) for i in chosen]
+        names = torch.tensor([[self.index[f[s]] if s in f else -100 for s in SLOTS[sort]] for f in facts])
+        return Glance(sort, ((pixels.float() / 255 - self.mean) / self.std).to(self.device), names.to(self.device))
+
+    def __getitem__(self, step: int) -> list[Glance]:
+        rng = np.random.default_rng([self.recipe.seed, step])
+        counts = {sort: round(share * self.recipe.batch_size) for sort, share in SHARES.items()}
+        return [self.glance(sort, [int(i) for i in rng.integers(len(self.drawn.pixels[sort]), size=n)]) for sort, n in counts.items()]
+
+
+class Reader(nn.Module):
+    """A vision tower with a query a slot, which looks at its tokens and names the fact."""
+
+    def __init__(self, tower: nn.Module, width: int = 128):
+        super().__init__()
+        self.tower = tower
+        self.queries = nn.ParameterDict({sort: nn.Parameter(torch.randn(len(slots), width) * 0.5) for sort, slots in SLOTS.items()})
+        self.norm = nn.LayerNorm(width)
+        self.look = nn.TransformerDecoderLayer(width, 4, 2 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True)
+        self.name = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, len(NAMES)))
+
+    def forward(self, sort: str, pixels: torch.Tensor) -> torch.Tensor:
+        """Logits `(n, slots, names)`."""
+        tokens = self.norm(self.tower(pixel_values=pixels).last_hidden_state)
+        return self.name(self.look(self.queries[sort].expand(len(pixels), -1, -1), tokens))
+
+
+def reading_loss(reader: Reader, glances: list[Glance]) -> tuple[torch.Tensor, dict[str, float]]:
+    """Cross-entropy over all slots of a batch, each sort of picture weighing as many as it has pictures; and the share named rightly."""
+    total, shown, pictures = torch.zeros(()), {}, sum(len(g.pixels) for g in glances)
+    for g in glances:
+        logits = reader(g.sort, g.pixels).float()
+        loss = nn.functional.cross_entropy(logits.flatten(0, 1), g.names.flatten(), reduction="sum")
+        # a sum over a picture's slots, not a mean: most slots say "none here", which is soon learned and then costs nothing
+        total = total + loss / (10 * pictures)
+        kept = g.names != -100
+        shown[g.sort] = float(((logits.argmax(-1) == g.names) | ~kept).all(1).float().mean())
+    return total, shown

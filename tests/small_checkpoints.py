@@ -166,6 +166,26 @@ def make_stable_diffusion(folder: Path, *, side: int = 64, zero_snr: bool = True
     return folder
 
 
+def make_mini_sd(folder: Path) -> Path:
+    """mini-sd's own parts at their smallest with random weights, as its training would store them."""
+    from diffusers import AutoencoderKL
+
+    from little_world.paths import MODELS
+    from little_world.training import sd_model
+
+    clip, setup = MODELS / "mini-clip", sd_model.SMALL
+    torch.manual_seed(7)
+    painter = sd_model.build_painter(setup, clip)
+    with torch.no_grad():  # else prompts would hardly matter
+        for name, parameter in painter.unet.named_parameters():
+            if "attn2" in name and parameter.ndim >= 2:
+                parameter.normal_(std=0.2)
+    pipe = sd_model.pipeline(AutoencoderKL(**setup.vae), painter.eval(), sd_model.build_tokenizer(clip))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    sd_model.save(pipe, folder)
+    return folder
+
+
 def _save(folder: Path, tokenizer: Tokenizer, **config) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(json.dumps(config))

@@ -186,6 +186,63 @@ def make_mini_sd(folder: Path) -> Path:
     return folder
 
 
+def make_motion_adapter(folder: Path, base: Path, *, about: dict | None = None) -> Path:
+    """An AnimateDiff adapter with random weights for the Stable Diffusion folder `base`; `about` is its generation.json."""
+    from diffusers import MotionAdapter, UNet2DConditionModel
+
+    config = UNet2DConditionModel.load_config(base, subfolder="unet")
+    torch.manual_seed(7)
+    adapter = MotionAdapter(
+        block_out_channels=config["block_out_channels"],
+        motion_layers_per_block=config["layers_per_block"],
+        motion_norm_num_groups=config["norm_num_groups"],
+        motion_num_attention_heads=2,
+        motion_max_seq_length=12,
+    )
+    adapter.save_pretrained(folder)
+    if about is not None:
+        (folder / "generation.json").write_text(json.dumps(about))
+    return folder
+
+
+def make_ltx(folder: Path) -> Path:
+    """An `LTXPipeline` folder, text to video in one piece, of tiny parts with random weights."""
+    from diffusers import (
+        AutoencoderKLLTXVideo,
+        FlowMatchEulerDiscreteScheduler,
+        LTXPipeline,
+        LTXVideoTransformer3DModel,
+    )
+    from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
+
+    words = Tokenizer(models.Unigram())
+    words.pre_tokenizer = pre_tokenizers.Metaspace()
+    trainer = trainers.UnigramTrainer(vocab_size=150, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>")
+    words.train_from_iterator(SENTENCES * 5, trainer)
+    torch.manual_seed(7)
+    five, four = (1,) * 5, (8,) * 4
+    scaling = (True, True, False, False)
+    vae = AutoencoderKLLTXVideo(
+        latent_channels=8, block_out_channels=four, decoder_block_out_channels=four, layers_per_block=five,
+        decoder_layers_per_block=five, spatio_temporal_scaling=scaling, decoder_spatio_temporal_scaling=scaling,
+        decoder_inject_noise=(False,) * 5, upsample_residual=(False,) * 4, upsample_factor=(1,) * 4,
+        timestep_conditioning=False, patch_size=1, patch_size_t=1, encoder_causal=True, decoder_causal=False,
+    )  # fmt: skip
+    transformer = LTXVideoTransformer3DModel(
+        in_channels=8, out_channels=8, num_attention_heads=4, attention_head_dim=8, cross_attention_dim=32,
+        num_layers=1, caption_channels=32,
+    )  # fmt: skip
+    text = T5Config(vocab_size=words.get_vocab_size(), d_model=32, d_kv=8, d_ff=64, num_layers=1, num_heads=4)
+    LTXPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=vae.eval(),
+        text_encoder=T5EncoderModel(text).eval(),
+        tokenizer=PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"),
+        transformer=transformer.eval(),
+    ).save_pretrained(folder)
+    return folder
+
+
 def _save(folder: Path, tokenizer: Tokenizer, **config) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(json.dumps(config))

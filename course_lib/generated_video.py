@@ -26,7 +26,8 @@ _SHOWN = 192  # pixels: a smaller clip is shown at this height
 
 
 class GeneratedVideo:
-    """A clip: `data` is its MP4, `frames` `(n, h, w, 3)` uint8 RGB as they come out of it, `parameters` how it was made.
+    """A clip: `data` is its MP4, `frames` `(n, h, w, 3)` uint8 RGB as they come out of it, `parameters` how it was
+    made.
 
     Attributes: `fps`, `seconds`, `size` (width, height), and of the parameters `prompt`, `seed` and `id`, the number by
     which its service knows it; None where that is not known. Raises `VideoError` for data that are no video.

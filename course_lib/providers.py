@@ -234,7 +234,10 @@ def _key(provider: Provider, argument: str | None, same: bool) -> SecretStr | No
 
 
 def check_key(key: str | None) -> SecretStr | None:
-    """A key as a secret, None for none. `SettingsError` for what an HTTP header cannot hold: who finds out would print it."""
+    """A key as a secret, None for none.
+
+    `SettingsError` for what an HTTP header cannot hold: the library that finds out would print it.
+    """
     key = (key or "").strip()
     if not all("!" <= letter <= "~" for letter in key):
         raise SettingsError(

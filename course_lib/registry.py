@@ -216,8 +216,8 @@ _MODELS = (
     # fmt: off
     # Parameters are those of the transformer, the text encoder comes on top.
     FullSize("Wan-AI/Wan2.1-T2V-1.3B-Diffusers", "text-to-video", "WanPipeline", ("zh", "en"), license="apache-2.0",
-             parameters=1_420_000_000, download_gb=28.9, source="file list (transformer 5.68 GB at 4 bytes, text encoder "
-             "22.7 GB); its authors: 480p in 8.2 GB of GPU memory; diffusers wants ftfy for it"),
+             parameters=1_420_000_000, download_gb=28.9, source="file list (transformer 5.68 GB, text encoder 22.7 GB, at "
+             "4 bytes); its authors: 480p in 8.2 GB of GPU memory; diffusers wants ftfy for it"),
     FullSize("Wan-AI/Wan2.2-TI2V-5B-Diffusers", "text-to-video", "WanPipeline", ("zh", "en"), license="apache-2.0",
              parameters=5_000_000_000, source="file list; parameters from its name; 720p; diffusers wants ftfy for it"),
     FullSize("Lightricks/LTX-Video", "text-to-video", "LTXPipeline", ("en",), license="other",

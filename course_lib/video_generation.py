@@ -85,13 +85,13 @@ class _Clip:
 class VideoGenerator:
     """Makes clips through a server with OpenAI's video API.
 
-    `api_url` is the server's root ("http://localhost:8091"), `api_key` what it asks for. Without them COURSE_VIDEO_URL
-    and COURSE_VIDEO_API_KEY, else the course's own server. `timeout` in seconds is for a whole clip, `retries` how often
-    a request is repeated that did not arrive. Safe to use from several threads.
+    `api_url` is the server's root ("http://localhost:8091"), `api_key` what it asks for. Without them
+    COURSE_VIDEO_URL and COURSE_VIDEO_API_KEY, else the course's own server. `timeout` in seconds is for a whole
+    clip, `retries` how often a request is repeated that did not arrive. Safe to use from several threads.
 
-    Raises `ServiceError` where the server fails, `RefusalError` where its filter declines, `AnswerError` for an answer
-    that is no video, and `SettingsError`, `TextError` and `ImageError` for arguments that make no sense, before anything
-    is sent.
+    Raises `ServiceError` where the server fails, `RefusalError` where its filter declines, `AnswerError` for an
+    answer that is no video, and `SettingsError`, `TextError` and `ImageError` for arguments that make no sense,
+    before anything is sent.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """A server with OpenAI's video API: where it is, how one gets in, and the life of a video there.
 
-`POST /v1/videos` orders one, `GET /v1/videos/{id}` tells how far it is, `GET .../content` fetches it. OpenAI's own service
-of this shape ended on 2026-09-24; vLLM-Omni, SGLang and the course's server speak it. Always sent as a form, which all of
-them take, and some alone.
+`POST /v1/videos` orders one, `GET /v1/videos/{id}` tells how far it is, `GET .../content` fetches it. OpenAI's own
+service of this shape ended on 2026-09-24; vLLM-Omni, SGLang and the course's server speak it. Always sent as a form,
+which all of them take, and some alone.
 """
 
 from __future__ import annotations
@@ -91,9 +91,10 @@ class VideoJobs:
             if time.monotonic() > deadline:
                 raise ServiceError(
                     say(
-                        zh=f"{self} 在 {self.timeout:g} 秒内没有做完，之后可以用 fetch({number!r}) 取回，或加大 timeout。",
-                        en=f"{self} did not finish within {self.timeout:g} s, please get it later by fetch({number!r}), "
-                        "or raise timeout.",
+                        zh=f"{self} 在 {self.timeout:g} 秒内没有做完，之后可以用 fetch({number!r}) 取回，"
+                        "或加大 timeout。",
+                        en=f"{self} did not finish within {self.timeout:g} s, please get it later by "
+                        f"fetch({number!r}), or raise timeout.",
                     ),
                     kind="timeout",
                 )
@@ -151,7 +152,8 @@ class VideoJobs:
             raise RefusalError(
                 say(
                     zh=f"{self} 的内容过滤拒绝了这个请求（{said}），请换一种描述。",
-                    en=f"The content filter of {self} turned the request down ({said}), please describe something else.",
+                    en=f"The content filter of {self} turned the request down ({said}), please describe "
+                    "something else.",
                 ),
                 raw=raw,
             )

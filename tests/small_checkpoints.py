@@ -187,7 +187,7 @@ def make_mini_sd(folder: Path) -> Path:
 
 
 def make_motion_adapter(folder: Path, base: Path, *, about: dict | None = None) -> Path:
-    """An AnimateDiff adapter with random weights for the Stable Diffusion folder `base`; `about` is its generation.json."""
+    """An AnimateDiff adapter with random weights for the folder `base`; `about` is its generation.json."""
     from diffusers import MotionAdapter, UNet2DConditionModel
 
     config = UNet2DConditionModel.load_config(base, subfolder="unet")
@@ -233,11 +233,12 @@ def make_ltx(folder: Path) -> Path:
         num_layers=1, caption_channels=32,
     )  # fmt: skip
     text = T5Config(vocab_size=words.get_vocab_size(), d_model=32, d_kv=8, d_ff=64, num_layers=1, num_heads=4)
+    marks = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
     LTXPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(),
         vae=vae.eval(),
         text_encoder=T5EncoderModel(text).eval(),
-        tokenizer=PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"),
+        tokenizer=PreTrainedTokenizerFast(tokenizer_object=words, **marks),
         transformer=transformer.eval(),
     ).save_pretrained(folder)
     return folder

@@ -48,9 +48,9 @@ def opened(model, base=None) -> AnimationEngine:
 
 
 def make(engine: AnimationEngine, prompt: str = "a cat", **changes) -> np.ndarray:
-    settings = {"negative": "", "seed": 3, "width": 64, "height": 64, "frames": 5, "rate": 5, "steps": 3, "guidance": 4.0}
+    settings = {"negative": "", "seed": 3, "width": 64, "height": 64, "frames": 5, "rate": 5, "steps": 3}
     said: queue.Queue = queue.Queue()
-    engine.submit(Animation(prompt, **{**settings, **changes}), said.put)
+    engine.submit(Animation(prompt, **{**settings, "guidance": 4.0, **changes}), said.put)
     event = said.get(timeout=120)
     if isinstance(event, Exception):
         raise event
@@ -61,8 +61,9 @@ def test_what_the_engine_makes_is_what_diffusers_makes(engine, base, adapter):
     pipe = AnimateDiffPipeline.from_pretrained(base, motion_adapter=MotionAdapter.from_pretrained(adapter))
     assert isinstance(pipe.scheduler, DDIMScheduler)
     pipe.set_progress_bar_config(disable=True)
-    options = {"num_frames": 5, "num_inference_steps": 3, "guidance_scale": 4.0, "negative_prompt": "", "output_type": "np"}
-    wanted = pipe("a cat", generator=torch.Generator().manual_seed(3), width=64, height=64, **options).frames[0]
+    options = {"num_frames": 5, "num_inference_steps": 3, "guidance_scale": 4.0, "width": 64, "height": 64}
+    generator = torch.Generator().manual_seed(3)
+    wanted = pipe("a cat", negative_prompt="", generator=generator, output_type="np", **options).frames[0]
     found = make(engine)
     assert (found.shape, found.dtype) == ((5, 64, 64, 3), np.uint8)
     assert np.abs(found.astype(int) - (wanted * 255).round().astype(int)).max() <= 1
@@ -103,6 +104,7 @@ def test_an_adapter_that_never_learnt_it_begins_with_a_likeness(base, tmp_path):
     assert begun.shape == plain.shape
     assert not np.array_equal(begun, plain)
     assert np.array_equal(begun, make(engine, picture=PICTURE))
+    assert make(engine, picture=PICTURE, steps=1, frames=1).shape == (1, 64, 64, 3)
     engine.close()
 
 

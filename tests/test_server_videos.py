@@ -116,7 +116,8 @@ def test_the_stock_sdk_creates_polls_and_downloads(client):
 
 
 def test_the_sdk_says_that_openai_itself_has_ended_it(server):
-    with openai.OpenAI(base_url=server.url + "/v1", api_key=KEY) as client, pytest.warns(DeprecationWarning, match="2026"):
+    client = openai.OpenAI(base_url=server.url + "/v1", api_key=KEY)
+    with pytest.warns(DeprecationWarning, match="2026"):
         client.videos.create(prompt="a cat")
 
 
@@ -257,7 +258,8 @@ BAD = {
                    "invalid_image_url"),
     "a file by its number": ({"prompt": "a", "input_reference": {"file_id": "file_1"}}, "input_reference.image_url",
                              "missing_required_parameter"),
-    "a path": ({"prompt": "a", "input_reference": {"image_url": "/etc/passwd"}}, "input_reference", "invalid_image_url"),
+    "a path": ({"prompt": "a", "input_reference": {"image_url": "/etc/passwd"}}, "input_reference",
+               "invalid_image_url"),
 }  # fmt: skip
 
 
@@ -280,7 +282,8 @@ def test_bad_bodies_and_files(call, server):
         assert answer.status_code == 400, name
         assert answer.json()["error"]["param"] == "input_reference"
     assert call("POST", "/v1/videos", files={"prompt": ("a.txt", b"a cat")}).status_code == 400
-    assert call("POST", "/v1/videos", data="prompt=a&prompt=b", headers={"content-type": "application/x-www-form-urlencoded"}).status_code == 400
+    kinds = {"content-type": "application/x-www-form-urlencoded"}
+    assert call("POST", "/v1/videos", data="prompt=a&prompt=b", headers=kinds).status_code == 400
     assert requests.post(f"{server.url}/v1/videos", json={"prompt": "a"}, timeout=10).status_code == 401
     for path in ("/v1/videos/video_nowhere", "/v1/videos/video_nowhere/content", "/v1/videos?after=video_nowhere"):
         assert call("GET", path).status_code == 404, path

@@ -32,6 +32,9 @@ def test_the_server_keeps_to_its_own_description(server, mode):
     found = schemathesis.openapi.from_url(server.url + "/openapi.json").get_all_operations()
     operations = [operation for operation in (result.ok() for result in found) if VIDEOS.match(operation.path)]
     assert len(operations) == 5
+    if mode == schemathesis.GenerationMode.NEGATIVE:  # nothing can be wrong about a path
+        operations = [operation for operation in operations if operation.body or operation.query]
+        assert len(operations) == 3
 
     def check(case):
         if isinstance(case.body, dict):
@@ -45,7 +48,9 @@ def test_the_server_keeps_to_its_own_description(server, mode):
         limits(given(case=cases)(check))()
 
 
-FIELDS = [*ASKED, "model", "seconds", "input_reference", "seed", "guidance_scale", "negative_prompt", "fps", "nobody_knows"]
+FIELDS = [
+    *ASKED, "model", "seconds", "input_reference", "seed", "guidance_scale", "negative_prompt", "fps", "nobody_knows",
+]  # fmt: skip
 
 
 @given(field=st.sampled_from(FIELDS), value=JSON)

@@ -281,7 +281,8 @@ def test_motion_modules_learn(base):
         latents[:, :, k, :, 2 * k : 2 * k + 2] = 2.0
     ids = base.tokenizer("a cat", padding="max_length", return_tensors="pt").input_ids
     cells = torch.zeros(FRAMES, 2, 8, 8).long()
-    batch = motion_data.ClipBatch(latents, torch.randn_like(latents), torch.tensor([700]), ids, cells, torch.zeros(1).bool())
+    noise, times, given = torch.randn_like(latents), torch.tensor([700]), torch.tensor([False])
+    batch = motion_data.ClipBatch(latents, noise, times, ids, cells, given)
     optimizer = torch.optim.AdamW([p for p in mover.parameters() if p.requires_grad], lr=3e-3)
     losses = []
     for _ in range(12):
@@ -313,7 +314,8 @@ def test_the_folder_loads_as_anyone_would_load_it(trained, base_folder):
         assert not np.array_equal(frames, animate(pipe, **change)), change
     for path in folder.rglob("*.safetensors"):
         with safe_open(path, "pt") as file:
-            assert {file.get_tensor(name).dtype for name in file.keys()} <= {torch.float16, torch.int64}, path  # noqa: SIM118
+            kinds = {file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118
+        assert kinds <= {torch.float16, torch.int64}, path
     about = json.loads((folder / motion_model.ABOUT).read_text())
     assert (about["num_frames"], about["frame_rate"], about["first_frame"]) == (FRAMES, RATE, True)
     assert seconds["latents"] > 0 < seconds["training"]

@@ -1,4 +1,4 @@
-"""A stand-in for servers with OpenAI's video API that are not the course's own: a script of answers, request by request."""
+"""A stand-in for servers with OpenAI's video API that are not the course's own: answers by a script."""
 
 from __future__ import annotations
 

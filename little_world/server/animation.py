@@ -1,8 +1,8 @@
-"""The engine behind the video protocol: a motion adapter on a text-to-image folder, or any text-to-video folder of diffusers.
+"""The engine behind the video protocol: a motion adapter on a text-to-image folder, or a whole text-to-video folder.
 
 An adapter (AnimateDiff) is a folder with a `MotionAdapter`'s config.json; it sets the pictures of `base` moving. It may
 bring a text encoder of its own, and a generation.json that says how it was trained. A folder with a model_index.json
-(Wan, LTX, CogVideoX) stands for itself. One clip is made at a time.
+(Wan, LTX, CogVideoX in diffusers) stands for itself. One clip is made at a time.
 """
 
 from __future__ import annotations
@@ -204,7 +204,8 @@ class AnimationEngine(Engine):
         elif work.picture is not None:
             pipe = AnimateDiffVideoToVideoPipeline.from_pipe(pipe)
             pipe.set_progress_bar_config(disable=True)
-            arguments |= {"video": [work.picture] * work.frames, "strength": _STRENGTH}
+            steps = max(work.steps, 2)  # of which it takes the share of its strength: of one, none
+            arguments |= {"video": [work.picture] * work.frames, "strength": _STRENGTH, "num_inference_steps": steps}
         taken = pipelines.arguments(pipe)
         return pipe, {name: value for name, value in arguments.items() if name in taken}
 

@@ -1,4 +1,4 @@
-"""Videos that were asked for: made one after the other, kept in memory for a while, and looked at as often as one likes."""
+"""Videos that were asked for: made one after the other, kept in memory for a while, fetched as often as one likes."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ class Video:
 class Shelf:
     """`order` makes a video, `get`, `page` and `remove` speak of those that are there.
 
-    An order holds one of the engine's places until it is done, whether anybody still asks for it or not. Of the finished
-    ones the oldest go where there are more than `keep`, or `keep_bytes`, and each after `keep_seconds`.
+    An order holds one of the engine's places until it is done, whether anybody still asks for it or not. Of the
+    finished ones the oldest go where there are more than `keep`, or `keep_bytes`, and each after `keep_seconds`.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """OpenAI's video protocol: a clip is ordered, asked after, and fetched.
 
-OpenAI's own service of this shape (Sora) ended on 2026-09-24; vLLM-Omni, SGLang and others speak it for open models. The
-fields that OpenAI never had (`seed`, `num_inference_steps`, `guidance_scale`, `negative_prompt`, `num_frames`, `fps`) are
-named as theirs.
+OpenAI's own service of this shape (Sora) ended on 2026-09-24; vLLM-Omni, SGLang and others speak it for open models.
+The fields that OpenAI never had (`seed`, `num_inference_steps`, `guidance_scale`, `negative_prompt`, `num_frames`,
+`fps`) are named as theirs.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from .studio import parse_size
 POLL_MS = 200  # what the SDK waits between two looks
 MAX_PIXELS = 64 << 20  # of all frames together
 _SECONDS = r"^\d{1,3}(\.\d{1,3})?$"
+_FILE = {"type": "string", "format": "binary"}
 _TYPES = {"video": "video/mp4", "thumbnail": "image/webp", "spritesheet": "image/jpeg"}
 
 Variant = Literal["video", "thumbnail", "spritesheet"]
@@ -47,7 +48,10 @@ class ImageReference(_Strict):
 
 
 class VideoRequest(_Strict):
-    """`POST /v1/videos`, as JSON or as a form; in a form `input_reference` is a file. `seconds` is a string, as at OpenAI."""
+    """`POST /v1/videos`, as JSON or as a form; in a form `input_reference` is a file.
+
+    `seconds` is a string, as at OpenAI.
+    """
 
     prompt: Annotated[str, Field(min_length=1, max_length=MAX_PROMPT)]
     model: str | None = None
@@ -109,10 +113,12 @@ def _body() -> dict[str, Any]:
     """The request's body for the OpenAPI description: `create` reads it by itself, being of either sort."""
     schema = VideoRequest.model_json_schema(ref_template="#/components/schemas/{model}")
     schema.pop("$defs")
-    form = {**schema, "properties": {**schema["properties"], "input_reference": {"type": "string", "format": "binary"}}}
-    reference = ImageReference.model_json_schema()
-    inline = {**schema, "properties": {**schema["properties"], "input_reference": {"anyOf": [reference, {"type": "null"}]}}}
-    content = {"application/json": {"schema": inline}, "multipart/form-data": {"schema": form}}
+    reference = {"anyOf": [ImageReference.model_json_schema(), {"type": "null"}]}
+    sorts = {"application/json": reference, "multipart/form-data": _FILE}
+    content = {
+        kind: {"schema": {**schema, "properties": {**schema["properties"], "input_reference": picture}}}
+        for kind, picture in sorts.items()
+    }
     return {"requestBody": {"required": True, "content": content}}
 
 
@@ -157,7 +163,7 @@ def router(shelf: Shelf, blocklist: Blocklist, api_key: str | None) -> APIRouter
     @routes.get(
         "/{video_id}/content",
         response_class=Response,
-        responses={200: {"content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in _TYPES.values()}}},
+        responses={200: {"content": {kind: {"schema": _FILE} for kind in _TYPES.values()}}},
     )
     async def content(video_id: str, variant: Variant = "video") -> Response:
         """The file: an MP4, a WebP of one frame, or a JPEG of all."""

@@ -1,4 +1,4 @@
-"""How what mini-motion makes moves: clips of held-out captions, followed by `tracking.Tracker` and seen by mini-clip."""
+"""How the clips of mini-motion move: held-out captions as prompts, followed by `tracking.Tracker`, seen by mini-clip."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .judge import Judge
 from .motion_data import FRAMES, RATE, motion_caption, motion_clip
 from .motion_model import GUIDANCE, STEPS, build_mover, load, recipe_record
 from .motion_model import pipeline as moving_pipeline
-from .tracking import MOTIONS, Tracker, centers, motion_of
+from .tracking import ALIKE, MOTIONS, Tracker, centers, motion_of
 
 DIRECTIONS = MOTIONS[:4]
 ALL = "all seven motions"
@@ -47,7 +47,7 @@ def animate(
     first: list[Image.Image] | None = None,
     batch: int = 7,
 ) -> np.ndarray:
-    """A clip a prompt, `(n, frames, 128, 128, 3)` uint8; clip i is made from seed + i, and from its first frame if given."""
+    """A clip a prompt, `(n, frames, 128, 128, 3)` uint8; clip i is made from seed + i, and its first frame if given."""
     found = []
     for i in range(0, len(prompts), batch):
         some = prompts[i : i + batch]
@@ -224,6 +224,7 @@ def write_card(
     numbers = measured["numbers"]
     record = {**measured, "seconds": {part: round(s) for part, s in seconds.items()}, **recipe_record(setup)}
     where = f"{torch.get_num_threads()} CPU cores" if device == "cpu" else torch.cuda.get_device_name(device)
+    clips_a_row, same = numbers["clips a row"], "yes" if numbers["same seed, same clip"] else "no"
     said = "\n".join(f"{i}. {prompt}" for i, prompt in enumerate(prompts, 1))
     times = ", ".join(f"{part} {s / 60:.0f} minutes" for part, s in seconds.items())
     steps = " and ".join(f"{stage.steps:,}" for stage in setup.stages)
@@ -238,15 +239,16 @@ base_model: mini-sd
 ---
 # mini-motion
 
-A motion adapter (AnimateDiff) for mini-sd, trained from scratch by this project: a `MotionAdapter` and a text encoder that
-knows words for motion, {size:.1f} MB in half precision. With mini-sd it makes clips of {FRAMES} frames, {RATE} a second, of 128 x 128
-pixels: one thing in Little World that moves. It knows nothing else.
+A motion adapter (AnimateDiff) for mini-sd, trained from scratch by this project: a `MotionAdapter` and a text encoder
+that knows words for motion, {size:.1f} MB in half precision. With mini-sd it makes clips of {FRAMES} frames, {RATE} a second,
+of 128 x 128 pixels: one thing in Little World that moves. It knows nothing else.
 
 ```python
 adapter = MotionAdapter.from_pretrained("mini-motion")
 text_encoder = CLIPTextModel.from_pretrained("mini-motion", subfolder="text_encoder")
 pipe = AnimateDiffPipeline.from_pretrained("mini-sd", motion_adapter=adapter, text_encoder=text_encoder)
-pipe("a red car moves to the right", num_frames={FRAMES}, num_inference_steps={STEPS}, guidance_scale={GUIDANCE:g}).frames[0]
+settings = {{"num_frames": {FRAMES}, "num_inference_steps": {STEPS}, "guidance_scale": {GUIDANCE:g}}}
+pipe("a red car moves to the right", **settings).frames[0]
 ```
 
 ![samples](samples.png)
@@ -255,18 +257,19 @@ pipe("a red car moves to the right", num_frames={FRAMES}, num_inference_steps={S
 
 {markdown(measured["rows"])}
 
-Each row is a share of {numbers["clips a row"]} clips ({numbers["clips a row"] // 3} where a guidance is named, for a first frame, and without
-motion modules), made in {STEPS} steps of DDIM with guidance {GUIDANCE:g}. A motion is right if the thing's path, followed by a linear probe
-on mini-clip's patches, correlates best with that of the motion asked for, and at least by 0.75; what a frame shows is what mini-clip
-recognises, zero-shot. Rows about clips "as the world draws them" tell how often the judges themselves are right.
-How: `little_world/training/evaluate_motion.py`, `tracking.py`.
+Each row is a share of {clips_a_row} clips ({clips_a_row // 3} where a guidance is named, for a first frame, and without
+motion modules), made in {STEPS} steps of DDIM with guidance {GUIDANCE:g}. A motion is right if the thing's path, followed by
+a linear probe on mini-clip's patches, correlates best with that of the motion asked for, and at least by {ALIKE}; what a
+frame shows is what mini-clip recognises, zero-shot. Rows about clips "as the world draws them" tell how often the judges
+themselves are right. How: `little_world/training/evaluate_motion.py`, `tracking.py`.
 
-- Change from frame to frame where no thing is, of 255: {numbers["flicker"]}; without motion modules {numbers["flicker, without motion modules"]}; as drawn
-  {numbers["flicker, drawn"]}.
-- One clip in {STEPS} steps: {numbers["seconds for one clip"]:.2f} s on {numbers["threads"]} CPU threads. Same seed, same clip: {"yes" if numbers["same seed, same clip"] else "no"}.
+- Change from frame to frame where no thing is, of 255: {numbers["flicker"]}; without motion modules
+  {numbers["flicker, without motion modules"]}; as drawn {numbers["flicker, drawn"]}.
+- One clip in {STEPS} steps: {numbers["seconds for one clip"]:.2f} s on {numbers["threads"]} CPU threads.
+- Same seed, same clip: {same}.
 - From a first frame: the frame stands in the latents without noise at every step (`little_world/first_frame.py`).
-- Trained in {sum(seconds.values()) / 3600:.1f} hours on {where}: {times}. Stages of {steps} batches of {setup.stages[-1].batch_size} clips, out of
-  {setup.clips:,}: `python -m little_world.training.motion`
+- Trained in {sum(seconds.values()) / 3600:.1f} hours on {where}: {times}.
+  Stages of {steps} batches of {setup.stages[-1].batch_size} clips, out of {setup.clips:,}: `python -m little_world.training.motion`
 - This table again: `python -m little_world.training.motion --evaluate`
 """,
         encoding="utf-8",

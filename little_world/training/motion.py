@@ -62,7 +62,9 @@ def load_base(folder: Path, device: str = "cpu") -> StableDiffusionPipeline:
     return pipe.to(device)
 
 
-def train(setup: Setup, base: StableDiffusionPipeline, device: str = "cpu") -> tuple[AnimateDiffPipeline, dict[str, float]]:
+def train(
+    setup: Setup, base: StableDiffusionPipeline, device: str = "cpu"
+) -> tuple[AnimateDiffPipeline, dict[str, float]]:
     """Train stage by stage (or go on); returns the pipeline and the seconds each part took."""
     from .evaluate_motion import Glance
 

@@ -14,6 +14,8 @@ import torch
 from PIL import Image
 from transformers import CLIPImageProcessor, CLIPVisionModel
 
+from course_lib import loading
+
 from ..clips import Actor
 from ..gallery import load_gallery
 from ..paths import MODELS
@@ -25,14 +27,15 @@ _COVERED = 0.3  # a patch whose probe says less is background
 _SEEN = 0.35  # the sum of what is beyond that: where it is less, nothing is there
 _RIDGE = 10.0
 _STAYS = 0.045  # of the picture's side: who strays less from the middle of its path stands still
-_ALIKE = 0.75  # correlation with the ideal path
+ALIKE = 0.75  # correlation with the ideal path
 
 
 class Tracker:
     """`track` gives positions, `occupancy` what they are made of."""
 
     def __init__(self, folder: Path = MODELS / "mini-clip"):
-        self.model = CLIPVisionModel.from_pretrained(folder, dtype=torch.float32).eval()
+        with loading.quiet(bars=False):  # else it would list the text tower's weights as unexpected
+            self.model = CLIPVisionModel.from_pretrained(folder, dtype=torch.float32).eval()
         self.processor = CLIPImageProcessor.from_pretrained(folder)
         examples = load_gallery()
         seen = self._patches([example.image for example in examples])
@@ -98,4 +101,4 @@ def motion_of(track: np.ndarray, rate: float) -> str | None:
         ideal = ideal - ideal.mean(axis=0)
         alike[motion] = float((path * ideal).sum() / (np.linalg.norm(path) * np.linalg.norm(ideal)))
     best = max(alike, key=alike.get)
-    return best if alike[best] >= _ALIKE else None
+    return best if alike[best] >= ALIKE else None

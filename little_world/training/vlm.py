@@ -36,25 +36,18 @@ from ..paths import MODELS
 from .data import cache_folder
 from .loop import Ahead, Recipe, fit
 from .vlm_data import Conversations, Drawn
-from .vlm_tower import RECIPE as READING
-from .vlm_tower import Glances, Reader, reading_loss
+from .vlm_tower import STAGES as READING
+from .vlm_tower import Glances, Reader, Stage, reading_loss
 
 IMAGE_SIZE, PATCH = 128, 16
 IMAGE_TOKENS = 1 + (IMAGE_SIZE // PATCH) ** 2  # the class token, in which mini-clip gathers what it saw, and the patches
 SCENES, DOCUMENTS, CHARTS = 60_000, 60_000, 30_000
 
-@dataclass(frozen=True)
-class Stage(Recipe):
-    """A part of the training; `tower` says whether the vision tower learns, too."""
-
-    tower: bool = True
-
-
 # As LLaVA is trained: first only projector and language model learn, to read what mini-clip's tower already sees, which
 # gradients of a model that cannot yet speak would spoil; then all of it, for letters and charts are new to the tower.
 STAGES = (
-    Stage(steps=1500, batch_size=64, learning_rate=1e-3, warmup=150, horizon=3500, weight_decay=0.05, betas=(0.9, 0.95), tower=False),
-    Stage(steps=2500, batch_size=64, learning_rate=8e-4, warmup=100, seed=1, weight_decay=0.05, betas=(0.9, 0.95)),
+    Stage(steps=1500, batch_size=64, learning_rate=1e-3, warmup=150, horizon=3500, tower=False),
+    Stage(steps=2500, batch_size=64, learning_rate=8e-4, warmup=100, seed=1),
 )
 STAGE_SIZE = 100_000_000  # conversations of a stage at most: no stage sees another's
 LOOK = 32_000  # conversations between two looks at what it says
@@ -256,12 +249,22 @@ class Batches:
         return [self._part([some[i] for i in part], [rows[i] for i in part]) for part in parts]
 
 
-def learn_to_see(model: LlavaForConditionalGeneration, drawn: Drawn, processor: LlavaProcessor, recipe: Recipe, checkpoint: Path,
-                 device: str) -> float:  # fmt: skip
+def learn_to_see(
+    model: LlavaForConditionalGeneration,
+    drawn: Drawn,
+    processor: LlavaProcessor,
+    stages: tuple[Stage, ...],
+    work: Path,
+    device: str,
+) -> float:
     """The vision tower learns to name what is in a picture; returns the seconds spent."""
-    reader = Reader(model.model.vision_tower).to(device)
-    batches = Ahead(Glances(drawn, *pixel_statistics(processor), recipe, device))
-    return fit(reader, lambda step: reading_loss(reader, batches[step]), recipe, checkpoint, device=device)
+    reader, seconds = Reader(model.model.vision_tower).to(device), 0.0
+    for number, stage in enumerate(stages, 1):
+        reader.tower.requires_grad_(stage.tower)
+        batches = Ahead(Glances(drawn, *pixel_statistics(processor), stage, device))
+        seconds += fit(reader, lambda step, batches=batches: reading_loss(reader, batches[step]), stage,
+                       work / f"reading-{number}.pt", device=device)  # fmt: skip
+    return seconds
 
 
 def answer_states(model: LlavaForConditionalGeneration, part: dict) -> tuple[torch.Tensor, torch.Tensor]:
@@ -279,7 +282,7 @@ def answer_states(model: LlavaForConditionalGeneration, part: dict) -> tuple[tor
 def train(
     folder: Path,
     stages: tuple[Stage, ...] = STAGES,
-    reading: Recipe = READING,
+    reading: tuple[Stage, ...] = READING,
     device: str = "cpu",
     scenes: int = SCENES,
     documents: int = DOCUMENTS,
@@ -315,8 +318,7 @@ def train(
         }
 
     look = lambda step, shown: print({"step": step, **quick_look(shown, processor)}, flush=True)  # noqa: E731
-    model.model.vision_tower.requires_grad_(True)
-    seconds = learn_to_see(model, drawn, processor, reading, work / "checkpoint-0.pt", device)
+    seconds = learn_to_see(model, drawn, processor, reading, work, device)
     for number, stage in enumerate(stages, 1):
         model.model.vision_tower.requires_grad_(stage.tower)
         batches = Ahead(Batches(conversations, processor, stage, device))
@@ -344,7 +346,7 @@ def main() -> None:
         print(markdown(table(args.folder)))
         return
     stages = tuple(replace(stage, steps=min(stage.steps, args.steps or stage.steps)) for stage in STAGES)
-    reading = replace(READING, steps=min(READING.steps, args.steps or READING.steps))
+    reading = tuple(replace(stage, steps=min(stage.steps, args.steps or stage.steps)) for stage in READING)
     train(args.folder, stages, reading, args.device, *((400, 200, 200) if args.small else ()))
 
 

@@ -113,7 +113,7 @@ def test_ctrl_c_stops_the_painting(service):
     timer = threading.Timer(0.5, _thread.interrupt_main)
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        service.text_to_image("x", width=512, height=512, steps=150)
+        service.text_to_image("x", width=256, height=256, steps=150)
     timer.join()
     deadline = time.monotonic() + 60
     while service.progress():  # 0.0 once nothing is being painted

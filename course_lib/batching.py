@@ -33,6 +33,11 @@ class Outcome(Generic[Value]):
         return self.value
 
 
+def quiet(progress: bool) -> bool:
+    """Whether a progress bar stays away: not wanted, or switched off by TQDM_DISABLE."""
+    return not progress or os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
+
+
 def batch(
     call: Callable[[Item], Value], items: Iterable[Item], *, max_workers: int = 8, progress: bool = True
 ) -> list[Outcome[Value]]:
@@ -42,8 +47,7 @@ def batch(
     interrupting (Ctrl-C, a notebook's stop button) drops what has not begun.
     """
     items = list(items)
-    silent = not progress or os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
-    with tqdm(total=len(items), disable=silent, delay=2, leave=False) as bar:
+    with tqdm(total=len(items), disable=quiet(progress), delay=2, leave=False) as bar:
 
         def run(item: Item) -> Outcome[Value]:
             try:

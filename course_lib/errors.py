@@ -41,6 +41,10 @@ class SettingsError(CourseError, ValueError):
     """A setting with a value that makes no sense."""
 
 
+class OutputError(CourseError, OSError):
+    """A folder or a disk that does not take what is to be written."""
+
+
 class ServiceError(CourseError):
     """A service that was not reached, or that turned the request down.
 

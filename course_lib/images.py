@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO, Union
@@ -40,19 +40,24 @@ def open_image(source: ImageSource) -> Image.Image:
     in 0..1. Raises `ImageError` for anything else, for a file that is damaged or no picture, and above
     `MAX_PIXELS`.
     """
+    return open_as(source, _to_rgb)
+
+
+def open_as(source: ImageSource, convert: Callable[[Image.Image, str], Image.Image]) -> Image.Image:
+    """As `open_image`, with `convert(image, name)` to make of it something else than RGB: a mask is grey."""
     name = _name(source)
     try:
         if isinstance(source, Image.Image):
-            return _to_rgb(source, name)
+            return convert(source, name)
         if isinstance(source, (str, os.PathLike)):
             with Image.open(_checked_path(source), formats=_formats()) as image:
-                return _to_rgb(image, name)
+                return convert(image, name)
         if isinstance(source, (bytes, bytearray, memoryview)):
             source = BytesIO(source)
         if hasattr(source, "read"):
-            return _to_rgb(Image.open(source, formats=_formats()), name)
+            return convert(Image.open(source, formats=_formats()), name)
         if hasattr(source, "__array__"):
-            return _to_rgb(_from_array(source), name)
+            return convert(_from_array(source), name)
     except CourseError:
         raise
     except Image.DecompressionBombError as error:

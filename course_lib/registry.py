@@ -30,6 +30,7 @@ class FullSize:
     download_gb: float | None = None
     revision: str | None = None
     modelscope: str | None = None
+    size: int | None = None  # pixels a side that a diffusion model paints best
 
     @property
     def memory_gb(self) -> float | None:
@@ -163,8 +164,54 @@ _MODELS = (
         "StableDiffusionPipeline",
         ("en",),
         license="creativeml-openrail-m",
+        parameters=1_066_000_000,
+        download_gb=2.13,
         modelscope="AI-ModelScope/stable-diffusion-v1-5",
-        source="model card",
+        size=512,
+        source="model card; download is the fp16 weights, without the safety checker; parameters are "
+        "download / 2 bytes",
+    ),
+    FullSize(
+        "stabilityai/sdxl-turbo",
+        "diffusion",
+        "StableDiffusionXLPipeline",
+        ("en",),
+        license="sai-nc-community",
+        parameters=3_470_000_000,
+        download_gb=6.94,
+        size=512,
+        source="file list (fp16); parameters are download / 2 bytes; made for 1 to 4 steps without guidance",
+    ),
+    FullSize(
+        "Tongyi-MAI/Z-Image-Turbo",
+        "diffusion",
+        "ZImagePipeline",
+        ("zh", "en"),
+        license="apache-2.0",
+        parameters=6_000_000_000,
+        size=1024,
+        source="parameters of the transformer as the hub rounds them, the text encoder comes on top; licence "
+        "at second hand; made for 8 steps without guidance",
+    ),
+    FullSize(
+        "black-forest-labs/FLUX.2-klein-4B",
+        "diffusion",
+        "Flux2KleinPipeline",
+        ("en",),
+        license="apache-2.0",
+        parameters=4_000_000_000,
+        size=1024,
+        source="the black-forest-labs/flux2 README; parameters of the transformer, from its name",
+    ),
+    FullSize(
+        "Qwen/Qwen-Image",
+        "diffusion",
+        "QwenImagePipeline",
+        ("zh", "en"),
+        license="apache-2.0",
+        parameters=20_000_000_000,
+        size=1024,
+        source="model card; parameters of the transformer",
     ),
     FullSize(
         "HuggingFaceTB/SmolVLM2-256M-Video-Instruct",
@@ -253,6 +300,43 @@ _HOSTED = (
         "qwen3-vl:8b", "ollama", "Ollama's guide OpenAI compatibility", ("grid", 32, 4, 16384, 2), 0.0, 0.0
     ),
 )
+
+
+@dataclass(frozen=True)
+class Painter:
+    """An image model behind an API, or a miniature. `any_size`: whether width and height are free."""
+
+    id: str
+    provider: str  # its first model here is its default
+    source: str
+    any_size: bool = False
+    size: int | None = None
+
+
+_PAINTERS = (
+    Painter("mini-sd", "local", "little_world", any_size=True, size=128),
+    Painter("gpt-image-2", "openai", "OpenAI's reference, images; sides in multiples of 16", any_size=True),
+    Painter("gpt-image-1.5", "openai", "OpenAI's reference, images; the API ends it on 2026-12-01"),
+    Painter("image4_standard", "firefly", "Adobe's reference, header x-model-version"),
+    Painter("image4_ultra", "firefly", "Adobe's reference, header x-model-version"),
+    Painter("image3", "firefly", "Adobe's reference; what it takes without that header"),
+)
+
+
+def image_model(provider: str) -> str:
+    """The image model of a provider that the course uses without further words."""
+    return next(painter.id for painter in _PAINTERS if painter.provider == provider)
+
+
+def any_size(name: str) -> bool:
+    """Whether an image model behind an API paints any width and height."""
+    return any(painter.any_size for painter in _PAINTERS if painter.id == name)
+
+
+def native_size(name: str | None) -> int | None:
+    """The pixels a side that an image model paints best, None where that is not known."""
+    known = next((painter for painter in _PAINTERS if painter.id == name), None) or info(name or "")
+    return known.size if known else None
 
 
 def hosted(*, provider: str | None = None, name: str | None = None) -> list[Hosted]:

@@ -44,12 +44,18 @@ KNOWN = {
         Known("COURSE_VLM_BASE_URL"),
         Known("COURSE_VLM_MODEL", default="mini-vlm"),
         Known("COURSE_VLM_API_KEY", secret=True),
+        # Text to image: any server with AUTOMATIC1111's API, and "user:password" where it asks for them.
+        Known("COURSE_SD_URL"),
+        Known("COURSE_SD_AUTH", secret=True),
+        Known("COURSE_SD_MODEL", default="mini-sd"),
         # Keys, under the names the providers themselves use.
         Known("OPENAI_API_KEY", secret=True),
         Known("AZURE_OPENAI_API_KEY", secret=True),
         Known("AZURE_OPENAI_ENDPOINT"),
         Known("DASHSCOPE_API_KEY", secret=True),
         Known("ZAI_API_KEY", secret=True),
+        Known("FIREFLY_SERVICES_CLIENT_ID"),
+        Known("FIREFLY_SERVICES_CLIENT_SECRET", secret=True),
     )
 }
 

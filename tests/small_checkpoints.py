@@ -111,6 +111,61 @@ def make_llava(folder: Path, *, context: int = 1024) -> Path:
     return folder
 
 
+def make_stable_diffusion(folder: Path, *, side: int = 64, zero_snr: bool = True) -> Path:
+    """A `StableDiffusionPipeline` folder with CLIP's tokenizer and tiny parts, trained (in name) at `side` pixels.
+
+    `zero_snr` is mini-sd's noise: velocity predicted, down to no signal; without it Stable Diffusion 1.5's.
+    """
+    from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    from little_world.training import sd_model
+
+    words = folder.with_name(folder.name + "-words")
+    words.mkdir(parents=True, exist_ok=True)
+    ids = _clip_tokenizer(words)
+    torch.manual_seed(7)
+    text = CLIPTextModel(CLIPTextConfig(**ids, **_TOWER, max_position_embeddings=77))
+    vae = AutoencoderKL(
+        block_out_channels=(8, 16),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        norm_num_groups=4,
+        latent_channels=4,
+        sample_size=side,
+    )
+    unet = UNet2DConditionModel(
+        sample_size=side // 2,
+        block_out_channels=(8, 16),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        layers_per_block=1,
+        norm_num_groups=4,
+        cross_attention_dim=_TOWER["hidden_size"],
+        attention_head_dim=4,
+    )
+    with torch.no_grad():  # as they come from their classes, prompts would hardly matter
+        for part in (text, unet):
+            for name, parameter in part.named_parameters():
+                if "attn2" in name or "token_embedding" in name:
+                    parameter.normal_(std=0.3)
+    scheduler = sd_model.build_scheduler() if zero_snr else DDIMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False,
+        set_alpha_to_one=False, steps_offset=1,
+    )  # fmt: skip
+    StableDiffusionPipeline(
+        vae=vae.eval(),
+        text_encoder=text.eval(),
+        tokenizer=CLIPTokenizer.from_pretrained(words),
+        unet=unet.eval(),
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(folder)
+    return folder
+
+
 def _save(folder: Path, tokenizer: Tokenizer, **config) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(json.dumps(config))

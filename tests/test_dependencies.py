@@ -41,7 +41,7 @@ COLAB = {
 # What that list was not read for, or does not have: the notebooks' first cell installs what is missing.
 INSTALLED_ON_COLAB = {
     "av", "diffusers", "safetensors", "openai", "requests", "pydantic", "fastapi",
-    "uvicorn", "llguidance", "faiss-cpu",
+    "uvicorn", "python-multipart", "llguidance", "faiss-cpu",
 }
 # conda's name for a package, where it differs; each installs the other's metadata, so that pip sees it there
 CONDA = {
@@ -60,7 +60,7 @@ IMPORTED_AS = {
 }
 # needed by transformers for a family of models that the course supports, never imported by name
 THROUGH_TRANSFORMERS = {"sentencepiece", "protobuf"}
-IN_LESSONS = {"requests"}  # imported by a notebook's reader, not by the packages
+THROUGH_FASTAPI = {"python-multipart"}
 
 
 def requirements(group: str) -> list[Requirement]:
@@ -163,7 +163,7 @@ def third_party_imports(folder: Path) -> set[str]:
 
 def test_what_the_packages_import_is_what_they_depend_on():
     imported = third_party_imports(ROOT / "course_lib") | third_party_imports(ROOT / "little_world")
-    names = {requirement.name for requirement in requirements("core")} - THROUGH_TRANSFORMERS - IN_LESSONS
+    names = {requirement.name for requirement in requirements("core")} - THROUGH_TRANSFORMERS - THROUGH_FASTAPI
     assert imported == {IMPORTED_AS.get(name, name) for name in names}
 
 

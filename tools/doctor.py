@@ -17,6 +17,7 @@ from course_lib import settings
 from course_lib.errors import CourseError
 from course_lib.providers import endpoint
 from course_lib.settings import say
+from course_lib.stable_diffusion import StableDiffusionService
 from tools.project import project
 
 
@@ -45,10 +46,14 @@ def services() -> tuple[list[dict], list[str]]:
         rows.append(str(setting))
         if setting.name == "COURSE_VLM_MODEL" and settings.resolve("COURSE_VLM_PROVIDER").value != "local":
             continue  # a name that the provider knows, not a folder
+        if setting.name == "COURSE_SD_MODEL" and settings.resolve("COURSE_SD_URL").value:
+            continue  # a checkpoint of that server
         if setting.value and setting.name.endswith("_MODEL"):
             place = settings.locate(setting.value)
             # An id on the hub looks like owner/name; anything else is a folder, which has to be there.
-            if re.fullmatch(r"[\w.-]+/[\w.-]+", place) or Path(place, "config.json").is_file():
+            if re.fullmatch(r"[\w.-]+/[\w.-]+", place) or any(
+                Path(place, name).is_file() for name in ("config.json", "model_index.json")
+            ):
                 continue
             if setting.source == "default":
                 problems.append(
@@ -66,6 +71,10 @@ def services() -> tuple[list[dict], list[str]]:
                 )
     try:
         rows.append(f"{say(zh='看图对话', en='vision chat')} = {endpoint()}")
+    except CourseError as error:
+        problems.append(str(error))
+    try:
+        rows.append(f"{say(zh='文生图', en='text to image')} = {StableDiffusionService()}")
     except CourseError as error:
         problems.append(str(error))
     return rows, problems

@@ -69,7 +69,7 @@ def connect(endpoint: Endpoint) -> Connection:
     with _lock:
         if identity not in _connections:
             # No redirects: a key is meant for one host. No proxy for a server on this machine.
-            http = _Bounded(follow_redirects=False, trust_env=not endpoint.on_this_machine)
+            http = Bounded(follow_redirects=False, trust_env=not endpoint.on_this_machine)
             options = {
                 "api_key": key,
                 "http_client": http,
@@ -90,18 +90,22 @@ def connect(endpoint: Endpoint) -> Connection:
         return _connections[identity]
 
 
-class _Bounded(openai.DefaultHttpxClient):
-    """The SDK's HTTP client, reading no more than MAX_ANSWER bytes, and a whole answer within its timeout.
+class Bounded(openai.DefaultHttpxClient):
+    """The SDK's HTTP client, reading no more than `max_bytes`, and a whole answer within its timeout.
 
     httpx's own timeout is for each read, so that a server could go on for ever, a byte at a time.
     """
+
+    max_bytes = MAX_ANSWER
 
     def send(self, request: Any, *, stream: bool = False, **options: Any) -> Any:
         seconds = request.extensions.get("timeout", {}).get("read")
         deadline = None if seconds is None else time.monotonic() + seconds
         response = super().send(request, stream=True, **options)
         streamed = stream and response.is_success
-        response.iter_bytes = _at_most(response.iter_bytes, None if streamed else deadline)
+        response.iter_bytes = _at_most(
+            response.iter_bytes, self.max_bytes, None if streamed else deadline
+        )
         if not stream:
             try:
                 response.read()
@@ -111,14 +115,14 @@ class _Bounded(openai.DefaultHttpxClient):
 
 
 def _at_most(
-    iter_bytes: Callable[..., Iterator[bytes]], deadline: float | None
+    iter_bytes: Callable[..., Iterator[bytes]], max_bytes: int, deadline: float | None
 ) -> Callable[..., Iterator[bytes]]:
     def bounded(*arguments: Any, **options: Any) -> Iterator[bytes]:
         count = 0
         for chunk in iter_bytes(*arguments, **options):
             yield chunk
             count += len(chunk)
-            if count > MAX_ANSWER:
+            if count > max_bytes:
                 return
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError("the answer takes too long")

@@ -18,7 +18,13 @@ _QUOTED = 200  # and that its sentence quotes
 _SHORTEST_KEY = 12  # real keys are longer than thirty
 
 # A filter before the model, by the codes of OpenAI, Azure, DashScope and Zhipu
-_FILTERED = {"content_filter", "content_policy_violation", "data_inspection_failed", "1301"}
+_FILTERED = {
+    "content_filter",
+    "content_policy_violation",
+    "moderation_blocked",
+    "data_inspection_failed",
+    "1301",
+}
 
 Result = TypeVar("Result")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Literal
@@ -9,16 +10,23 @@ from typing import Literal
 from fastapi import FastAPI, Response
 from pydantic import BaseModel
 
-from . import errors, openai_api
+from course_lib.errors import SettingsError
+from course_lib.settings import say
+
+from . import errors, images_api, openai_api, sdapi
+from .blocklist import Blocklist
 from .chat import Chat
 from .guard import Guard
-from .vision import DEFAULT_MODEL, VisionEngine
+from .interrogation import Interrogator
+from .painting import PaintingEngine
+from .studio import Studio
+from .vision import VisionEngine
 
 MAX_BODY = 32 << 20  # bytes
 
 
 class Health(BaseModel):
-    """`ready` once every model is loaded."""
+    """`ready` once every model that was asked for is loaded; `models` are those."""
 
     status: Literal["loading", "ready", "failed"]
     models: dict[str, str]
@@ -27,40 +35,65 @@ class Health(BaseModel):
 def create_app(
     vision_model: str | None = None,
     *,
+    sd_model: str | None = None,
     api_key: str | None = None,
+    api_auth: str | None = None,
     max_body: int = MAX_BODY,
     local_only: bool = True,
     places: int = 32,
     max_batch: int = 8,
     default_limit: int = 1024,
     blocklist: Iterable[str] = (),
+    lazy: bool = False,
 ) -> FastAPI:
-    """The server as an ASGI app; the model begins to load at once, in the background.
+    """The server as an ASGI app.
 
-    `vision_model` is a folder or a miniature's name; with `api_key`, requests must carry it. `local_only`
-    refuses requests that were meant for another host. `blocklist` holds terms that neither question nor answer may
-    hold (see `Blocklist`). The rest bounds the body in bytes, and the engine: see
-    `VisionEngine`. Raises `ModelError` where the folder holds no model.
+    `vision_model` and `sd_model` are folders or miniatures' names: what is named begins to load at once, in
+    the background; what is not is the miniature, and loads when it is first asked for something, with `lazy`
+    all. With `api_key`, requests of OpenAI's protocol must carry it, with `api_auth` ("name:password") those
+    of AUTOMATIC1111's. `local_only` refuses requests that were meant for another host. `blocklist` holds
+    terms that neither question nor answer may hold (see `Blocklist`). The rest bounds the body in bytes, and
+    the engines: see `VisionEngine`. Raises `ModelError` where a folder that was named holds no model.
     """
-    engine = VisionEngine(
-        vision_model or DEFAULT_MODEL, places=places, max_batch=max_batch, default_limit=default_limit
+    if api_auth is not None and not re.fullmatch(r"[^:,]+:[^,]+(,[^:,]+:[^,]+)*", api_auth):
+        raise SettingsError(
+            say(zh="api_auth 的格式是 用户名:密码。", en="api_auth must look like name:password.")
+        )
+    vision = VisionEngine(
+        vision_model, places=places, max_batch=max_batch, default_limit=default_limit, lazy=lazy
     )
+    try:
+        painting = PaintingEngine(sd_model, places=places, lazy=lazy)
+    except BaseException:
+        vision.close()
+        raise
+    engines = (vision, painting)
+    for engine, named in zip(engines, (vision_model, sd_model), strict=True):
+        if named is not None and not lazy:
+            engine.begin()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        engine.close()
+        for engine in engines:
+            engine.close()
 
     app = FastAPI(title="Little World", lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.state.vision = engine
+    app.state.vision, app.state.painting = engines
     app.add_middleware(Guard, max_body=max_body, local_only=local_only)
-    app.include_router(openai_api.router(Chat(engine, blocklist), api_key))
+    studio = Studio(painting)
+    app.include_router(openai_api.router(Chat(vision, blocklist), painting, api_key))
+    app.include_router(images_api.router(studio, Blocklist(blocklist), api_key))
+    app.include_router(sdapi.router(studio, Interrogator(vision), api_auth))
     errors.install(app)
 
     @app.get("/health", responses={503: {"model": Health}})
     async def health(response: Response) -> Health:
-        """Whether the model has been loaded."""
-        response.status_code = 200 if engine.state == "ready" else 503
-        return Health(status=engine.state, models={engine.name: engine.state})
+        """Whether the models that were asked for have been loaded."""
+        states = {engine.name: engine.state for engine in engines if engine.state != "idle"}
+        found = set(states.values())
+        status = "failed" if "failed" in found else "loading" if "loading" in found else "ready"
+        response.status_code = 200 if status == "ready" else 503
+        return Health(status=status, models=states)
 
     return app

@@ -25,7 +25,11 @@ class Blocklist:
 
     def check(self, messages: list[dict[str, Any]]) -> None:
         """Raises `ApiError` 400 for messages (in the form of chat templates) that hold a term."""
-        if any(self._holds(part.get("text", "")) for message in messages for part in message["content"]):
+        self.check_text(*(part.get("text", "") for message in messages for part in message["content"]))
+
+    def check_text(self, *texts: str) -> None:
+        """The same for texts."""
+        if any(map(self._holds, texts)):
             message = "The response was filtered due to the prompt triggering the content management policy of this server."
             raise ApiError(400, message, param="prompt", code="content_filter")
 

@@ -17,13 +17,13 @@ from . import pictures, protocol
 from .blocklist import Blocklist
 from .constraint import ANY_OBJECT
 from .decoding import Finished
-from .errors import ApiError, internal_error
+from .errors import ApiError, full
+from .events import Events
 from .protocol import ChatCompletion, ChatCompletionChunk, ChatRequest, Usage
 from .question import Question
 from .vision import VisionEngine
-from .worker import Cancelled, Full
+from .worker import Full
 
-RETRY_AFTER = 1  # seconds: about what a full house of short questions takes
 _PREPARING = 2  # requests whose pictures are decoded at the same time
 
 
@@ -59,36 +59,19 @@ class Chat:
                     async for event in self.blocklist.filtered(answer):
                         yield event
         except Full:
-            message = f"All {self.engine.places.bound} places are taken, please try again in {RETRY_AFTER} s."
-            headers = {"retry-after": str(RETRY_AFTER)}
-            raise ApiError(429, message, code="rate_limit_exceeded", headers=headers) from None
+            raise full(self.engine.places) from None
 
     async def _answer(self, question: Question, request: Request) -> AsyncIterator[Any]:
-        loop, queue = asyncio.get_running_loop(), asyncio.Queue()
-
-        def emit(event: Any) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(queue.put_nowait, event)
-
-        async def watch() -> None:
-            while (await request.receive())["type"] != "http.disconnect":
-                pass
-            queue.put_nowait(ApiError(499, "The client has gone."))
-
-        job, watching = self.engine.submit(question, emit), asyncio.create_task(watch())
-        try:
-            while True:
-                event = await queue.get()
-                if isinstance(event, Cancelled):
-                    raise ApiError(503, "The server is closing.", code="server_closing")
-                if isinstance(event, Exception):
-                    raise event if isinstance(event, ApiError) else internal_error() from event
-                yield event
-                if isinstance(event, Finished):
-                    return
-        finally:
-            job.cancelled.set()
-            watching.cancel()
+        async with Events(request) as events:
+            job = self.engine.submit(question, events.emit)
+            try:
+                while True:
+                    event = await events.next()
+                    yield event
+                    if isinstance(event, Finished):
+                        return
+            finally:
+                job.cancelled.set()
 
     def _question(self, asked: ChatRequest) -> Question:
         form = asked.response_format

@@ -1,7 +1,9 @@
-"""Every error leaves the server in OpenAI's shape: `{"error": {message, type, param, code}}`.
+"""Every error leaves the server in the shape of the protocol that was asked.
 
-What stands where is OpenAI's too (openai-openapi, `ErrorResponse`): 400 for a bad request, also where FastAPI
+OpenAI's is `{"error": {message, type, param, code}}`, AUTOMATIC1111's `{error, detail, body, errors}`.
+What stands where is theirs too. OpenAI (openai-openapi, `ErrorResponse`): 400 for a bad request, also where FastAPI
 would say 422; 422 only for a request that is well formed but cannot be honoured by this server's decoder.
+AUTOMATIC1111: FastAPI's own 422, and a 500 for a picture that cannot be read.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 log = logging.getLogger(__name__)
+
+RETRY_AFTER = 1  # seconds: about what a full house of short questions takes
 
 
 class ErrorBody(BaseModel):
@@ -57,8 +61,25 @@ class ApiError(Exception):
         error = ErrorBody(message=self.message, type=kind, param=self.param, code=self.code)
         return ErrorResponse(error=error).model_dump()
 
-    def response(self) -> JSONResponse:
-        return JSONResponse(self.body, status_code=self.status, headers=self.headers)
+    def response(self, path: str) -> JSONResponse:
+        """In the shape of the protocol to which `path` belongs."""
+        body = self.body
+        if is_sdapi(path):
+            body = SdError(error="HTTPException", detail=self.message, body="", errors="").model_dump()
+        return JSONResponse(body, status_code=self.status, headers=self.headers)
+
+
+class SdError(BaseModel):
+    """AUTOMATIC1111's error: the class of the exception, and what it says."""
+
+    error: str
+    detail: str
+    body: str
+    errors: str
+
+
+def is_sdapi(path: str) -> bool:
+    return path.startswith("/sdapi/")
 
 
 def internal_error() -> ApiError:
@@ -66,34 +87,54 @@ def internal_error() -> ApiError:
     return ApiError(500, "The server failed to answer this request, see its log.", code="internal_error")
 
 
-def install(app: FastAPI) -> None:
-    """Give the app's own errors, FastAPI's and Starlette's one shape."""
+def full(places: Any) -> ApiError:
+    message = f"All {places.bound} places are taken, please try again in {RETRY_AFTER} s."
+    return ApiError(429, message, code="rate_limit_exceeded", headers={"retry-after": str(RETRY_AFTER)})
 
-    @app.exception_handler(ApiError)
-    def known(request: Request, error: ApiError) -> JSONResponse:
-        return error.response()
+
+def install(app: FastAPI) -> None:
+    """Give the app's own errors, FastAPI's and Starlette's the shape of the protocol."""
+
+    def respond(request: Request, error: ApiError) -> JSONResponse:
+        return error.response(request.url.path)
+
+    app.exception_handler(ApiError)(respond)
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        return from_validation(error).response()
+        if is_sdapi(request.url.path):
+            return _unprocessable(error)
+        return respond(request, from_validation(error))
 
     @app.exception_handler(Exception)
     def unforeseen(request: Request, error: Exception) -> JSONResponse:
-        return internal_error().response()
+        return respond(request, internal_error())
 
     @app.exception_handler(400)
     def unreadable(request: Request, error: Exception) -> JSONResponse:
-        return ApiError(400, "The body of this request cannot be read as JSON.").response()
+        return respond(request, ApiError(400, "The body of this request cannot be read."))
 
     @app.exception_handler(404)
     def not_found(request: Request, error: Exception) -> JSONResponse:
-        return ApiError(404, f"Invalid URL ({request.method} {request.url.path})").response()
+        return respond(request, ApiError(404, f"Invalid URL ({request.method} {request.url.path})"))
 
     @app.exception_handler(405)
     def not_allowed(request: Request, error: Exception) -> JSONResponse:
         message = f"Not allowed to {request.method} on {request.url.path}."
         headers = getattr(error, "headers", None)
-        return ApiError(405, message, code="method_not_allowed", headers=headers).response()
+        return respond(request, ApiError(405, message, code="method_not_allowed", headers=headers))
+
+
+def _unprocessable(error: RequestValidationError) -> JSONResponse:
+    """FastAPI's own 422, as AUTOMATIC1111 leaves it; what was sent is told only in part, and as it can be told."""
+    found = []
+    for entry in error.errors():
+        given = entry["input"]
+        if not isinstance(given, (int, type(None))):
+            given = str(given)[:100].encode("utf-8", "replace").decode("utf-8")
+        place = [step if isinstance(step, int) else str(step)[:100] for step in entry["loc"]]
+        found.append({"type": entry["type"], "loc": place, "msg": entry["msg"], "input": given})
+    return JSONResponse({"detail": found}, status_code=422)
 
 
 def from_validation(error: RequestValidationError) -> ApiError:

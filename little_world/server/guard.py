@@ -48,7 +48,7 @@ class Guard:
         headers = {name.lower(): value for name, value in scope["headers"]}
         refusal = self._refusal(headers)
         if refusal:
-            return await refusal.response()(scope, receive, numbered)
+            return await refusal.response(scope["path"])(scope, receive, numbered)
         received = 0
 
         async def bounded() -> dict[str, Any]:
@@ -63,7 +63,7 @@ class Guard:
             await self.app(scope, bounded, numbered)
         except _TooLarge:
             if not started:
-                await self._too_large().response()(scope, receive, numbered)
+                await self._too_large().response(scope["path"])(scope, receive, numbered)
 
     def _refusal(self, headers: dict[bytes, bytes]) -> ApiError | None:
         host = headers.get(b"host", b"").decode("latin-1")

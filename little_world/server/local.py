@@ -15,6 +15,7 @@ from course_lib.errors import SettingsError
 from course_lib.settings import resolve, say
 
 from .app import create_app
+from .engine import Engine
 from .guard import is_loopback
 
 
@@ -23,13 +24,15 @@ class LocalServer:
 
     `url` is the root, `f"{url}/v1"` what an OpenAI client takes as its base_url. `port` 0 is any free one.
     A host that other computers can reach must be allowed by `allow_remote`. What else there is goes to
-    `create_app`. The model loads in the background, the first request waits for it.
+    `create_app`. Models that are named load in the background, the others at the first request that wants
+    them; it waits for that.
     """
 
     def __init__(
         self,
         vision_model: str | os.PathLike | None = None,
         *,
+        sd_model: str | os.PathLike | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         api_key: str | None = None,
@@ -49,8 +52,10 @@ class LocalServer:
         host, port = self._socket.getsockname()[:2]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         try:
-            name = None if vision_model is None else os.fspath(vision_model)
-            self.app = create_app(name, api_key=api_key, local_only=local_only, **options)
+            names = [None if model is None else os.fspath(model) for model in (vision_model, sd_model)]
+            self.app = create_app(
+                names[0], sd_model=names[1], api_key=api_key, local_only=local_only, **options
+            )
         except BaseException:
             self._socket.close()
             raise
@@ -68,28 +73,45 @@ class LocalServer:
 
     @property
     def model(self) -> str:
-        """The name that requests give as `model`."""
+        """The name that chat requests give as `model`."""
         return self.app.state.vision.name
+
+    @property
+    def sd_model(self) -> str:
+        """The name of the model that paints."""
+        return self.app.state.painting.name
 
     @property
     def running(self) -> bool:
         return self._thread.is_alive() and not self._server.should_exit
 
     def wait(self) -> LocalServer:
-        """Until the model is loaded. Raises `ModelError` where it cannot be."""
-        engine = self.app.state.vision
-        engine.loaded.wait()
-        if engine.failure:
-            raise engine.failure
+        """Until the models that were named are loaded, or the chat model where none was. Raises
+        `ModelError`."""
+        for engine in self.wanted:
+            engine.begin()
+            engine.loaded.wait()
+            if engine.failure:
+                raise engine.failure
         return self
 
     def close(self) -> None:
         """Answer nothing more and free the port."""
         atexit.unregister(self.close)
-        self.app.state.vision.close()
+        for engine in self._engines:
+            engine.close()
         self._server.should_exit = True
         self._thread.join(timeout=10)
         self._socket.close()
+
+    @property
+    def wanted(self) -> list[Engine]:
+        """The engines that `wait` waits for."""
+        return [engine for engine in self._engines if engine.state != "idle"] or [self.app.state.vision]
+
+    @property
+    def _engines(self) -> tuple[Engine, Engine]:
+        return self.app.state.vision, self.app.state.painting
 
     def __enter__(self) -> LocalServer:
         return self
@@ -124,10 +146,14 @@ _lock = threading.Lock()
 
 
 def shared_server() -> LocalServer:
-    """The process's one server, started when first asked for: with COURSE_VLM_MODEL, else the miniature."""
+    """The process's one server, started when first asked for: with COURSE_VLM_MODEL, else the miniatures.
+
+    A model is loaded when it is first used, so that a lesson which only paints does not load the one that
+    chats.
+    """
     global _shared
     with _lock:
         # A forked child has no thread that would answer.
         if _shared is None or _shared[0] != os.getpid() or not _shared[1].running:
-            _shared = os.getpid(), LocalServer(resolve("COURSE_VLM_MODEL").value)
+            _shared = os.getpid(), LocalServer(resolve("COURSE_VLM_MODEL").value, lazy=True)
         return _shared[1]

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from .chat import Chat
+from .engine import Engine
 from .errors import ApiError, ErrorResponse
 from .protocol import ChatCompletion, ChatRequest, DeploymentRequest, Model, ModelList
 
@@ -28,30 +29,33 @@ _REFUSALS = {
 }
 
 
-def _responses(*statuses: int) -> dict[int | str, dict]:
+def responses(*statuses: int) -> dict[int | str, dict]:
     return {status: {"model": ErrorResponse, "description": _REFUSALS[status]} for status in statuses}
 
 
-def router(chat: Chat, api_key: str | None) -> APIRouter:
-    """Every route of the protocol; with `api_key`, each asks for it."""
-    routes = APIRouter(responses=_responses(400, 401, 404, 413, 422, 500))
+def router(chat: Chat, painting: Engine, api_key: str | None) -> APIRouter:
+    """Every route of chat, and the list of models; with `api_key`, each asks for it."""
+    routes = APIRouter(responses=responses(400, 401, 404, 413, 422, 500))
     openai, azure = (
-        [Depends(check)] if api_key else [] for check in (_bearer(api_key), _bearer_or_header(api_key))
+        [Depends(check)] if api_key else [] for check in (bearer(api_key), _bearer_or_header(api_key))
     )
 
     def served(name: str, code: str = "model_not_found") -> Model:
         if not chat.engine.answers_to(name):
             message = f"The model `{name}` does not exist, this server has `{chat.engine.name}`."
             raise ApiError(404, message, param="model", code=code)
-        return Model(id=chat.engine.name, created=chat.engine.created)
+        return described(chat.engine)
+
+    def described(engine: Engine) -> Model:
+        return Model(id=engine.name, created=engine.created)
 
     async def models() -> ModelList:
         """The models that answer here."""
-        return ModelList(data=[served(chat.engine.name)])
+        return ModelList(data=[described(engine) for engine in (chat.engine, painting) if engine.there])
 
     async def model(model: str) -> Model:
         """One of the models."""
-        return served(model)
+        return described(painting) if painting.there and painting.answers_to(model) else served(model)
 
     async def completions(asked: ChatRequest, request: Request):
         """An answer to a conversation with pictures, whole or streamed."""
@@ -76,7 +80,7 @@ def router(chat: Chat, api_key: str | None) -> APIRouter:
 
     options = {
         "response_model": ChatCompletion,
-        "responses": {200: {"content": _STREAM}, **_responses(429, 503)},
+        "responses": {200: {"content": _STREAM}, **responses(429, 503)},
         "methods": ["POST"],
     }
     for prefix, key in (("/v1", openai), ("/openai/v1", azure)):
@@ -92,7 +96,7 @@ Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_
 KeyHeader = Annotated[str | None, Depends(APIKeyHeader(name="api-key", auto_error=False))]
 
 
-def _bearer(api_key: str | None):
+def bearer(api_key: str | None):
     def check(bearer: Bearer) -> None:
         _compare(bearer and bearer.credentials, api_key, "Authorization: Bearer ...")
 

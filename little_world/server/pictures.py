@@ -40,15 +40,28 @@ def read(url: str, detail: str | None, param: str) -> Image.Image:
         data = base64.b64decode(url[match.end() :], validate=True)
     except (binascii.Error, ValueError):
         raise ApiError(400, "The picture is not valid base64.", code="invalid_base64", param=param) from None
+    return images.resize(from_bytes(data, param), SIDE.get(detail or "", DEFAULT_SIDE))
+
+
+def from_bytes(data: bytes, param: str) -> Image.Image:
+    """The picture in a file's bytes, RGB and of its own size. Raises `ApiError` 400 as `read` does."""
     if _pixels(data) > MAX_PIXELS:
         said = (
             f"The picture has more than {MAX_PIXELS // 1_000_000} megapixels, please make it smaller first."
         )
         raise ApiError(400, said, code="image_too_large", param=param)
     try:
-        return images.resize(images.open_image(data), SIDE.get(detail or "", DEFAULT_SIDE))
+        return images.open_image(data)
     except ImageError as error:
         raise ApiError(400, str(error), code="invalid_image", param=param) from error
+
+
+def with_alpha(data: bytes, param: str) -> Image.Image:
+    """The same in the mode that the file has, for masks, whose transparency has a meaning."""
+    from_bytes(data, param)  # nothing is wrong with it
+    image = Image.open(BytesIO(data))
+    image.load()
+    return image
 
 
 def _pixels(data: bytes) -> int:

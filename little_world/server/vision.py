@@ -7,73 +7,45 @@ import inspect
 import logging
 import os
 import re
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor, LogitsProcessorList, StoppingCriteriaList
 
-from course_lib import loading, settings
-from course_lib.errors import ModelError
-from course_lib.settings import say
+from course_lib import loading
 
 from .constraint import Constraints
 from .decoding import Choose, Row, Sampling, Write
+from .engine import SMALL, Engine, threads
 from .errors import ApiError
 from .question import Question, collate
-from .worker import Job, Places, Worker
+from .worker import Job
 
 log = logging.getLogger(__name__)
 
-DEFAULT_MODEL = "mini-vlm"
-_SMALL = 50_000_000  # parameters
 
+class VisionEngine(Engine):
+    """`prepare` loads the model, where that has not been done, and waits for it.
 
-class VisionEngine:
-    """Loads in the background; `prepare` and `submit` wait for that.
-
-    `folder` is a model folder or a miniature's name. At most `places` requests are in the house at a time,
-    at most `max_batch` of them are answered together. An answer has at most `default_limit` tokens where the
-    request names no number. Raises `ModelError` at once where there is no such folder.
+    At most `places` requests are in the house at a time, at most `max_batch` of them are answered together. An
+    answer has at most `default_limit` tokens where the request names no number. See `Engine` for `model`.
     """
+
+    default = "mini-vlm"
 
     def __init__(
         self,
-        folder: str | os.PathLike = DEFAULT_MODEL,
+        model: str | os.PathLike | None = None,
         *,
         places: int = 32,
         max_batch: int = 8,
         default_limit: int = 1024,
+        lazy: bool = False,
     ):
-        self.asked_as = os.fspath(folder)
-        self.folder = _folder(self.asked_as)
-        self.name = self.folder.name
-        self.places, self.max_batch, self.default_limit = Places(places), max_batch, default_limit
-        self.worker = Worker(self._answer, max_batch=max_batch, name=f"answers of {self.name}")
-        self.created = int(time.time())
-        self.loaded, self.failure = threading.Event(), None
-        self.model = self.processor = self.tokenizer = self.constraints = None
-        threading.Thread(target=self._load, name=f"loading {self.name}", daemon=True).start()
-
-    def answers_to(self, name: str) -> bool:
-        return name in (self.name, self.asked_as)
-
-    @property
-    def state(self) -> str:
-        return "loading" if not self.loaded.is_set() else "failed" if self.failure else "ready"
-
-    def wait(self) -> None:
-        """Until the model is loaded; raises `ApiError` 503 where it cannot be, or the engine is closed."""
-        self.loaded.wait()
-        if self.worker.closing.is_set():
-            raise ApiError(503, "The server is closing.", code="server_closing")
-        if self.failure:
-            raise ApiError(503, str(self.failure), code="model_not_loaded")
+        super().__init__(model, self._answer, max_batch=max_batch, places=places, lazy=lazy)
+        self.default_limit = default_limit
 
     def prepare(
         self,
@@ -115,44 +87,28 @@ class VisionEngine:
         self.worker.submit(job)
         return job
 
-    def close(self) -> None:
-        """End the answers that are being written, and let go of the weights."""
-        self.worker.close()
-        self.loaded.wait(10)
-        # FastAPI's caches keep the app, and with it the engine, for good.
+    def _forget(self) -> None:
         self.model = self.processor = self.tokenizer = self.constraints = None
 
-    def _load(self) -> None:
-        try:
-            device = loading.pick_device()
-            with loading.quiet(bars=False):
-                processor = AutoProcessor.from_pretrained(self.folder, local_files_only=True)
-                model, report = AutoModelForImageTextToText.from_pretrained(
-                    self.folder,
-                    # whatever the file holds: a CPU computes half precision slowly and roughly
-                    dtype=torch.float32 if device == "cpu" else "auto",
-                    use_safetensors=True,
-                    local_files_only=True,
-                    output_loading_info=True,
-                )
-            if report["missing_keys"]:  # transformers would leave these random, and say nothing
-                raise ValueError(f"{len(report['missing_keys'])} weights are missing")
-            self._use(processor, model.to(device).eval())
-        except Exception as error:
-            log.exception("%s cannot be loaded", self.folder)
-            reason = loading.reason(error)
-            self.failure = ModelError(
-                say(
-                    zh=f"无法加载 {self.name}（{reason}），请重新下载或重新训练。",
-                    en=f"{self.name} cannot be loaded ({reason}), please download or train it again.",
-                )
+    def _open(self) -> None:
+        device = loading.pick_device()
+        with loading.quiet(bars=False):
+            processor = AutoProcessor.from_pretrained(self.source, local_files_only=True)
+            model, report = AutoModelForImageTextToText.from_pretrained(
+                self.source,
+                # whatever the file holds: a CPU computes half precision slowly and roughly
+                dtype=torch.float32 if device == "cpu" else "auto",
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
             )
-        finally:
-            self.loaded.set()
+        if report["missing_keys"]:  # transformers would leave these random, and say nothing
+            raise ValueError(f"{len(report['missing_keys'])} weights are missing")
+        self._use(processor, model.to(device).eval())
 
     def _use(self, processor: Any, model: Any) -> None:
         self.processor, self.model, self.tokenizer = processor, model, processor.tokenizer
-        self.small = sum(weight.numel() for weight in model.parameters()) < _SMALL
+        self.small = sum(weight.numel() for weight in model.parameters()) < SMALL
         self._taken = set(inspect.signature(model.forward).parameters)  # some tokenizers make more than that
         text = model.config.get_text_config()
         self.context = text.max_position_embeddings
@@ -237,7 +193,7 @@ class VisionEngine:
         ]
         generation = copy.deepcopy(self.generation)
         generation.max_new_tokens = max(row.limit for row in rows)
-        with torch.inference_mode(), _threads(1 if self.small else torch.get_num_threads()):
+        with torch.inference_mode(), threads(1 if self.small else torch.get_numthreads()):
             self.model.generate(
                 **collate([job.work for job in jobs], pad=self.pad, device=self.model.device),
                 generation_config=generation,
@@ -246,33 +202,3 @@ class VisionEngine:
                     [Write(rows, lambda number: jobs[number].finish(rows[number].result))]
                 ),
             )
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    """Torch's threads for the calculations of this thread.
-
-    A step of a small model gains little from a second one, and on a busy machine threads that wait for each
-    other made it twenty times slower.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _folder(name: str) -> Path:
-    path = os.path.expanduser(settings.locate(name))
-    if not os.path.isdir(path):
-        miniature = path != name
-        raise ModelError(
-            say(
-                zh=f"找不到模型文件夹 {path}，" + ("请重新获取本课程。" if miniature else "请检查路径。"),
-                en=f"There is no model folder {path}, please "
-                + ("get the course again." if miniature else "check the path."),
-            )
-        )
-    loading.check_folder(path)
-    return Path(path).resolve()

@@ -43,14 +43,14 @@ IMAGE_SIZE, PATCH = 128, 16
 IMAGE_TOKENS = 1 + (IMAGE_SIZE // PATCH) ** 2  # the class token, in which mini-clip gathers what it saw, and the patches
 SCENES, DOCUMENTS, CHARTS = 60_000, 60_000, 30_000
 
-# As LLaVA is trained: first only projector and language model learn, to read what mini-clip's tower already sees, which
-# gradients of a model that cannot yet speak would spoil; then all of it, for letters and charts are new to the tower.
+# As LLaVA is trained: first only projector and language model learn, to tell what the tower sees already, which gradients
+# of a model that cannot yet speak would spoil; then all of it.
 STAGES = (
-    Stage(steps=1500, batch_size=64, learning_rate=1e-3, warmup=150, horizon=3500, tower=False),
-    Stage(steps=2500, batch_size=64, learning_rate=8e-4, warmup=100, seed=1),
+    Stage(steps=900, batch_size=64, learning_rate=1e-3, warmup=100, horizon=3000, tower=False),
+    Stage(steps=1900, batch_size=64, learning_rate=8e-4, warmup=100, seed=1),
 )
 STAGE_SIZE = 100_000_000  # conversations of a stage at most: no stage sees another's
-LOOK = 32_000  # conversations between two looks at what it says
+LOOK = 19_200  # conversations between two looks at what it says
 CHATS = 0.25  # share of conversations that are chats; in the others each turn stands alone
 PART = 16  # conversations that are run together
 

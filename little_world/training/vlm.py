@@ -35,6 +35,7 @@ from transformers import (
 from ..paths import MODELS
 from .data import cache_folder
 from .loop import Ahead, Recipe, fit
+from .parallel import share, start_processes
 from .vlm_data import Conversations, Drawn
 from .vlm_tower import STAGES as READING
 from .vlm_tower import Glances, Reader, Stage, reading_loss
@@ -46,11 +47,11 @@ SCENES, DOCUMENTS, CHARTS = 60_000, 60_000, 30_000
 # As LLaVA is trained: first only projector and language model learn, to tell what the tower sees already, which gradients
 # of a model that cannot yet speak would spoil; then all of it.
 STAGES = (
-    Stage(steps=900, batch_size=64, learning_rate=1e-3, warmup=100, horizon=3000, tower=False),
-    Stage(steps=1900, batch_size=64, learning_rate=8e-4, warmup=100, seed=1),
+    Stage(steps=700, batch_size=64, learning_rate=1e-3, warmup=100, horizon=2800, tower=False),
+    Stage(steps=1500, batch_size=64, learning_rate=8e-4, warmup=100, seed=1),
 )
 STAGE_SIZE = 100_000_000  # conversations of a stage at most: no stage sees another's
-LOOK = 19_200  # conversations between two looks at what it says
+LOOK = 44_800  # conversations between two looks at what it says
 CHATS = 0.25  # share of conversations that are chats; in the others each turn stands alone
 PART = 16  # conversations that are run together
 
@@ -242,10 +243,11 @@ class Batches:
     def __getitem__(self, step: int) -> list[dict[str, torch.Tensor]]:
         n, seed = self.recipe.batch_size, self.recipe.seed
         rng = np.random.default_rng([seed, step])
-        some = [self.conversations[seed * STAGE_SIZE + step * n + i] for i in range(n)]
-        rows = [self.encode(c.turns, len(c.pixels), chat=rng.random() < CHATS) for c in some]
-        order = sorted(range(n), key=lambda i: len(rows[i]["ids"]))
-        parts = [order[i : i + PART] for i in range(0, n, PART)]
+        chats = share(rng.random(n) < CHATS)
+        some = [self.conversations[seed * STAGE_SIZE + step * n + i] for i in share(range(n))]
+        rows = [self.encode(c.turns, len(c.pixels), chat=chat) for c, chat in zip(some, chats)]
+        order = sorted(range(len(rows)), key=lambda i: len(rows[i]["ids"]))
+        parts = [order[i : i + PART] for i in range(0, len(order), PART)]
         return [self._part([some[i] for i in part], [rows[i] for i in part]) for part in parts]
 
 
@@ -256,6 +258,7 @@ def learn_to_see(
     stages: tuple[Stage, ...],
     work: Path,
     device: str,
+    processes: int,
 ) -> float:
     """The vision tower learns to name what is in a picture; returns the seconds spent."""
     reader, seconds = Reader(model.model.vision_tower).to(device), 0.0
@@ -263,7 +266,7 @@ def learn_to_see(
         reader.tower.requires_grad_(stage.tower)
         batches = Ahead(Glances(drawn, *pixel_statistics(processor), stage, device))
         seconds += fit(reader, lambda step, batches=batches: reading_loss(reader, batches[step]), stage,
-                       work / f"reading-{number}.pt", device=device)  # fmt: skip
+                       work / f"reading-{number}.pt", device=device, processes=processes)  # fmt: skip
     return seconds
 
 
@@ -287,6 +290,7 @@ def train(
     scenes: int = SCENES,
     documents: int = DOCUMENTS,
     charts: int = CHARTS,
+    processes: int = 1,
 ) -> None:
     from .evaluate_vlm import quick_look, table, write_card
 
@@ -318,12 +322,13 @@ def train(
         }
 
     look = lambda step, shown: print({"step": step, **quick_look(shown, processor)}, flush=True)  # noqa: E731
-    seconds = learn_to_see(model, drawn, processor, reading, work, device)
+    seconds = learn_to_see(model, drawn, processor, reading, work, device, processes)
     for number, stage in enumerate(stages, 1):
         model.model.vision_tower.requires_grad_(stage.tower)
         batches = Ahead(Batches(conversations, processor, stage, device))
         checkpoint = work / f"checkpoint-{number}.pt"
-        seconds += fit(model, loss, stage, checkpoint, device=device, look=look, look_every=LOOK // stage.batch_size)
+        seconds += fit(model, loss, stage, checkpoint, device=device, look=look, look_every=LOOK // stage.batch_size,
+                       processes=processes)  # fmt: skip
     save(model.eval(), processor, folder)
     write_card(folder, table(folder), seconds=seconds, stages=stages, reading=reading)
 
@@ -339,6 +344,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="cut every stage short: to try the code")
     parser.add_argument("--small", action="store_true", help="a few hundred pictures: to try the code")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--processes", type=int, help="processes of one thread each; as many as there are cores, if not given")
     args = parser.parse_args()
     if args.evaluate:
         from .evaluate_vlm import markdown, table
@@ -347,7 +353,8 @@ def main() -> None:
         return
     stages = tuple(replace(stage, steps=min(stage.steps, args.steps or stage.steps)) for stage in STAGES)
     reading = tuple(replace(stage, steps=min(stage.steps, args.steps or stage.steps)) for stage in READING)
-    train(args.folder, stages, reading, args.device, *((400, 200, 200) if args.small else ()))
+    pictures = {"scenes": 400, "documents": 200, "charts": 200} if args.small else {}
+    train(args.folder, stages, reading, args.device, **pictures, processes=start_processes(args.processes, args.device))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from ..documents import WORDS, Document, random_document
 from ..scenes import BACKGROUNDS, COLORS, KINDS, PLACES, RELATIONS, SIZES, TIMES, Scene
 from .data import scene_rng, training_scene
 from .loop import Recipe
+from .parallel import share
 from .vlm_data import CHARTS, DOCUMENTS, Drawn
 
 GROUPS, LINES, LETTERS, TITLE, VALUES = 2, 3, 8, 13, 5
@@ -122,7 +123,8 @@ class Glances:
     def __getitem__(self, step: int) -> list[Glance]:
         rng = np.random.default_rng([self.recipe.seed, step])
         counts = {sort: round(share * self.recipe.batch_size) for sort, share in SHARES.items()}
-        return [self.glance(sort, [int(i) for i in rng.integers(len(self.drawn.pixels[sort]), size=n)]) for sort, n in counts.items()]
+        chosen = {sort: [int(i) for i in rng.integers(len(self.drawn.pixels[sort]), size=n)] for sort, n in counts.items()}
+        return [self.glance(sort, share(some)) for sort, some in chosen.items()]
 
 
 class Reader(nn.Module):

@@ -69,8 +69,8 @@ PAPERS = {
     "aro": Paper(
         "When and why vision-language models behave like bags-of-words, and what to do about it?",
         "Yuksekgonul, Bianchi, Kalluri et al.", 2023, "https://arxiv.org/abs/2210.01936", "evidence",
-        "第 02 课里左右不分的毛病，在完整模型上量出来，并给出治法。",
-        "The confusion of left and right of lesson 02, measured on full-size models, with a cure.",
+        "第 02 课里“谁在谁左边”的毛病，在完整模型上量出来，并给出治法。",
+        "The fault of lesson 02, who is left of whom, measured on full-size models, with a cure.",
     ),
     "llava15": Paper(
         "Improved Baselines with Visual Instruction Tuning",

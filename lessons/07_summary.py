@@ -38,9 +38,10 @@ from course_lib import literature, plots, registry, say
 from little_world.cards import cards
 
 there = cards()  # the miniatures that stand in data/models
-for name, full in literature.SIBLINGS.items():
+for name in dict.fromkeys([*literature.SIBLINGS, *there]):
     told = f"{there[name].megabytes:.1f} MB" if name in there else say(zh="还不在 data/models 里", en="not in data/models yet")
-    print(f"{name:12} {told:24} {say(zh='完整的同类：', en='full-size sibling:')} {full.name}")
+    full = literature.SIBLINGS.get(name)
+    print(f"{name:12} {told:24} {say(zh='完整的同类：', en='full-size sibling:')} {full.name if full else '–'}")
 
 # %% [markdown] lang="zh"
 # ## 1 地图：谁站在谁上面
@@ -86,7 +87,7 @@ columns(dict(zip(titles, (applications, services, protocols, models))), links, a
 #
 # - 箭头只朝一个方向。应用不知道协议，服务不知道模型：把右边的任何一块换成完整模型，左边一行都不用改。
 # - 几条线汇到同一个框，就是省下的功夫：搜索、问答、视频检索共用一座 CLIP，一次提速，三处受益。
-# - 反过来也要小心：**一座塔歪了，上面全歪**。mini-clip 分不清左右，站在它上面的搜索和视频检索也分不清。
+# - 反过来也要小心：**一座塔歪了，上面全歪**。mini-clip 分不清*谁在谁的*左边，站在它上面的搜索和视频检索也分不清。
 
 # %% [markdown] lang="en"
 # **What to notice**:
@@ -95,8 +96,8 @@ columns(dict(zip(titles, (applications, services, protocols, models))), links, a
 #   not a line on the left changes.
 # - Where several lines meet in one box, work was saved: search, question answering and video stand on one CLIP, and what
 #   makes it faster is felt in all three.
-# - It cuts the other way, too: **what the tower gets wrong, all above it get wrong**. mini-clip cannot tell left from right,
-#   and so neither can the search or the video index on top of it.
+# - It cuts the other way, too: **what the tower gets wrong, all above it get wrong**. mini-clip cannot tell who is left
+#   of *whom*, and so neither can the search or the video index on top of it.
 
 # %% [markdown] lang="zh"
 # ## 2 每一课量出了什么
@@ -110,7 +111,7 @@ columns(dict(zip(titles, (applications, services, protocols, models))), links, a
 # | [04](04_stable_diffusion.ipynb) | 写错名字的参数会被悄悄忽略，所以要看回显；画得对不对，可以请 CLIP 来数 |
 # | [05](05_video.ipynb) | 取帧要按显示时间，不按帧号；各帧取平均，就分不清正放倒放 |
 # | [06](06_search_and_vqa.ipynb) | 检索先求准，再求快，快的那种要用准的那种来量；问答要按题型打分 |
-# | [09](09_scaling_up.ipynb) | 上规模之前先算字节和秒，再量一遍；压缩省下的内存，是拿召回换的 |
+# | [09](09_scaling_up.ipynb) | 上规模之前先算字节和秒，再量一遍；压缩省下的内存，要拿召回或重排的时间来换 |
 # | 练习 [1](../../exercises/zh/ex1_image_classifier.ipynb)、2、3 | 会弃权的分类器；杀掉也不丢图的批处理；一个能搜、能问、说得出依据的应用 |
 #
 # 这些话里没有一个数字，数字在各课的格子里，换了模型要重新量。
@@ -127,7 +128,7 @@ columns(dict(zip(titles, (applications, services, protocols, models))), links, a
 # | [04](04_stable_diffusion.ipynb) | A parameter with a wrong name is ignored without a word, so read the echo; a CLIP can count what a painter got right |
 # | [05](05_video.ipynb) | Ask for frames by their time, not their number; a mean over frames cannot tell forwards from backwards |
 # | [06](06_search_and_vqa.ipynb) | Search exactly first, then fast, and measure the fast against the exact; score answers by sort of question |
-# | [09](09_scaling_up.ipynb) | Before it grows, work out bytes and seconds, then measure them; memory saved by compression is paid in recall |
+# | [09](09_scaling_up.ipynb) | Before it grows, work out bytes and seconds, then measure them; memory saved by compression is paid in recall, or in time to re-rank |
 # | exercises [1](../../exercises/en/ex1_image_classifier.ipynb), 2, 3 | A classifier that abstains; a batch that loses nothing when killed; an app that finds, answers and shows its grounds |
 #
 # There is no number in these sentences. The numbers are in the lessons' cells, and another model needs another measurement.
@@ -627,7 +628,7 @@ print(f"COURSE_VLM_PROVIDER={provider.name}  #", say(zh="密钥写在", en="its 
 # %% [markdown] lang="zh"
 # **用自己的图。** 挑一个你真的有一堆图片的问题：相册、商品、扫描件。先不写程序，先做一份*卷子*：五十张图，五十个你知道答案的问题。然后用 `ImageSearchEngine("…")` 建索引（第 06 课），用练习 3 的应用提问，给自己打分。
 #
-# **自己训练一个。** 每个微型模型都有一条命令和一份写明时间的模型卡：`python -m little_world.training.clip`。改一处再训练：加一种东西，加一种语言，或者让只差顺序的图文同批出现，看看“左右不分”能不能治好（第 02 课第 8 节说了为什么值得一试）。
+# **自己训练一个。** 每个微型模型都有一条命令和一份写明时间的模型卡：`python -m little_world.training.clip`。改一处再训练：加一种东西，加一种语言，或者让只差顺序的图文同批出现，看看“谁在谁左边”能不能学会（第 02 课第 8 节说了为什么值得一试）。
 #
 # **上规模。** [第 09 课](09_scaling_up.ipynb)从一千张走到十亿张：先算，再量，最后才买机器。
 #
@@ -649,8 +650,8 @@ print(f"COURSE_VLM_PROVIDER={provider.name}  #", say(zh="密钥写在", en="its 
 #
 # **Train one yourself.** Every miniature has a command, and a card that says how long it takes: `python -m
 # little_world.training.clip`. Change one thing and train again: another kind, another language, or pictures and texts that
-# differ in order alone, together in one batch, to see whether left and right can be cured (section 8 of lesson 02 says why
-# that is worth a try).
+# differ in order alone, together in one batch, to see whether who is left of whom can be learnt (section 8 of lesson 02 says
+# why that is worth a try).
 #
 # **Scale out.** [Lesson 09](09_scaling_up.ipynb) goes from a thousand pictures to a billion: calculate, measure, and only then buy
 # machines.

@@ -16,15 +16,16 @@ from .paths import MODELS
 class Card:
     """A miniature that is there. `rows` are shares by language, {row: {"zh": 0.99, "en": 0.99}}.
 
-    `seen` are the examples it was trained on, repetitions included, `hours` how long that took.
+    `seen` are the examples it was trained on, repetitions included, `hours` how long that took; None where its
+    record does not tell.
     """
 
     name: str
     rows: dict[str, dict[str, float]]
     parameters: int
     megabytes: float
-    seen: int
-    hours: float
+    seen: int | None
+    hours: float | None
 
     def measured(self, row: str | None) -> str | None:
         """A row as text, Chinese before English: "99.4% / 99.3%"; None if the card has no such row."""
@@ -39,15 +40,16 @@ def cards(folder: Path = MODELS) -> dict[str, Card]:
 
 def _card(folder: Path) -> Card:
     record = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    seconds = record["seconds"]  # of all of it, or of each part
+    seconds = record.get("seconds", 0)  # of all of it, or of each part
+    total = sum(seconds.values()) if isinstance(seconds, dict) else seconds
     files = sorted(folder.rglob("*.safetensors"))
     return Card(
         folder.name,
-        record["rows"],
+        record.get("rows", {}),
         parameters=sum(map(_parameters, files)),
         megabytes=sum(file.stat().st_size for file in files) / 1e6,
-        seen=sum(stage["steps"] * stage["batch_size"] for stage in record["stages"]),
-        hours=(sum(seconds.values()) if isinstance(seconds, dict) else seconds) / 3600,
+        seen=sum(stage["steps"] * stage["batch_size"] for stage in record.get("stages", ())) or None,
+        hours=total / 3600 or None,
     )
 
 

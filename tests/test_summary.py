@@ -29,10 +29,13 @@ def test_a_card_counts_parameters_samples_and_hours_of_all_parts(tmp_path):
     }
     (folder / "metrics.json").write_text(json.dumps(record), encoding="utf-8")
     (tmp_path / "unfinished").mkdir()
+    (tmp_path / "mini-other").mkdir()
+    (tmp_path / "mini-other" / "metrics.json").write_text("{}", encoding="utf-8")
 
     found = cards(tmp_path)
 
-    assert list(found) == ["mini-new"]
+    assert list(found) == ["mini-new", "mini-other"]
+    assert (found["mini-other"].seen, found["mini-other"].hours, found["mini-other"].rows) == (None, None, {})
     card = found["mini-new"]
     assert (card.parameters, card.seen, card.hours) == (3 * 4 + 5 + 2 * 2, 50, 2.0)
     assert card.measured("kind") == "50.0% / 25.0%"

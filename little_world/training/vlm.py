@@ -48,10 +48,10 @@ SCENES, DOCUMENTS, CHARTS = 60_000, 60_000, 30_000
 # of a model that cannot yet speak would spoil; then all of it.
 STAGES = (
     Stage(steps=700, batch_size=64, learning_rate=1e-3, warmup=100, horizon=2800, tower=False),
-    Stage(steps=1500, batch_size=64, learning_rate=8e-4, warmup=100, seed=1),
+    Stage(steps=1100, batch_size=64, learning_rate=8e-4, warmup=100, seed=1),
 )
 STAGE_SIZE = 100_000_000  # conversations of a stage at most: no stage sees another's
-LOOK = 44_800  # conversations between two looks at what it says
+LOOK = 32_000  # conversations between two looks at what it says
 CHATS = 0.25  # share of conversations that are chats; in the others each turn stands alone
 PART = 16  # conversations that are run together
 

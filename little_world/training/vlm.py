@@ -48,7 +48,7 @@ SCENES, DOCUMENTS, CHARTS = 60_000, 60_000, 30_000
 # of a model that cannot yet speak would spoil; then all of it.
 STAGES = (
     Stage(steps=700, batch_size=64, learning_rate=1e-3, warmup=100, horizon=2800, tower=False),
-    Stage(steps=1100, batch_size=64, learning_rate=8e-4, warmup=100, seed=1),
+    Stage(steps=800, batch_size=64, learning_rate=8e-4, warmup=100, seed=1),
 )
 STAGE_SIZE = 100_000_000  # conversations of a stage at most: no stage sees another's
 LOOK = 32_000  # conversations between two looks at what it says

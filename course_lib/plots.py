@@ -7,7 +7,7 @@ come from a font of the course's own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -276,27 +276,33 @@ def sound(
     return made
 
 
-def timeline(events: Sequence[tuple[str, str, str | None, str]], *, now: str, width: float = 8.0) -> Figure:
+def timeline(
+    events: Sequence[tuple[str, str, str | None, str]],
+    *,
+    now: str,
+    services: Collection[str] = (),
+    width: float = 8.0,
+) -> Figure:
     """What was there from when to when: [(name, begin, end, note), ...], months as "2021-01".
 
-    An end of None: still there at `now`; an end equal to the beginning: announced, but never there.
+    An end of None: still there at `now`; an end equal to the beginning: announced, but never there; an end after
+    `now`: there, and to be ended. Of those still there the `services` have another colour.
     """
     year = lambda month: int(month[:4]) + (int(month[5:7]) - 1) / 12  # noqa: E731
     made, axes = figure(width, 0.34 * len(events) + 0.5)
     axis = axes[0, 0]
     for i, (name, begin, end, note) in enumerate(events):
-        left, right = year(begin), year(end or now)
-        color = COLORS[2] if end is None else MUTED
+        there = end is None or end > now
+        left, right = year(begin), year(min(end or now, now))
+        color = MUTED if not there else COLORS[3 if name in services else 2]
         if begin == end:
             axis.plot(
                 left, i, "o", markersize=9, markerfacecolor=GROUND, markeredgecolor=MUTED, markeredgewidth=2
             )
         else:
-            axis.barh(
-                i, right - left, left=left, height=0.55, color=color, alpha=0.9 if end is None else 0.45
-            )
+            axis.barh(i, right - left, left=left, height=0.55, color=color, alpha=0.9 if there else 0.45)
         axis.text(left - 0.12, i, name, ha="right", va="center", fontsize=9)
-        axis.text(right + 0.12, i, note, va="center", fontsize=8.5, color=INK if end is None else MUTED)
+        axis.text(right + 0.12, i, note, va="center", fontsize=8.5, color=INK if there else MUTED)
     first = min(year(begin) for _, begin, _, _ in events)
     axis.set_xlim(first - 0.25, year(now) + 0.25)
     axis.set_ylim(len(events) - 0.4, -0.6)

@@ -251,7 +251,7 @@ class Hosted:
     """A vision model behind an API: how it counts a picture's tokens, and its price per million tokens.
 
     `image_tokens` names a formula of `course_lib.chat.tokens` and its numbers. Prices change: `priced` is
-    when this one was stated.
+    when this one was stated. `ends` is the day the API shuts it down, where that is announced.
     """
 
     id: str
@@ -262,6 +262,7 @@ class Hosted:
     output_price: float | None = None
     currency: str = "USD"
     priced: str | None = None
+    ends: str | None = None
 
 
 _GUIDE = "formula: OpenAI's guide Images and vision"
@@ -279,17 +280,18 @@ _HOSTED = (
     Hosted(
         "gpt-4o",
         "openai",
-        f"{_GUIDE}; the API ends it on 2027-01-14",
+        _GUIDE,
         ("tiles", 85, 170),
         2.50,
         10.00,
         priced="2026",
+        ends="2027-01-14",
     ),
-    Hosted("gpt-4o-mini", "openai", f"{_GUIDE}; ends 2027-01-14", ("tiles", 2833, 5667)),
-    Hosted("gpt-4.1", "openai", f"{_GUIDE}; ends 2027-01-14", ("tiles", 85, 170)),
-    Hosted("gpt-4.1-mini", "openai", f"{_GUIDE}; ends 2027-01-14", ("patches", 32, 1536, 1.62)),
-    Hosted("gpt-5", "openai", f"{_GUIDE}; ends 2026-12-11", ("tiles", 70, 140)),
-    Hosted("gpt-5-mini", "openai", f"{_GUIDE}; ends 2026-12-11", ("patches", 32, 1536, 1.62)),
+    Hosted("gpt-4o-mini", "openai", _GUIDE, ("tiles", 2833, 5667), ends="2027-01-14"),
+    Hosted("gpt-4.1", "openai", _GUIDE, ("tiles", 85, 170), ends="2027-01-14"),
+    Hosted("gpt-4.1-mini", "openai", _GUIDE, ("patches", 32, 1536, 1.62), ends="2027-01-14"),
+    Hosted("gpt-5", "openai", _GUIDE, ("tiles", 70, 140), ends="2026-12-11"),
+    Hosted("gpt-5-mini", "openai", _GUIDE, ("patches", 32, 1536, 1.62), ends="2026-12-11"),
     Hosted(
         "qwen3-vl-plus",
         "qwen",

@@ -122,11 +122,14 @@ def locate(model_name: str) -> str:
     return str(MODELS / model_name)
 
 
-def local_server() -> str:
-    """Root address of the miniatures' own server, which starts at first need and ends with the process."""
+def local_server(sd_model: str | None = None) -> str:
+    """Root address of the course's own server, which starts at first need and ends with the process.
+
+    `sd_model` paints there, without it COURSE_SD_MODEL, else the miniature.
+    """
     from little_world.server import shared_server  # as in `locate`
 
-    return shared_server().url
+    return shared_server(sd_model).url
 
 
 def language() -> str:

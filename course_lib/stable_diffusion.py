@@ -14,7 +14,7 @@ from typing import Any
 from PIL import Image
 from pydantic import SecretStr
 
-from . import registry, settings
+from . import settings
 from .errors import AnswerError, SettingsError, warn
 from .images import ImageSource, open_image, to_base64
 from .painting import parameters as check
@@ -72,8 +72,9 @@ class StableDiffusionService(ImageService):
 
     `api_url` is the server's root ("http://localhost:7860"), `api_key` "user:password" for HTTP Basic, as
     `--api-auth` asks for. Without them COURSE_SD_URL and COURSE_SD_AUTH, else the course's own server.
-    `model` is a checkpoint to be switched to, `timeout` in seconds for a whole call, `retries` how often a
-    failed one is repeated. Safe to use from several threads.
+    `model` is a checkpoint that the server is to switch to; the course's own paints with any diffusers folder
+    or id on the hub. Without it COURSE_SD_MODEL. `timeout` in seconds is for a whole call, `retries` how
+    often a failed one is repeated. Safe to use from several threads.
 
     Raises `ServiceError` where the server fails, `AnswerError` where its answer does, `SettingsError`,
     `TextError` and `ImageError` for arguments that make no sense, before anything is sent.
@@ -94,7 +95,7 @@ class StableDiffusionService(ImageService):
         pair = SecretStr(api_key or "")
         del api_key  # some tools print a traceback with its variables
         self.api_url, self.model = api_url, model
-        self.server = WebUI(api_url, pair, timeout=timeout, retries=retries)
+        self.server = WebUI(api_url, pair, model=model, timeout=timeout, retries=retries)
         self.api_url = self.server.url
         chosen = settings.resolve("COURSE_SD_MODEL", model)
         self.model = chosen.value if chosen.source != "default" or self.api_url is None else None
@@ -124,10 +125,10 @@ class StableDiffusionService(ImageService):
         """A picture of the prompt, or with `count` a list of them, from the seeds that follow.
 
         `seed` None or -1 is any, 0 a seed like others. Without a size it is the model's own, if the course
-        knows the model, else 1024 x 1024. `fields` are more of the protocol's own; one that the server does
-        not know brings a warning.
+        knows the model or it is a folder of this machine, else 1024 x 1024. `fields` are more of the
+        protocol's own; one that the server does not know brings a warning.
         """
-        side = registry.native_size(self.model) or 1024
+        side = check.usual_side(self.model)
         width, height = check.check_size(side if width is None else width, side if height is None else height)
         request = {"width": width, "height": height}
         common = _Common(negative_prompt, steps, guidance_scale, seed, count, sampler, fields)

@@ -791,7 +791,7 @@ print(say(zh="下载", en="download"), download, say(zh="内存", en="memory"), 
 #
 # ## 6 发展历程：一张有日期的年表
 #
-# 常见的年表列出五个里程碑：CLIP、DALL·E、Flamingo、GPT-4V、Sora。年份没错，可少写了一列：**现在还用得上吗**？下面截至 2026 年 11 月。绿条：权重公开，今天仍可下载；灰条：曾经提供服务，已关停；空心圆：发表了论文，但从未开放。
+# 常见的年表列出五个里程碑：CLIP、DALL·E、Flamingo、GPT-4V、Sora。年份没错，可少写了一列：**现在还用得上吗**？下面截至 2026 年 11 月。绿条：权重公开，今天仍可下载；黄条：只有接口，还在服务；灰条：曾经提供服务，已关停；空心圆：发表了论文，但从未开放。
 
 # %% [markdown] lang="en"
 # It is much slower than mini-clip (turn 300 into 60 first), and on Little World's cartoons *not necessarily* better: it learnt from
@@ -800,40 +800,31 @@ print(say(zh="下载", en="download"), download, say(zh="内存", en="memory"), 
 # ## 6 How it came about: a table with dates
 #
 # Textbooks list five milestones: CLIP, DALL·E, Flamingo, GPT-4V, Sora. The years are right, but a column is missing: **can you still
-# use it?** As of November 2026. Green: weights are public and can be downloaded today. Grey: a service that was, and is shut
-# down. Hollow: published as a paper and never opened.
+# use it?** As of November 2026. Green: weights are public and can be downloaded today. Yellow: a service, still running.
+# Grey: a service that was, and is shut down. Hollow: published as a paper and never opened.
 
 # %%
-NOW = "2026-11"
-MODELS = [  # name, first and last month it was available (None: still is), what it brought
-    ("CLIP", "2021-01", None, "图文对比学习|contrastive image-text learning"),
-    ("DALL·E", "2021-01", "2021-01", "文生图；从未开放|text to image; never opened"),
-    ("Flamingo", "2022-04", "2022-04", "少样本图文理解；从未开放|few-shot; never opened"),
-    ("Stable Diffusion", "2022-08", None, "开源的文生图|open text to image"),
-    ("DALL·E 2 / 3 API", "2022-11", "2026-05", "文生图服务|text to image as a service"),
-    ("Chinese-CLIP", "2022-11", None, "中文 CLIP|a CLIP that reads Chinese"),
-    ("LLaVA", "2023-04", None, "开源的看图对话|open vision chat"),
-    ("GPT-4V API", "2023-11", "2024-12", "看图对话服务|vision chat as a service"),
-    ("Sora", "2024-12", "2026-09", "文生视频服务|text to video as a service"),
-    ("SigLIP 2", "2025-02", None, "多语言的 CLIP 后继|a multilingual successor of CLIP"),
-]
-plots.timeline([(*rest, note.split("|")[LANG == "en"]) for *rest, note in MODELS], now=NOW)
+from course_lib.milestones import READ, events, milestones
+
+FIRST = milestones(until="2025-02")  # what came since stands in lesson 07
+services = [model.name for model in FIRST if model.offered == "service"]
+plots.timeline(events(FIRST), now=READ, services=services)
 
 # %%
-milestones = ("CLIP", "DALL·E", "Flamingo", "GPT-4V", "Sora")
-usable = {name for name, _, end, _ in MODELS if end is None and name.split()[0] in milestones}
+chapter = ("CLIP", "DALL·E", "Flamingo", "GPT-4V", "Sora")
+usable = {model.name for model in FIRST if model.usable and model.name.split()[0] in chapter}
 print(say(zh="五个里程碑中还能用的：", en="still usable, of the five:"), *usable)
 
 # %% [markdown] lang="zh"
-# **看什么**：还在的，都是*权重公开*的；只有接口的，名字说没就没。这不是说服务不好（第 03、04 课会用到它们的后继），而是写代码时**把模型名和地址写进设置，别写进代码**，这也是 `CLIPService()` 不带参数的原因。权重公开也不是保险箱：Stable Diffusion 1.5 最初的仓库 2024 年就下架了，今天用的是社区备份，所以本课程把所有完整模型的名字集中放在 `course_lib/registry.py` 一处。
+# **看什么**：留得住的，是*权重公开*的；只有接口的，名字说没就没，还亮着的那根黄条也已经公布了关停的日子。这不是说服务不好（第 03、04 课会用到它们的后继），而是写代码时**把模型名和地址写进设置，别写进代码**，这也是 `CLIPService()` 不带参数的原因。权重公开也不是保险箱：Stable Diffusion 1.5 最初的仓库 2024 年就下架了，今天用的是社区备份，所以本课程把所有完整模型的名字集中放在 `course_lib/registry.py` 一处。
 #
 # 几个容易混的日期：GPT-4V 2023 年 9 月发布，11 月才有 API（`gpt-4-vision-preview`）；Sora 2024 年 2 月公布样片，12 月才开放，应用 2026 年 4 月关闭，API 2026 年 9 月 24 日关闭。
 #
-# 出处：[CLIP](https://arxiv.org/abs/2103.00020)、[DALL·E](https://arxiv.org/abs/2102.12092)、[Flamingo](https://arxiv.org/abs/2204.14198)、[Stable Diffusion](https://arxiv.org/abs/2112.10752)、[Chinese-CLIP](https://arxiv.org/abs/2211.01335)、[LLaVA](https://arxiv.org/abs/2304.08485)、[SigLIP 2](https://arxiv.org/abs/2502.14786)；关停日期见 [OpenAI 的弃用列表](https://developers.openai.com/api/docs/deprecations)（2026 年 11 月查阅）。
+# 出处：[CLIP](https://arxiv.org/abs/2103.00020)、[DALL·E](https://arxiv.org/abs/2102.12092)、[Flamingo](https://arxiv.org/abs/2204.14198)、[Stable Diffusion](https://arxiv.org/abs/2112.10752)、[Chinese-CLIP](https://arxiv.org/abs/2211.01335)、[LLaVA](https://arxiv.org/abs/2304.08485)、[AnimateDiff](https://arxiv.org/abs/2307.04725)、[SigLIP 2](https://arxiv.org/abs/2502.14786)、[Wan](https://arxiv.org/abs/2503.20314)；关停日期见 [OpenAI 的弃用列表](https://developers.openai.com/api/docs/deprecations)（2026 年 11 月查阅）。
 
 # %% [markdown] lang="en"
-# **What to notice**: what survives has *public weights*; what was only an interface can be gone with its name. That is no case against
-# services (lessons 03 and 04 use their successors) but one for **keeping model names and addresses in settings, not in code**,
+# **What to notice**: what stays has *public weights*; what was only an interface can be gone with its name, and the one yellow bar
+# has its last day announced, too. That is no case against services (lessons 03 and 04 use their successors) but one for **keeping model names and addresses in settings, not in code**,
 # which is why `CLIPService()` takes no argument here. Public weights are no safe either: the first repository of Stable
 # Diffusion 1.5 was taken down in 2024 and what is used today is the community's copy. So this course keeps the names of all
 # full-size models in one place, `course_lib/registry.py`.
@@ -844,7 +835,8 @@ print(say(zh="五个里程碑中还能用的：", en="still usable, of the five:
 # Sources: [CLIP](https://arxiv.org/abs/2103.00020), [DALL·E](https://arxiv.org/abs/2102.12092),
 # [Flamingo](https://arxiv.org/abs/2204.14198), [Stable Diffusion](https://arxiv.org/abs/2112.10752),
 # [Chinese-CLIP](https://arxiv.org/abs/2211.01335), [LLaVA](https://arxiv.org/abs/2304.08485),
-# [SigLIP 2](https://arxiv.org/abs/2502.14786); for the shutdowns, [OpenAI's list of deprecations](https://developers.openai.com/api/docs/deprecations)
+# [AnimateDiff](https://arxiv.org/abs/2307.04725), [SigLIP 2](https://arxiv.org/abs/2502.14786),
+# [Wan](https://arxiv.org/abs/2503.20314); for the shutdowns, [OpenAI's list of deprecations](https://developers.openai.com/api/docs/deprecations)
 # (read in November 2026).
 
 # %% [markdown] lang="zh"

@@ -102,14 +102,19 @@ OUTSIDE = {
 }  # fmt: skip
 
 
-def describe(scene: Scene, lang: str, plan: Plan = FULL) -> str:
-    """The one description that counts as exactly right: everything a caption can tell, as a sentence.
+def in_order(scene: Scene) -> Scene:
+    """The scene with its groups in the order in which they are to be named.
 
-    Groups whose places are not told come in the order of `KINDS`: else only luck would say which to name first.
+    That is the order of `KINDS`, unless the first is told to be left of or above the second: else luck would decide.
     """
-    if not scene.relation:
-        scene = replace(scene, things=tuple(sorted(scene.things, key=lambda t: KINDS.index(t.kind))))
-    text = caption(scene, lang, plan=plan)
+    if scene.relation:
+        return scene
+    return replace(scene, things=tuple(sorted(scene.things, key=lambda t: KINDS.index(t.kind))))
+
+
+def describe(scene: Scene, lang: str, plan: Plan = FULL) -> str:
+    """The one description that counts as exactly right: everything a caption can tell, as a sentence."""
+    text = caption(in_order(scene), lang, plan=plan)
     if lang == "zh":
         return text + "。"
     text = text.removeprefix("a picture of ")

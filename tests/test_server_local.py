@@ -137,7 +137,7 @@ def test_a_port_in_use_or_impossible_is_one_sentence(folder):
 
 def test_there_is_one_shared_server_in_a_process(folder, monkeypatch):
     monkeypatch.setenv("COURSE_VLM_MODEL", str(folder))  # what the learner has set is what is served
-    monkeypatch.setattr(local, "_shared", None)
+    monkeypatch.setattr(local, "_shared", {})
     found = []
     threads = [threading.Thread(target=lambda: found.append(package.shared_server())) for _ in range(4)]
     for thread in threads:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 import requests
 import small_checkpoints
+from PIL import Image
 
+from course_lib import settings
 from course_lib.errors import ModelError, SettingsError
+from course_lib.images import to_base64
+from course_lib.stable_diffusion import StableDiffusionService
 from little_world.server import LocalServer, local
 from little_world.server.__main__ import main
 
@@ -19,7 +23,7 @@ def painter(tmp_path_factory):
 def test_the_shared_server_paints_whatever_the_chat_model_is(painter, monkeypatch, tmp_path):
     """COURSE_VLM_MODEL may name a model of a paid service: that is no reason not to paint."""
     monkeypatch.setenv("COURSE_VLM_MODEL", "a-model-of-a-service")
-    monkeypatch.setattr(local, "_shared", None)
+    monkeypatch.setattr(local, "_shared", {})
     monkeypatch.setattr("little_world.paths.MODELS", tmp_path)
     (tmp_path / "mini-sd").symlink_to(painter)
     server = local.shared_server()
@@ -33,6 +37,44 @@ def test_the_shared_server_paints_whatever_the_chat_model_is(painter, monkeypatc
         assert server.app.state.vision.state == "idle"
     finally:
         server.close()
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """Nothing is set, and no server is running in this process yet."""
+    for name in settings.KNOWN:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(settings, "_dotenv", dict)
+    monkeypatch.setattr(local, "_shared", {})
+    yield
+    for server in local._shared.values():
+        server.close()
+
+
+@pytest.mark.parametrize("how", ["argument", "environment"])
+def test_a_folder_of_ones_own_is_one_argument_or_one_variable_away(painter, alone, monkeypatch, how):
+    """And its size is the size it was trained with."""
+    if how == "environment":
+        monkeypatch.setenv("COURSE_SD_MODEL", str(painter))
+    service = StableDiffusionService(model=str(painter) if how == "argument" else None)
+    picture = service.text_to_image("x", steps=1)
+    assert picture.size == (64, 64) and picture.parameters["model"] == painter.name
+    assert [server.sd_model for server in local._shared.values()] == [painter.name]
+    again = StableDiffusionService(model=str(painter)).text_to_image("x", steps=1, seed=picture.seed)
+    assert again.tobytes() == picture.tobytes() and len(local._shared) == 1
+
+
+def test_interrogation_is_by_the_vision_model_where_there_is_one(painter, tmp_path):
+    red = {"image": to_base64(Image.new("RGB", (64, 64), "red"))}
+    chosen = set()
+    for folder in (small_checkpoints.make_llava(tmp_path / "llava"), tmp_path / "none", painter):
+        with LocalServer(folder, sd_model=painter, lazy=True) as server:
+            answer = requests.post(server.url + "/sdapi/v1/interrogate", json=red, timeout=120)
+            assert answer.status_code == 200, answer.text
+            seen = server.app.state.vision.state == "ready"
+            assert seen is (folder.name == "llava")
+            chosen.add((seen, answer.json()["caption"]))
+    assert len(chosen) == 2  # without a model that chats mini-clip says the same, whatever is missing
 
 
 def test_the_weights_go_with_the_server(painter):

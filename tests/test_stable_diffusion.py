@@ -258,6 +258,19 @@ def test_a_parameter_that_was_changed_is_warned_of(service, server, change, name
     assert caught[0].filename == __file__ and "\n" not in str(caught[0].message)
 
 
+@pytest.mark.parametrize("name", ["tiny", "tiny [abc]", "folder/tiny.safetensors [0123456789]", "Tiny.ckpt"])
+def test_a_checkpoint_has_many_names(server, name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CourseWarning)
+        StableDiffusionService(server.url, model=name).text_to_image("x", width=64, height=64)
+
+
+def test_a_checkpoint_that_the_server_does_not_have_is_warned_of(server, either_language):
+    """A1111 paints with the one that is loaded, and says nothing."""
+    with pytest.warns(CourseWarning, match="v1-5.*tiny"):
+        StableDiffusionService(server.url, model="v1-5").text_to_image("x", width=64, height=64)
+
+
 def test_a_field_that_is_ignored_is_warned_of(service, server):
     """The trap of the chapter: a name that is nearly right changes nothing, and nobody says so."""
     with pytest.warns(CourseWarning, match="guidence_scale"):
@@ -417,7 +430,7 @@ def test_an_infotext_tells_the_seed_whatever_the_prompt_says(prompt, seed):
 
 def test_nothing_set_means_the_courses_own_server_and_its_size(monkeypatch):
     with WebUI() as server:
-        monkeypatch.setattr(settings, "local_server", lambda: server.url + "/")
+        monkeypatch.setattr(settings, "local_server", lambda *_: server.url + "/")
         service = StableDiffusionService()
         assert not server.requests  # it starts at the first request
         assert service.text_to_image("x").size == (128, 128)

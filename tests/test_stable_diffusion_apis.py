@@ -155,7 +155,7 @@ def test_what_is_paid_for_is_not_asked_for_twice(reply, times):
 def test_openai_wants_a_key_and_the_local_server_none(monkeypatch, openai_server):
     with pytest.raises(SettingsError, match="OPENAI_API_KEY"):
         image_service("openai")
-    monkeypatch.setattr(settings, "local_server", lambda: openai_server.root)
+    monkeypatch.setattr(settings, "local_server", lambda *_: openai_server.root)
     assert image_service("openai", provider="local").text_to_image("x")
     assert openai_server.requests[0].json["model"] == "mini-sd"
 

@@ -113,7 +113,7 @@ def test_ctrl_c_stops_the_painting(service):
     timer = threading.Timer(0.5, _thread.interrupt_main)
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        service.text_to_image("x", width=512, height=512, steps=150)
+        service.text_to_image("x", width=256, height=256, steps=150)
     timer.join()
     deadline = time.monotonic() + 60
     while service.progress():  # 0.0 once nothing is being painted
@@ -132,7 +132,7 @@ def test_a_batch_goes_through_and_a_second_one_paints_nothing(service, strict, t
 
 
 def test_the_same_server_by_openais_images_api(server, folder, strict, monkeypatch):
-    monkeypatch.setattr(settings, "local_server", lambda: server.url)
+    monkeypatch.setattr(settings, "local_server", lambda *_: server.url)
     monkeypatch.setenv("COURSE_SD_MODEL", str(folder))
     painter = image_service("openai", provider="local")
     picture = painter.text_to_image("a cat", **SIDE)

@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch import nn
 
+from little_world import words
 from little_world.charts import random_chart
+from little_world.dialogue import describe
 from little_world.documents import random_document
-from little_world.scenes import KINDS, random_scene
+from little_world.scenes import random_scene
 from little_world.training import vlm_tower as tower
 from little_world.training.data import scene_rng, training_scene
 from little_world.training.loop import Recipe
@@ -50,13 +52,17 @@ def test_a_title_and_values_can_be_read_back():
         assert [int(v) for v in values if v != "-"] == list(chart.values)
 
 
-def test_a_scene_counts_each_kind_and_colors_only_what_is_there():
+def test_a_scene_names_its_groups_as_its_description_does():
     for i in range(300):
         scene = random_scene(scene_rng(9, i))
         facts = tower.scene_facts(scene)
-        assert sum(int(facts[f"count {k}"]) for k in KINDS) == len(scene.things)
-        colored = {k for k in KINDS if f"color {k}" in facts}
-        assert colored == {t.kind for t in scene.things if t.color}
+        named = [(facts[f"kind {j}"], facts.get(f"color {j}"), int(facts[f"count {j}"])) for j in range(tower.GROUPS)]
+        assert {g for g in named if g[2]} == {(g.kind, g.color, g.count) for g in scene.groups}
+        text, places = describe(scene, "en"), []
+        for kind, _, count in named:
+            if count:
+                places.append(text.lower().index(words.kind_name(kind, "en", count)))
+        assert places == sorted(places)
 
 
 @pytest.fixture

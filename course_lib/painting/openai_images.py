@@ -247,7 +247,7 @@ class OpenAIImagesService(ImageService):
     def _client(self) -> openai.OpenAI:
         with self._lock:
             if self._sdk is None:
-                base_url = self.endpoint.base_url or settings.local_server().rstrip("/") + "/v1"
+                base_url = self.endpoint.base_url or settings.local_server(self.model).rstrip("/") + "/v1"
                 key = self.endpoint.api_key
                 self._sdk = openai.OpenAI(
                     api_key=key.get_secret_value() if key else "none",

@@ -34,10 +34,18 @@ _MEANT = {
 class WebUI:
     """The server at `api_url` (else COURSE_SD_URL, else the course's own); `pair` is "user:password" or "".
 
-    `url` is None for the course's own, which starts at the first request.
+    `url` is None for the course's own, which starts at the first request, to paint with `model`.
     """
 
-    def __init__(self, api_url: str | None, pair: SecretStr, *, timeout: float, retries: int):
+    def __init__(
+        self,
+        api_url: str | None,
+        pair: SecretStr,
+        *,
+        model: str | None = None,
+        timeout: float,
+        retries: int,
+    ):
         setting = settings.resolve("COURSE_SD_URL").value
         setting = check_address(setting, _PASTED) if setting else None
         self.url = check_address(api_url, _PASTED) if api_url else setting
@@ -49,7 +57,7 @@ class WebUI:
         known = bool(pair.get_secret_value())
         self.transport = Transport(
             Words(str(self), start=_START, key=_KEY),
-            lambda: self.url or settings.local_server().rstrip("/"),
+            lambda: self.url or settings.local_server(model).rstrip("/"),
             auth=basic_auth(pair) if known else None,
             secrets=(pair,) if known else (),
             timeout=timeout,

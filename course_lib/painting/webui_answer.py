@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -144,6 +145,12 @@ def _report(
             continue
         if not _same(asked[name], used):
             changed.append((name, asked[name], used))
+    overrides, used = asked.get("override_settings"), info.get("sd_model_name")
+    checkpoint = overrides.get("sd_model_checkpoint") if isinstance(overrides, dict) else None
+    if isinstance(checkpoint, str) and isinstance(used, str):
+        # One that it does not have is ignored by A1111, which paints with the one that is loaded.
+        if _plain_name(checkpoint) not in (_plain_name(used), info.get("sd_model_hash")):
+            changed.append(("model", checkpoint, used))
     if {"width", "height"} <= asked.keys():
         wanted, came = (asked["width"], asked["height"]), pictures[0].size
         if wanted != came:
@@ -179,6 +186,12 @@ def _same(wanted: Any, used: Any) -> bool:
         return isinstance(used, (int, float)) and abs(wanted - used) <= 1e-6 * max(1.0, abs(wanted))
     # A1111 1.10 takes "DPM++ 2M Karras" apart, into sampler and schedule.
     return str(wanted).strip().lower().startswith(str(used).strip().lower())
+
+
+def _plain_name(checkpoint: str) -> str:
+    """A checkpoint's name as `info` has it: without folder, hash ("v1-5 [6ce0161689]") and ending."""
+    name = re.sub(r" ?\[\w+\]$", "", checkpoint.strip().replace("\\", "/")).rpartition("/")[2]
+    return re.sub(r"\.(safetensors|ckpt|gguf)$", "", name).lower()
 
 
 def _short(text: str) -> str:

@@ -1,4 +1,4 @@
-"""A picture in words: by the vision model where it is loaded, else by mini-clip, which picks from Little
+"""A picture in words: by the vision model where it is there, else by mini-clip, which picks from Little
 World's words."""
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .. import words
 from ..dialogue import DESCRIBE
 from ..scenes import BACKGROUNDS, COLORED, COLORS, KINDS, TIMES
 from .decoding import Finished
-from .errors import full
+from .errors import ApiError, full
 from .events import Events
 from .vision import VisionEngine
 from .worker import Full
@@ -33,11 +33,21 @@ class Interrogator:
         lang = language()
         try:
             with self.vision.places:
-                if self.vision.state == "ready":
+                if await asyncio.to_thread(self._sees):
                     return await self._described(picture, lang, request)
                 return await asyncio.to_thread(self._chosen, picture, lang)
         except Full:
             raise full(self.vision.places) from None
+
+    def _sees(self) -> bool:
+        """Whether there is a vision model; it is loaded, if that has not been done."""
+        if not self.vision.there:
+            return False
+        try:
+            self.vision.wait()
+        except ApiError:
+            return False
+        return True
 
     async def _described(self, picture: Image.Image, lang: str, request: Request) -> str:
         parts = [{"type": "image", "image": picture}, {"type": "text", "text": DESCRIBE[lang][0]}]

@@ -146,19 +146,21 @@ def _bind(host: str, port: int) -> socket.socket:
     return sock
 
 
-_shared: tuple[int, LocalServer] | None = None
+# By process, as a forked child has no thread that would answer, and by the model that paints.
+_shared: dict[tuple[int, str | None], LocalServer] = {}
 _lock = threading.Lock()
 
 
-def shared_server() -> LocalServer:
-    """The process's one server, started when first asked for: with COURSE_VLM_MODEL, else the miniatures.
+def shared_server(sd_model: str | None = None) -> LocalServer:
+    """The process's own server, started when first asked for: with COURSE_VLM_MODEL and COURSE_SD_MODEL, else
+    the miniatures. Another `sd_model` has a server of its own.
 
     A model is loaded when it is first used, so that a lesson which only paints does not load the one that
     chats.
     """
-    global _shared
+    sd_model = resolve("COURSE_SD_MODEL", sd_model).value
+    place = os.getpid(), sd_model
     with _lock:
-        # A forked child has no thread that would answer.
-        if _shared is None or _shared[0] != os.getpid() or not _shared[1].running:
-            _shared = os.getpid(), LocalServer(resolve("COURSE_VLM_MODEL").value, lazy=True)
-        return _shared[1]
+        if place not in _shared or not _shared[place].running:
+            _shared[place] = LocalServer(resolve("COURSE_VLM_MODEL").value, sd_model=sd_model, lazy=True)
+        return _shared[place]

@@ -239,7 +239,7 @@ Every answer is compared with the ground truth letter by letter, decoded greedil
 `little_world/training/evaluate_vlm.py`. "Says it does not know" asks about what is not in the world, in wordings that
 training never showed.
 
-- Its vision tower, mini-clip's, first learned to name what is in a picture: {reading.steps:,} batches of {reading.batch_size}
+- Its vision tower, mini-clip's, first learned to name what is in a picture: {sum(s.steps for s in reading):,} batches of {reading[0].batch_size}
   pictures (`little_world/training/vlm_tower.py`). Then the whole was trained with {", then ".join(f"{stage.steps:,} batches of {stage.batch_size}" for stage in stages)} conversations
   of up to {TURNS} questions; {seconds / 60:.0f} minutes on two CPU cores in all: `python -m little_world.training.vlm`
 - This table again: `python -m little_world.training.vlm --evaluate`

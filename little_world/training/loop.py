@@ -14,6 +14,8 @@ from pathlib import Path
 
 import torch
 
+from .parallel import Team, is_first
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -77,12 +79,14 @@ def fit(
     look: Callable[[int, torch.nn.Module], None] | None = None,
     look_every: int = 500,
     save_every: float = 120.0,
+    processes: int = 1,
 ) -> float:
     """Train until `recipe.steps`; returns the seconds spent, earlier runs counted in.
 
     `loss(step)` draws the batch of that step and returns its loss and what else to log; a batch must follow from
     the step alone, so that a resumed run goes on as if it had never stopped. `look` is called now and then with
     the (averaged) weights. The checkpoint is written to a temporary file and renamed: a kill loses two minutes.
+    With several `processes` each computes a part of the batch (`parallel.share`), and only the first logs, looks and saves.
     """
     decay = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
     other = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
@@ -117,35 +121,39 @@ def fit(
     start = last_save = last_log = time.time()
     model.train()
     logged: dict[str, float] = {}
-    for step in range(first, recipe.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(recipe, step)
-        with autocast(device):
-            value, extra = loss(step)
-        optimizer.zero_grad(set_to_none=True)
-        value.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-        optimizer.step()
-        if averaged is not None:
-            averaged.update_parameters(model)
-        for name, number in {"loss": float(value.detach()), **extra}.items():
-            logged[name] = 0.95 * logged.get(name, number) + 0.05 * number
-        now = time.time()
-        if (step + 1) % 50 == 0:
-            pace = 50 * recipe.batch_size / max(now - last_log, 1e-9)
-            last_log = now
-            record = {"step": step + 1, "seconds": round(spent + now - start), "samples/s": round(pace),
-                      **{k: round(v, 4) for k, v in logged.items()}}  # fmt: skip
-            print(json.dumps(record), flush=True)
-        if now - last_save > save_every or step + 1 == recipe.steps:
-            save(step + 1)
-            last_save = time.time()
-        if look and ((step + 1) % look_every == 0 or step + 1 == recipe.steps):
-            shown = averaged.module if averaged is not None else model
-            shown.eval()
-            with torch.no_grad():
-                look(step + 1, shown)
-            shown.train()
+    with Team(model, processes if first < recipe.steps else 1) as team:
+        for step in range(first, recipe.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(recipe, step)
+            with autocast(device):
+                value, extra = loss(step)
+            optimizer.zero_grad(set_to_none=True)
+            value.backward()
+            team.average_gradients()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+            optimizer.step()
+            if not is_first():
+                continue
+            if averaged is not None:
+                averaged.update_parameters(model)
+            for name, number in {"loss": float(value.detach()), **extra}.items():
+                logged[name] = 0.95 * logged.get(name, number) + 0.05 * number
+            now = time.time()
+            if (step + 1) % 50 == 0:
+                pace = 50 * recipe.batch_size / max(now - last_log, 1e-9)
+                last_log = now
+                record = {"step": step + 1, "seconds": round(spent + now - start), "samples/s": round(pace),
+                          **{k: round(v, 4) for k, v in logged.items()}}  # fmt: skip
+                print(json.dumps(record), flush=True)
+            if now - last_save > save_every or step + 1 == recipe.steps:
+                save(step + 1)
+                last_save = time.time()
+            if look and ((step + 1) % look_every == 0 or step + 1 == recipe.steps):
+                shown = averaged.module if averaged is not None else model
+                shown.eval()
+                with torch.no_grad():
+                    look(step + 1, shown)
+                shown.train()
     if averaged is not None:
         model.load_state_dict(averaged.module.state_dict())
     return spent + time.time() - start

@@ -18,6 +18,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline
 from ..paths import MODELS
 from .data import TRAIN, cache_folder, training_pixels
 from .loop import finished, fit
+from .parallel import start_processes
 from .sd_data import Batch, Batches, Crops, Latents, as_tensor, latents
 from .sd_model import (
     MINI,
@@ -81,7 +82,7 @@ def work_folder(setup: Setup) -> Path:
     return folder
 
 
-def train_vae(setup: Setup, device: str = "cpu") -> None:
+def train_vae(setup: Setup, device: str = "cpu", processes: int = 1) -> None:
     """Train the autoencoder (or go on) and leave it in the cache in half precision."""
     from .evaluate_sd import look_at_vae
     from .judge import Judge
@@ -109,7 +110,7 @@ def train_vae(setup: Setup, device: str = "cpu") -> None:
         seen = look_at_vae(shown, judge, folder / f"vae-{step:05d}.png", 2 * setup.look_pictures)
         print({"step": step, **seen}, flush=True)
 
-    fit(vae, loss, recipe, folder / "vae.pt", device=device, look=look, look_every=setup.look_every)
+    fit(vae, loss, recipe, folder / "vae.pt", device=device, look=look, look_every=setup.look_every, processes=processes)
     vae.eval()
     vae.register_to_config(scaling_factor=scaling_factor(vae, setup))
     replace_folder(folder / "vae", vae.half().save_pretrained)
@@ -141,7 +142,7 @@ def all_latents(setup: Setup, device: str = "cpu") -> dict[int, Latents]:
 
 
 def train_unet(
-    setup: Setup, device: str = "cpu", clip_folder: Path = MODELS / "mini-clip"
+    setup: Setup, device: str = "cpu", clip_folder: Path = MODELS / "mini-clip", processes: int = 1
 ) -> tuple[StableDiffusionPipeline, dict[str, float]]:
     """Train the UNet stage by stage (or go on); returns the pipeline and the seconds each part took."""
     from .evaluate_sd import glance
@@ -174,7 +175,7 @@ def train_unet(
             print({"stage": number, "step": step, **seen}, flush=True)
 
         seconds["UNet"] += fit(
-            painter, loss, stage, checkpoint, device=device, look=look, look_every=setup.look_every
+            painter, loss, stage, checkpoint, device=device, look=look, look_every=setup.look_every, processes=processes
         )
     return pipeline(vae, painter.eval(), tokenizer), seconds
 
@@ -190,6 +191,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where the finished model goes")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--small", action="store_true", help="a tiny model and a few steps: to try the code")
+    parser.add_argument("--processes", type=int, help="processes of one thread each; as many as there are cores, if not given")
     args = parser.parse_args()
     setup = SMALL if args.small else MINI
     folder = args.folder or (work_folder(setup) / "model" if args.small else MODELS / setup.name)
@@ -199,12 +201,13 @@ def main() -> None:
     if args.evaluate:
         print(markdown(table(folder, pictures)["rows"]))
         return
+    processes = start_processes(args.processes, args.device)
     if args.stage in ("vae", "all"):
-        train_vae(setup, args.device)
+        train_vae(setup, args.device, processes)
     if args.stage == "latents":
         all_latents(setup, args.device)
     if args.stage in ("unet", "all"):
-        pipe, seconds = train_unet(setup, args.device)
+        pipe, seconds = train_unet(setup, args.device, processes=processes)
         save(pipe, folder)
         write_card(folder, table(folder, pictures), setup=setup, seconds=seconds, device=args.device)
 

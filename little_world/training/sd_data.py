@@ -27,6 +27,7 @@ from ..drawing import draw
 from ..scenes import COLORS, KINDS, Scene, single
 from .data import CONTRASTS, TRAIN, cache_folder, scene_rng, training_pixels, training_scene
 from .loop import Recipe, autocast
+from .parallel import share
 
 PORTRAITS = 5  # a stream of scenes with one large thing: what a kind looks like is learned from them first
 UNPROMPTED = 0.12  # share of empty prompts, for classifier-free guidance (Ho & Salimans 2022)
@@ -79,7 +80,10 @@ class Crops:
         corners = rng.integers(0, 128 - self.side + 1, (len(chosen), 2))
         return as_tensor(
             np.stack(
-                [self.pixels[i, y : y + self.side, x : x + self.side] for i, (y, x) in zip(chosen, corners)]
+                [
+                    self.pixels[i, y : y + self.side, x : x + self.side]
+                    for i, (y, x) in share(list(zip(chosen, corners)))
+                ]
             )
         ).to(self.device)
 
@@ -230,4 +234,4 @@ class Batches:
         times = (times[torch.randperm(n, generator=generator)] * self.timesteps).long()
         noise = torch.randn(mean.shape, generator=generator)
         cells = torch.from_numpy(np.stack([scene_cells(sd_scene(i, s)) for s, i in chosen]))
-        return Batch(*(v.to(self.device) for v in (drawn * self.scale, noise, times, ids, cells)))
+        return Batch(*(share(v).to(self.device) for v in (drawn * self.scale, noise, times, ids, cells)))

@@ -35,26 +35,22 @@ from transformers import (
 from ..paths import MODELS
 from .data import cache_folder
 from .loop import Ahead, Recipe, fit
+from .parallel import share, start_processes
 from .vlm_data import Conversations, Drawn
-from .vlm_tower import RECIPE as READING
-from .vlm_tower import Glances, Reader, reading_loss
+from .vlm_tower import STAGES as READING
+from .vlm_tower import Glances, Reader, Stage, reading_loss
 
 IMAGE_SIZE, PATCH = 128, 16
 IMAGE_TOKENS = 1 + (IMAGE_SIZE // PATCH) ** 2  # the class token, in which mini-clip gathers what it saw, and the patches
 SCENES, DOCUMENTS, CHARTS = 60_000, 60_000, 30_000
 
-@dataclass(frozen=True)
-class Stage(Recipe):
-    """A part of the training; `tower` says whether the vision tower learns, too."""
-
-    tower: bool = True
-
-
-# As LLaVA is trained: first only projector and language model learn, to read what mini-clip's tower already sees, which
-# gradients of a model that cannot yet speak would spoil; then all of it, for letters and charts are new to the tower.
+# As LLaVA is trained: first only projector and language model learn, to tell what the tower sees already, which gradients
+# of a model that cannot yet speak would spoil; then all of it; and at last every answer counts, not every token: a yes or
+# no, for which the named thing has to be looked for in the picture, is one token beside the hundred of a chart's JSON.
 STAGES = (
-    Stage(steps=1500, batch_size=64, learning_rate=1e-3, warmup=150, horizon=3500, weight_decay=0.05, betas=(0.9, 0.95), tower=False),
-    Stage(steps=2500, batch_size=64, learning_rate=8e-4, warmup=100, seed=1, weight_decay=0.05, betas=(0.9, 0.95)),
+    Stage(steps=700, batch_size=64, learning_rate=1e-3, warmup=100, horizon=2800, tower=False),
+    Stage(steps=800, batch_size=64, learning_rate=8e-4, warmup=100, seed=1),
+    Stage(steps=700, batch_size=64, learning_rate=7e-4, warmup=50, seed=2, by_answer=0.75),
 )
 STAGE_SIZE = 100_000_000  # conversations of a stage at most: no stage sees another's
 LOOK = 32_000  # conversations between two looks at what it says
@@ -219,13 +215,14 @@ class Batches:
         ]
         row = {"ids": [user] + [image] * (IMAGE_TOKENS * images)}
         start = len(row["ids"])
-        row |= {"labels": [-100] * start, "turn": [0] * start, "position": list(range(start))}
+        row |= {"labels": [-100] * start, "turn": [0] * start, "position": list(range(start)), "weight": [0.0] * start}
         for i in range(len(turns)):
             question, answer = texts[2 * i], [*texts[2 * i + 1], end]
             asked = [*([user] if chat and i else []), *question, end, assistant]
             first = len(row["ids"]) if chat else start
             row["ids"] += asked + answer
             row["labels"] += [-100] * len(asked) + answer
+            row["weight"] += [0.0] * len(asked) + [len(answer) ** -self.recipe.by_answer] * len(answer)
             row["turn"] += [0 if chat else i + 1] * len(asked + answer)
             row["position"] += range(first, first + len(asked + answer))
         return row
@@ -234,7 +231,8 @@ class Batches:
         longest = -(-max(len(row["ids"]) for row in rows) // 16) * 16  # few lengths: a CPU prepares kernels for each
         shape = len(rows), longest
         padded = {"ids": torch.full(shape, self.ids[PAD]), "labels": torch.full(shape, -100),
-                  "turn": torch.full(shape, -1), "position": torch.zeros(shape, dtype=torch.long)}  # fmt: skip
+                  "turn": torch.full(shape, -1), "position": torch.zeros(shape, dtype=torch.long),
+                  "weight": torch.zeros(shape)}  # fmt: skip
         for i, row in enumerate(rows):
             for name, tensor in padded.items():
                 tensor[i, : len(row["ids"])] = torch.tensor(row[name])
@@ -242,48 +240,63 @@ class Batches:
         seen = ((at == 0) | (at == of)) & torch.ones(longest, longest, dtype=torch.bool).tril()
         mask = torch.zeros(seen.shape).masked_fill(~seen, torch.finfo(torch.bfloat16).min)[:, None]
         pixels = torch.from_numpy(np.stack([p for c in conversations for p in c.pixels])).permute(0, 3, 1, 2)
-        part = {"input_ids": padded["ids"], "labels": padded["labels"], "position_ids": padded["position"],
+        part = {"input_ids": padded["ids"], "labels": padded["labels"], "weight": padded["weight"], "position_ids": padded["position"],
                 "attention_mask": mask, "pixel_values": (pixels.float() / 255 - self.mean) / self.std}  # fmt: skip
         return {name: tensor.to(self.device) for name, tensor in part.items()}
 
     def __getitem__(self, step: int) -> list[dict[str, torch.Tensor]]:
         n, seed = self.recipe.batch_size, self.recipe.seed
         rng = np.random.default_rng([seed, step])
-        some = [self.conversations[seed * STAGE_SIZE + step * n + i] for i in range(n)]
-        rows = [self.encode(c.turns, len(c.pixels), chat=rng.random() < CHATS) for c in some]
-        order = sorted(range(n), key=lambda i: len(rows[i]["ids"]))
-        parts = [order[i : i + PART] for i in range(0, n, PART)]
+        chats = share(rng.random(n) < CHATS)
+        some = [self.conversations[seed * STAGE_SIZE + step * n + i] for i in share(range(n))]
+        rows = [self.encode(c.turns, len(c.pixels), chat=chat) for c, chat in zip(some, chats)]
+        order = sorted(range(len(rows)), key=lambda i: len(rows[i]["ids"]))
+        parts = [order[i : i + PART] for i in range(0, len(order), PART)]
         return [self._part([some[i] for i in part], [rows[i] for i in part]) for part in parts]
 
 
-def learn_to_see(model: LlavaForConditionalGeneration, drawn: Drawn, processor: LlavaProcessor, recipe: Recipe, checkpoint: Path,
-                 device: str) -> float:  # fmt: skip
+def learn_to_see(
+    model: LlavaForConditionalGeneration,
+    drawn: Drawn,
+    processor: LlavaProcessor,
+    stages: tuple[Stage, ...],
+    work: Path,
+    device: str,
+    processes: int,
+) -> float:
     """The vision tower learns to name what is in a picture; returns the seconds spent."""
-    reader = Reader(model.model.vision_tower).to(device)
-    batches = Ahead(Glances(drawn, *pixel_statistics(processor), recipe, device))
-    return fit(reader, lambda step: reading_loss(reader, batches[step]), recipe, checkpoint, device=device)
+    reader, seconds = Reader(model.model.vision_tower).to(device), 0.0
+    for number, stage in enumerate(stages, 1):
+        reader.tower.requires_grad_(stage.tower)
+        batches = Ahead(Glances(drawn, *pixel_statistics(processor), stage, device))
+        seconds += fit(reader, lambda step, batches=batches: reading_loss(reader, batches[step]), stage,
+                       work / f"reading-{number}.pt", device=device, processes=processes)  # fmt: skip
+    return seconds
 
 
-def answer_states(model: LlavaForConditionalGeneration, part: dict) -> tuple[torch.Tensor, torch.Tensor]:
-    """Hidden states that predict answer tokens, `(k, hidden)`, and those tokens, `(k,)`.
+def answer_states(
+    model: LlavaForConditionalGeneration, part: dict
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Hidden states that predict answer tokens, `(k, hidden)`, those tokens, `(k,)`, and what each weighs, `(k,)`.
 
     The vocabulary's logits are worth computing only there: most positions are picture and question.
     """
     labels = part["labels"][:, 1:]
-    inputs = {name: tensor for name, tensor in part.items() if name != "labels"}
+    inputs = {name: tensor for name, tensor in part.items() if name not in ("labels", "weight")}
     hidden = model.model(**inputs, use_cache=False).last_hidden_state[:, :-1]
     kept = labels != -100
-    return hidden[kept], labels[kept]
+    return hidden[kept], labels[kept], part["weight"][:, 1:][kept]
 
 
 def train(
     folder: Path,
     stages: tuple[Stage, ...] = STAGES,
-    reading: Recipe = READING,
+    reading: tuple[Stage, ...] = READING,
     device: str = "cpu",
     scenes: int = SCENES,
     documents: int = DOCUMENTS,
     charts: int = CHARTS,
+    processes: int = 1,
 ) -> None:
     from .evaluate_vlm import quick_look, table, write_card
 
@@ -308,20 +321,23 @@ def train(
     )
 
     def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
-        states, wanted = zip(*(answer_states(model, part) for part in batches[step]))
-        logits, target = model.lm_head(torch.cat(states)).float(), torch.cat(wanted)
-        return torch.nn.functional.cross_entropy(logits, target), {
-            "token accuracy": float((logits.argmax(-1) == target).float().mean())
+        states, target, weight = map(torch.cat, zip(*(answer_states(model, part) for part in batches[step])))
+        logits = model.lm_head(states).float()
+        right = (logits.argmax(-1) == target).float()
+        each = torch.nn.functional.cross_entropy(logits, target, reduction="none")
+        return (each * weight).sum() / weight.sum(), {
+            "token accuracy": float(right.mean()),
+            "weighted accuracy": float((right * weight).sum() / weight.sum()),
         }
 
     look = lambda step, shown: print({"step": step, **quick_look(shown, processor)}, flush=True)  # noqa: E731
-    model.model.vision_tower.requires_grad_(True)
-    seconds = learn_to_see(model, drawn, processor, reading, work / "checkpoint-0.pt", device)
+    seconds = learn_to_see(model, drawn, processor, reading, work, device, processes)
     for number, stage in enumerate(stages, 1):
         model.model.vision_tower.requires_grad_(stage.tower)
         batches = Ahead(Batches(conversations, processor, stage, device))
         checkpoint = work / f"checkpoint-{number}.pt"
-        seconds += fit(model, loss, stage, checkpoint, device=device, look=look, look_every=LOOK // stage.batch_size)
+        seconds += fit(model, loss, stage, checkpoint, device=device, look=look, look_every=LOOK // stage.batch_size,
+                       processes=processes)  # fmt: skip
     save(model.eval(), processor, folder)
     write_card(folder, table(folder), seconds=seconds, stages=stages, reading=reading)
 
@@ -337,6 +353,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="cut every stage short: to try the code")
     parser.add_argument("--small", action="store_true", help="a few hundred pictures: to try the code")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--processes", type=int, help="processes of one thread each; as many as there are cores, if not given")
     args = parser.parse_args()
     if args.evaluate:
         from .evaluate_vlm import markdown, table
@@ -344,8 +361,9 @@ def main() -> None:
         print(markdown(table(args.folder)))
         return
     stages = tuple(replace(stage, steps=min(stage.steps, args.steps or stage.steps)) for stage in STAGES)
-    reading = replace(READING, steps=min(READING.steps, args.steps or READING.steps))
-    train(args.folder, stages, reading, args.device, *((400, 200, 200) if args.small else ()))
+    reading = tuple(replace(stage, steps=min(stage.steps, args.steps or stage.steps)) for stage in READING)
+    pictures = {"scenes": 400, "documents": 200, "charts": 200} if args.small else {}
+    train(args.folder, stages, reading, args.device, **pictures, processes=start_processes(args.processes, args.device))
 
 
 if __name__ == "__main__":

@@ -1,34 +1,56 @@
 """The vision tower of mini-vlm learns to see before a language model learns to tell: it reads out what is true of a picture.
 
-Of each picture we know everything that can be asked, so the tower is taught all of it at once: how many cats and of what
-colour, each letter of each line on a sign, each value of a chart. Every such fact is a *slot* with a learned query, which
-looks at the tower's 65 tokens and names the fact. Naming is far cheaper than telling: a
-picture costs a tenth of a conversation. Afterwards the queries are thrown away and the tower is kept. (To learn to see by
+Of each picture we know everything that can be asked, so the tower is taught all of it at once: which kinds, how many, of what
+color, each letter of each line on a sign, each value of a chart. Every such fact is a *slot* with a learned query, which
+looks at the tower's 65 tokens and names the fact. Naming is far cheaper than telling: a picture costs a tenth of a
+conversation. Afterwards the queries are thrown away and the tower is kept. (To learn to see by
 reading out text is the idea of Pix2Struct, Lee et al. 2023; queries that look for one thing each are DETR's, Carion et al. 2020.)
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 
 from ..charts import TITLES, TRENDS, TYPES, Chart, random_chart
+from ..dialogue import in_order
 from ..documents import WORDS, Document, random_document
 from ..scenes import BACKGROUNDS, COLORS, KINDS, PLACES, RELATIONS, SIZES, TIMES, Scene
 from .data import scene_rng, training_scene
 from .loop import Recipe
+from .parallel import share
 from .vlm_data import CHARTS, DOCUMENTS, Drawn
 
-LINES, LETTERS, TITLE, VALUES = 3, 8, 13, 5
-RECIPE = Recipe(steps=4000, batch_size=96, learning_rate=1e-3, warmup=300, weight_decay=0.05, betas=(0.9, 0.95), seed=5)
+GROUPS, LINES, LETTERS, TITLE, VALUES = 2, 3, 8, 13, 5
+
+
+@dataclass(frozen=True)
+class Stage(Recipe):
+    """A part of the training; `tower` says whether the vision tower learns, too.
+
+    `by_answer` says how an answer of n tokens weighs: 0 as n tokens, 1 as one answer, whatever its length.
+    """
+
+    weight_decay: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.95)
+    tower: bool = True
+    by_answer: float = 0.0
+
+
+# First the queries learn to read what mini-clip's tower sees already: gradients of queries that cannot read yet would wipe
+# out what it knows of kinds before anyone has used it.
+STAGES = (
+    Stage(steps=500, batch_size=96, learning_rate=2e-3, warmup=50, seed=4, tower=False),
+    Stage(steps=3600, batch_size=96, learning_rate=1e-3, warmup=200, seed=5),
+)
 SHARES = {"scene": 1 / 3, "document": 5 / 12, "chart": 1 / 4}  # letters are what is new to mini-clip's tower
 _ABSENT = "-"
 
 SLOTS = {
-    "scene": (*(f"count {k}" for k in KINDS), *(f"color {k}" for k in KINDS), "place", "relation", "size", "background", "time"),
+    "scene": (*(f"{fact} {i}" for i in range(GROUPS) for fact in ("kind", "color", "count")), "place", "relation", "size", "background", "time"),
     "document": ("style", "lines", *(f"letter {i} {j}" for i in range(LINES) for j in range(LETTERS))),
     "chart": ("type", "trend", "categories", *(f"title {j}" for j in range(TITLE)), *(f"value {i}" for i in range(VALUES))),
 }  # fmt: skip
@@ -39,19 +61,21 @@ def _letters() -> list[str]:
     return sorted({c for w in words for c in w + w.upper() + w.capitalize()} | set("0123456789:¥ "))
 
 
-NAMES = (_ABSENT, *map(str, range(10)), *COLORS, *PLACES, *RELATIONS, *SIZES, *BACKGROUNDS, *TIMES, "sign", "notice",
+NAMES = (_ABSENT, *map(str, range(10)), *KINDS, *COLORS, *PLACES, *RELATIONS, *SIZES, *BACKGROUNDS, *TIMES, "sign", "notice",
          *TYPES, *TRENDS, "A", "Q1", *(f"letter {c}" for c in _letters()))  # fmt: skip
 
 
 def scene_facts(scene: Scene) -> dict[str, str]:
-    """Slot -> name for what is in a scene; a slot that does not apply is left out."""
-    counts = {k: 0 for k in KINDS}
-    for g in scene.groups:
-        counts[g.kind] += g.count
-    facts = {f"count {k}": str(n) for k, n in counts.items()}
-    facts |= {f"color {g.kind}": g.color for g in scene.groups if g.color}
+    """Slot -> name for what is in a scene. Groups come as a description names them; the color of one without is left out."""
     named = {"place": scene.place, "relation": scene.relation, "size": scene.size}
-    return facts | {k: v or _ABSENT for k, v in named.items()} | {"background": scene.background, "time": scene.time}
+    facts = {k: v or _ABSENT for k, v in named.items()} | {"background": scene.background, "time": scene.time}
+    groups = in_order(scene).groups
+    for i in range(GROUPS):
+        group = groups[i] if i < len(groups) else None
+        facts |= {f"kind {i}": group.kind if group else _ABSENT, f"count {i}": str(group.count if group else 0)}
+        if group is None or group.color:
+            facts[f"color {i}"] = group.color if group else _ABSENT
+    return facts
 
 
 def _spelled(prefix: str, text: str, length: int) -> dict[str, str]:
@@ -83,7 +107,7 @@ class Glance:
 class Glances:
     """The batch of a step: one `Glance` for each sort of picture."""
 
-    def __init__(self, drawn: Drawn, mean: torch.Tensor, std: torch.Tensor, recipe: Recipe = RECIPE, device: str = "cpu"):
+    def __init__(self, drawn: Drawn, mean: torch.Tensor, std: torch.Tensor, recipe: Recipe = STAGES[-1], device: str = "cpu"):
         self.drawn, self.mean, self.std, self.recipe, self.device = drawn, mean, std, recipe, device
         self.index = {name: i for i, name in enumerate(NAMES)}
 
@@ -103,7 +127,8 @@ class Glances:
     def __getitem__(self, step: int) -> list[Glance]:
         rng = np.random.default_rng([self.recipe.seed, step])
         counts = {sort: round(share * self.recipe.batch_size) for sort, share in SHARES.items()}
-        return [self.glance(sort, [int(i) for i in rng.integers(len(self.drawn.pixels[sort]), size=n)]) for sort, n in counts.items()]
+        chosen = {sort: [int(i) for i in rng.integers(len(self.drawn.pixels[sort]), size=n)] for sort, n in counts.items()}
+        return [self.glance(sort, share(some)) for sort, some in chosen.items()]
 
 
 class Reader(nn.Module):
@@ -129,7 +154,7 @@ def reading_loss(reader: Reader, glances: list[Glance]) -> tuple[torch.Tensor, d
     for g in glances:
         logits = reader(g.sort, g.pixels).float()
         loss = nn.functional.cross_entropy(logits.flatten(0, 1), g.names.flatten(), reduction="sum")
-        # a sum over a picture's slots, not a mean: most slots say "none here", which is soon learned and then costs nothing
+        # a sum over a picture's slots, not a mean: many slots hold nothing, which is soon learned and then costs nothing
         total = total + loss / (10 * pictures)
         kept = g.names != -100
         shown[g.sort] = float(((logits.argmax(-1) == g.names) | ~kept).all(1).float().mean())

@@ -7,6 +7,7 @@
     python3 course.py doctor       what is installed, what is missing, and the remedy
     python3 course.py build        lessons/*.py to notebooks
     python3 course.py bench        the benchmarks
+    python3 course.py classroom    a class with nbgrader: hand out, collect, grade
 
 Everything is installed into .venv beside this file and nowhere else. The file must parse on Python 3.8, so
 that an old Python gets a sentence rather than a syntax error.
@@ -524,6 +525,22 @@ def command_build(args: argparse.Namespace, rest: List[str]) -> int:
     return in_venv("-m", "tools.build_lessons", *rest)
 
 
+def command_classroom(args: argparse.Namespace, rest: List[str]) -> int:
+    """Make a class, sort in what learners handed in, grade it."""
+    ensure(["lab", "teach"], args)
+    return in_venv("-m", "tools.classroom", "--lang", _language, *absolute(rest))
+
+
+def absolute(arguments: Sequence[str]) -> List[str]:
+    """Arguments with their paths made absolute: what a tool is told is meant from the reader's own folder."""
+    found = []
+    for argument in arguments:
+        option, equals, value = argument.partition("=") if argument.startswith("-") else ("", "", argument)
+        is_path = value and (equals or not option)
+        found.append(option + equals + os.path.abspath(value) if is_path else argument)
+    return found
+
+
 def command_run(args: argparse.Namespace, rest: List[str]) -> int:
     """Run every notebook without a browser."""
     ensure(["lab"], args)
@@ -673,6 +690,11 @@ COMMANDS = {
     "run": (command_run, "不开浏览器运行全部 notebook", "run every notebook without a browser"),
     "doctor": (command_doctor, "检查安装，给出补救办法", "check the install and name the remedies"),
     "bench": (command_bench, "运行性能测试", "run the benchmarks"),
+    "classroom": (
+        command_classroom,
+        "一个班：classroom 文件夹 [--collect 作业文件夹 | --grade]",
+        "a class with nbgrader: classroom FOLDER [--collect HANDED_IN | --grade]",
+    ),
 }
 
 
@@ -681,7 +703,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="course.py",
         allow_abbrev=False,
         description=say("多模态课程的唯一入口。", "The multimodal course's one command."),
-        epilog="\n".join("  {:8}{}".format(name, say(zh, en)) for name, (_, zh, en) in COMMANDS.items()),
+        epilog="\n".join("  {:10}{}".format(name, say(zh, en)) for name, (_, zh, en) in COMMANDS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", nargs="?", default="lab", choices=list(COMMANDS), metavar="COMMAND")

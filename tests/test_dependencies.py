@@ -69,7 +69,8 @@ def requirements(group: str) -> list[Requirement]:
     return [requirement for requirement in found if requirement.name != project()["name"]]
 
 
-DIRECT = [(group, requirement) for group in ("core", "lab", "test") for requirement in requirements(group)]
+GROUPS = ("core", *project()["optional-dependencies"])
+DIRECT = [(group, requirement) for group in GROUPS for requirement in requirements(group)]
 each_direct = pytest.mark.parametrize("requirement", [r for _, r in DIRECT], ids=[r.name for _, r in DIRECT])
 
 

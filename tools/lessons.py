@@ -58,7 +58,7 @@ _SETUP_NOTE = {
     "zh": "只在 Colab 上运行：保留 Colab 自带的 torch、numpy 和 Pillow，只补装缺少的部分。",
     "en": "Only on Colab, which keeps its own torch, numpy and Pillow: what is missing is added.",
 }
-_SOLUTION_STUB = {
+SOLUTION_STUB = {
     "zh": '# 在这里写你的代码\nraise NotImplementedError("这一步还没有写")',
     "en": '# write your code here\nraise NotImplementedError("this step is not written yet")',
 }
@@ -167,7 +167,10 @@ def setup_source(root: Path, lang: str) -> str:
 
 
 def make_notebook(lesson: Lesson, folder: str, lang: str, root: Path) -> NotebookNode:
-    """The notebook of `lesson` in `folder` ("notebooks", "solutions" or "exercises"), without outputs."""
+    """The notebook of `lesson` in `folder` ("notebooks", "solutions" or "exercises"), without outputs.
+
+    In a folder that is not published, such as a class's "source", it is solved and has no badges.
+    """
     nb = nbformat.v4.new_notebook(
         metadata={
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -176,16 +179,13 @@ def make_notebook(lesson: Lesson, folder: str, lang: str, root: Path) -> Noteboo
         }
     )
     title, *rest = _cells_of(lesson, lang)
-    nb.cells = [
-        title,
-        nbformat.v4.new_markdown_cell(badges(root, lesson.outputs(root)[folder, lang], lang)),
-        nbformat.v4.new_code_cell(setup_source(root, lang)),
-        *rest,
-    ]
+    nb.cells = [title, nbformat.v4.new_code_cell(setup_source(root, lang)), *rest]
+    if published := lesson.outputs(root).get((folder, lang)):
+        nb.cells.insert(1, nbformat.v4.new_markdown_cell(badges(root, published, lang)))
     if lesson.kind == "exercise":
         _complete_nbgrader(nb, lesson.name)
     if folder == "exercises":
-        for preprocessor in (ClearSolutions(code_stub={"python": _SOLUTION_STUB[lang]}), ClearHiddenTests()):
+        for preprocessor in (ClearSolutions(code_stub={"python": SOLUTION_STUB[lang]}), ClearHiddenTests()):
             nb, _ = preprocessor.preprocess(nb, {})
     _number(nb, lesson.name)
     return nb

@@ -41,7 +41,7 @@ COLAB = {
 # What that list was not read for, or does not have: the notebooks' first cell installs what is missing.
 INSTALLED_ON_COLAB = {
     "av", "diffusers", "safetensors", "openai", "requests", "pydantic", "fastapi",
-    "uvicorn", "llguidance", "faiss-cpu",
+    "uvicorn", "llguidance", "faiss-cpu", "platformdirs",
 }
 # conda's name for a package, where it differs; each installs the other's metadata, so that pip sees it there
 CONDA = {

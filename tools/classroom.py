@@ -132,12 +132,10 @@ class Classroom:
                 )
             )
         self.folder.mkdir(parents=True, exist_ok=True)
-        environment = {**kernels.QUIET, "COURSE_PROGRESS": "off"}
-        del environment["COURSE_CHECK_STRICT"]  # under nbgrader a check that fails raises anyway
         config = _CONFIG.format(
             timeout=CELL_TIMEOUT,
             stub={"python": SOLUTION_STUB[lang]},
-            environment=json.dumps(environment, indent=4),
+            environment=json.dumps(kernels.QUIET, indent=4),
         )
         for name, text in ((CONFIG, config), ("README.md", _README[lang])):
             if not (self.folder / name).exists():  # the teacher may have changed it

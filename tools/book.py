@@ -62,6 +62,7 @@ _CAPTIONS = {
     "docs": {"zh": "附录", "en": "More"},
 }
 _LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=\))|(?<=href=\")([^\"]+)(?=\")")
+_TWIN = re.compile(r"^\[(?:English|简体中文)\]\([^)]*\)\n\n?", re.MULTILINE)  # the site has its own switch
 _BADGE = re.compile(r"\[!\[([^\]]*)\]\([^)]*\)\]\(([^)]*)\)")
 
 
@@ -90,7 +91,7 @@ def stage(root: Path, lang: str, target: Path) -> None:
             _for_reading(nb, lambda text, source=source: relink(text, root, source, pages))
             nbformat.write(nb, path)
         else:
-            text = (root / source).read_text(encoding="utf-8")
+            text = _TWIN.sub("", (root / source).read_text(encoding="utf-8"))
             path.write_text(relink(text, root, source, pages), encoding="utf-8")
     trees = []
     for place, captions in _CAPTIONS.items():

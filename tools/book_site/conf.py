@@ -17,6 +17,8 @@ templates_path = ["_templates"]
 
 nb_execution_mode = "off"  # the stored outputs are what is shown
 nb_merge_streams = True
+nb_code_prompt_show = {"zh": "显示这一格的代码", "en": "Show this cell's code"}[_LANG]
+nb_code_prompt_hide = {"zh": "收起这一格的代码", "en": "Hide this cell's code"}[_LANG]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 suppress_warnings = ["myst.header"]  # a lesson may go from # to ###

@@ -51,7 +51,7 @@ class Dashboard:
                 zh=f"接下来：先学第 {row.lesson} 课，再做{name(row)}。",
                 en=f"Next: lesson {row.lesson}, then {name(row)}.",
             )
-        return say(zh=f"接下来：{name(row)}，{title}。", en=f"Next: {name(row)}, {title}.")
+        return say(zh=f"接下来：{title}（{name(row)}）。", en=f"Next: {title} ({name(row)}).")
 
     def __repr__(self) -> str:
         lines = []

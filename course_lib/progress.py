@@ -7,8 +7,7 @@ SQLite database: a check that passes is written whole or not at all, and noteboo
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 from platformdirs import user_data_path
@@ -17,7 +16,7 @@ from .errors import warn
 from .settings import resolve, say
 
 OFF = "off"
-_WAIT = 5.0  # seconds to wait for another notebook that writes
+_WAIT = 30.0  # seconds to wait for another notebook that writes; on a busy machine a write may take one
 
 
 def path() -> Path | None:
@@ -37,7 +36,12 @@ def record(exercise: str, step: str) -> None:
         return
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with _opened(file) as database:
+        with _opened(file) as database, database:  # commits, or rolls back
+            database.execute("BEGIN IMMEDIATE")  # waits here for its turn; later it would be refused at once
+            database.execute(
+                "CREATE TABLE IF NOT EXISTS passed "
+                "(exercise TEXT, step TEXT, first TEXT, PRIMARY KEY (exercise, step))"
+            )
             database.execute("INSERT OR IGNORE INTO passed VALUES (?, ?, datetime('now'))", (exercise, step))
     except (OSError, sqlite3.Error) as error:
         warn(_unusable(file, error))
@@ -50,7 +54,8 @@ def passed() -> set[tuple[str, str]]:
         return set()
     try:
         with _opened(file) as database:
-            return set(database.execute("SELECT exercise, step FROM passed"))
+            begun = database.execute("SELECT name FROM sqlite_master WHERE name = 'passed'").fetchone()
+            return set(database.execute("SELECT exercise, step FROM passed")) if begun else set()
     except (OSError, sqlite3.Error) as error:
         warn(_unusable(file, error))
         return set()
@@ -62,13 +67,8 @@ def forget() -> None:
         file.unlink(missing_ok=True)
 
 
-@contextmanager
-def _opened(file: Path) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(file, timeout=_WAIT)) as database, database:  # commits, or rolls back
-        database.execute(
-            "CREATE TABLE IF NOT EXISTS passed (exercise TEXT, step TEXT, first TEXT, PRIMARY KEY (exercise, step))"
-        )
-        yield database
+def _opened(file: Path) -> closing[sqlite3.Connection]:
+    return closing(sqlite3.connect(file, timeout=_WAIT, isolation_level=None))
 
 
 def _unusable(file: Path, error: Exception) -> str:

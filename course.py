@@ -7,6 +7,9 @@
     python3 course.py doctor       what is installed, what is missing, and the remedy
     python3 course.py build        lessons/*.py to notebooks
     python3 course.py bench        the benchmarks
+    python3 course.py classroom    a class with nbgrader: hand out, collect, grade
+    python3 course.py bundle       one archive that sets up a room without internet
+    python3 course.py book         the course as a site to read
 
 Everything is installed into .venv beside this file and nowhere else. The file must parse on Python 3.8, so
 that an old Python gets a sentence rather than a syntax error.
@@ -35,6 +38,8 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "course-stamp.json"
 LOG = VENV / "course-install.log"
+WHEELS = ROOT / "wheels"  # in a bundle alone: everything that an install needs
+MANIFEST = WHEELS / "manifest.json"
 OLDEST, NEWEST = (3, 10), (3, 13)
 NEEDED_DISK = 3 * 1024**3  # bytes: the installed packages and pip's downloads beside them
 FIRST_LESSON = "00_start_here.ipynb"
@@ -167,9 +172,10 @@ def ensure(extras: Sequence[str], args: argparse.Namespace) -> None:
                 "Only {:.1f} GB of disk are free, the install needs about {:.0f} GB: make room, try again.",
             ).format(free / 1024**3, NEEDED_DISK / 1024**3)
         )
-    make_venv()
-    install_torch(args.torch_index, args.allow_cuda)
     wanted = sorted(set(extras) | set(have))
+    offline = from_bundle(wanted)
+    make_venv()
+    install_torch(args.torch_index, args.allow_cuda, offline)
     target = "{}[{}]".format(ROOT, ",".join(wanted))
     command = [
         "-m",
@@ -181,10 +187,58 @@ def ensure(extras: Sequence[str], args: argparse.Namespace) -> None:
         str(ROOT / "constraints.txt"),
         "-e",
         target,
-    ]
+    ] + offline
     step(say("安装课程和它的依赖", "Installing the course and what it needs"), command)
     quiet_jupyterlab()
     write_atomically(STAMP, json.dumps({"fingerprint": fingerprint(), "extras": wanted}))
+
+
+def from_bundle(extras: Sequence[str]) -> List[str]:
+    """pip's options to install from a bundle's wheels and nothing else; none where this is no bundle.
+
+    Raises `Problem` where the bundle is another machine's, or a wheel was damaged on the way.
+    """
+    try:
+        manifest = json.loads(MANIFEST.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    if not set(extras) <= set(manifest["extras"]):
+        return []  # what only a network can give
+    here = bundle_platform()
+    if manifest["platform"] != here:
+        raise Problem(
+            say(
+                "这个离线包是为 {} 做的，这里是 {}：请换用那个版本的 Python，或在同样的机器上另做一个离线包。",
+                "This bundle was made for {}, this is {}: use that Python, or make a bundle on a machine like this.",
+            ).format(" ".join(manifest["platform"]), " ".join(here))
+        )
+    print(say("检查离线包", "Checking the bundle"), flush=True)
+    for name, digest in manifest["wheels"].items():
+        if sha256(WHEELS / name) != digest:
+            raise Problem(
+                say(
+                    "离线包里的 {} 缺失或损坏：请重新复制一份离线包，再解压一次。",
+                    "{} in the bundle is missing or damaged: copy the bundle once more and unpack it again.",
+                ).format(name)
+            )
+    return ["--no-index", "--find-links", str(WHEELS)]
+
+
+def bundle_platform() -> List[str]:
+    """What wheels depend on: system, processor, Python."""
+    return [platform.system(), platform.machine(), "Python {}.{}".format(*sys.version_info[:2])]
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file's content, "" where there is none."""
+    digest = hashlib.sha256()
+    try:
+        with open(str(path), "rb") as file:
+            for block in iter(lambda: file.read(1 << 20), b""):
+                digest.update(block)
+    except OSError:
+        return ""
+    return digest.hexdigest()
 
 
 def make_venv() -> None:
@@ -234,10 +288,21 @@ def torch_attempts(
     return cpu_only + [ordinary] if allow_cuda else cpu_only
 
 
-def install_torch(index: Optional[str], allow_cuda: bool) -> None:
-    """Install the torch version of constraints.txt, the CPU build where there is no NVIDIA driver."""
-    version = re.search(r"^torch==([^\s;]+)", read_text(ROOT / "constraints.txt"), re.MULTILINE)[1]
+def torch_version() -> str:
+    return re.search(r"^torch==([^\s;]+)", read_text(ROOT / "constraints.txt"), re.MULTILINE)[1]
+
+
+def install_torch(index: Optional[str], allow_cuda: bool, offline: Sequence[str] = ()) -> None:
+    """Install the torch version of constraints.txt, the CPU build where there is no NVIDIA driver.
+
+    `offline` holds pip's options for a bundle, whose one torch it is then.
+    """
+    version = torch_version()
     if installed("torch-{}*.dist-info".format(version)):
+        return
+    if offline:
+        title = say("安装 PyTorch {}", "Installing PyTorch {}").format(version)
+        step(title, ["-m", "pip", "install", "--progress-bar", "off", "torch==" + version] + list(offline))
         return
     nvidia = has_nvidia()
     attempts = torch_attempts(version, platform.system(), nvidia, index, allow_cuda)
@@ -524,6 +589,35 @@ def command_build(args: argparse.Namespace, rest: List[str]) -> int:
     return in_venv("-m", "tools.build_lessons", *rest)
 
 
+def command_classroom(args: argparse.Namespace, rest: List[str]) -> int:
+    """Make a class, sort in what learners handed in, grade it."""
+    ensure(["lab", "teach"], args)
+    return in_venv("-m", "tools.classroom", "--lang", _language, *absolute(rest))
+
+
+def command_bundle(args: argparse.Namespace, rest: List[str]) -> int:
+    """Make an archive that sets up a room without internet."""
+    ensure(["lab"], args)
+    index = ["--torch-index", args.torch_index] if args.torch_index else []
+    return in_venv("-m", "tools.bundle", "--lang", _language, *index, *absolute(rest))
+
+
+def command_book(args: argparse.Namespace, rest: List[str]) -> int:
+    """Make the site that reads without running."""
+    ensure(["lab", "book"], args)
+    return in_venv("-m", "tools.book", *absolute(rest))
+
+
+def absolute(arguments: Sequence[str]) -> List[str]:
+    """Arguments with their paths made absolute: what a tool is told is meant from the reader's own folder."""
+    found = []
+    for argument in arguments:
+        option, equals, value = argument.partition("=") if argument.startswith("-") else ("", "", argument)
+        is_path = value and (equals or not option)
+        found.append(option + equals + os.path.abspath(value) if is_path else argument)
+    return found
+
+
 def command_run(args: argparse.Namespace, rest: List[str]) -> int:
     """Run every notebook without a browser."""
     ensure(["lab"], args)
@@ -673,6 +767,17 @@ COMMANDS = {
     "run": (command_run, "不开浏览器运行全部 notebook", "run every notebook without a browser"),
     "doctor": (command_doctor, "检查安装，给出补救办法", "check the install and name the remedies"),
     "bench": (command_bench, "运行性能测试", "run the benchmarks"),
+    "classroom": (
+        command_classroom,
+        "一个班：classroom 文件夹 [--collect 作业文件夹 | --grade]",
+        "a class with nbgrader: classroom FOLDER [--collect HANDED_IN | --grade]",
+    ),
+    "bundle": (
+        command_bundle,
+        "做一个离线包，给没有网络的教室用",
+        "an archive that sets up a room without internet",
+    ),
+    "book": (command_book, "生成只读不运行的网站", "make a site to read without running anything"),
 }
 
 
@@ -681,7 +786,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="course.py",
         allow_abbrev=False,
         description=say("多模态课程的唯一入口。", "The multimodal course's one command."),
-        epilog="\n".join("  {:8}{}".format(name, say(zh, en)) for name, (_, zh, en) in COMMANDS.items()),
+        epilog="\n".join("  {:10}{}".format(name, say(zh, en)) for name, (_, zh, en) in COMMANDS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", nargs="?", default="lab", choices=list(COMMANDS), metavar="COMMAND")

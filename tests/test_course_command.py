@@ -464,6 +464,17 @@ def test_a_slip_of_the_keyboard_is_refused(copy, bare, arguments):
     assert not (copy / ".venv").exists()
 
 
+def test_a_path_is_meant_from_where_the_reader_stands(monkeypatch, tmp_path):
+    module, ran = load(), []
+    monkeypatch.setattr(module, "ensure", lambda extras, args: ran.append(extras))
+    monkeypatch.setattr(module, "in_venv", lambda *arguments: ran.append(arguments) or 0)
+    monkeypatch.chdir(tmp_path)
+    here = str(tmp_path)
+    assert module.main(["classroom", "my class", "--collect=in", "--lang", "zh"]) == 0
+    command = ("-m", "tools.classroom", "--lang", "zh", os.path.join(here, "my class"))
+    assert ran == [["lab", "teach"], (*command, "--collect=" + os.path.join(here, "in"))]
+
+
 def test_bench_knows_its_scripts(copy, monkeypatch):
     module = load(copy)
     monkeypatch.setattr(module, "ensure", lambda *_: None)

@@ -17,8 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from .. import progress
 from ..settings import say
 from . import guard
+from .exercise import EXERCISES
 from .panel import PRINTED_SHOWN, Item, Result, finish
 
 
@@ -111,8 +113,22 @@ def check(*, zh: str, en: str) -> Callable[[Callable], Callable[..., Result]]:
                 method(self, step, *arguments, **options)
             except _Ended:
                 pass
-            return finish(step.result())
+            result = step.result()
+            if result.passed and type(self).__name__ in EXERCISES:
+                progress.record(type(self).__name__, method.__name__)
+            return finish(result)
 
+        run.title = {"zh": zh, "en": en}
         return run
 
     return decorate
+
+
+def steps(exercise: type) -> dict[str, dict[str, str]]:
+    """The checks of an exercise in their order: the method's name, and its title in each language."""
+    return {
+        name: method.title
+        for base in exercise.__mro__
+        for name, method in vars(base).items()
+        if hasattr(method, "title") and callable(method)
+    }

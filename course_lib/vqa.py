@@ -22,7 +22,7 @@ from .images import ImageSource, open_image
 from .questions import merged
 from .settings import say
 from .texts import as_labels, as_texts, fill
-from .vqa_answers import Evidence, VisualAnswer, judged, refused
+from .vqa_answers import Evidence, VisualAnswer, judged, refused, unheard
 from .vqa_calibration import Calibration, beside, load
 from .vqa_clip import ClipReader
 from .vqa_fit import calibrate
@@ -95,6 +95,11 @@ class VisualQA:
         from .clip import CLIPService
 
         return CLIPService()
+
+    @property
+    def model_name(self) -> str:
+        """What the CLIP model is called."""
+        return str(getattr(self.clip_service, "name", "CLIP"))
 
     @cached_property
     def calibration(self) -> Calibration | None:
@@ -224,12 +229,13 @@ class VisualQA:
                 outcomes[at] = Outcome(pairs[at], error=failed[at])
             elif question.sort == "refused":
                 outcomes[at] = Outcome(pairs[at], refused(question))
+            elif word := self.reader.unheard_of(question):
+                outcomes[at] = Outcome(pairs[at], unheard(question, word, self.model_name))
             else:
                 groups.setdefault(question, []).append(at)
-        name = getattr(self.clip_service, "name", "CLIP")
         for question, positions in groups.items():
             for at, verdict in zip(positions, self.reader.judge(question, vectors[[rows[at] for at in positions]])):
-                outcomes[at] = Outcome(pairs[at], judged(question, verdict, sure=self.min_confidence, model=name))
+                outcomes[at] = Outcome(pairs[at], judged(question, verdict, sure=self.min_confidence))
         return outcomes
 
     def _pictures(self, pairs: Mapping[int, Pair] | Sequence[Pair]) -> tuple[dict[int, int], np.ndarray, dict]:

@@ -107,28 +107,29 @@ def refused(question: Question) -> VisualAnswer:
     return VisualAnswer(text, answered=False, reason=why, evidence=Evidence(question))
 
 
-def judged(question: Question, verdict: Verdict, *, sure: float, model: str) -> VisualAnswer:
+def unheard(question: Question, word: str, model: str) -> VisualAnswer:
+    """ "Not sure", because the model never learned a word of the question."""
+    reason = f"{model} 没有学过“{word}”" if question.lang == "zh" else f'{model} never learned "{word}"'
+    return VisualAnswer(NOT_SURE[question.lang], answered=False, reason=reason, evidence=Evidence(question))
+
+
+def judged(question: Question, verdict: Verdict, *, sure: float) -> VisualAnswer:
     """The answer that a verdict comes to: its own where it is at least `sure`, else "not sure"."""
-    evidence = Evidence(question, verdict.scores)
-    zh = question.lang == "zh"
-    if verdict.doubt:
-        reason = f"{model} 没有学过“{verdict.doubt}”" if zh else f'{model} never learned "{verdict.doubt}"'
-    elif verdict.confidence < sure:
-        best = sorted(verdict.probabilities.items(), key=lambda item: item[1], reverse=True)[:2]
-        said = [f"“{answer}” {chance:.0%}" if zh else f'"{answer}" {chance:.0%}' for answer, chance in best]
-        reason = f"{'、'.join(said)}，没有一个达到 {sure:.0%}" if zh else f"{', '.join(said)}: none reaches {sure:.0%}"
+    common: dict[str, Any] = {
+        "confidence": verdict.confidence,
+        "probabilities": verdict.probabilities,
+        "evidence": Evidence(question, verdict.scores),
+    }
+    if verdict.confidence >= sure:
+        return VisualAnswer(verdict.answer, **common)
+    best = sorted(verdict.probabilities.items(), key=lambda item: item[1], reverse=True)[:2]
+    if question.lang == "zh":
+        said = "、".join(f"“{answer}” {chance:.0%}" for answer, chance in best)
+        reason = f"{said}，没有一个达到 {sure:.0%}"
     else:
-        return VisualAnswer(
-            verdict.answer, confidence=verdict.confidence, probabilities=verdict.probabilities, evidence=evidence
-        )
-    return VisualAnswer(
-        NOT_SURE[question.lang],
-        answered=False,
-        confidence=verdict.confidence,
-        probabilities=verdict.probabilities,
-        reason=reason,
-        evidence=evidence,
-    )
+        said = ", ".join(f'"{answer}" {chance:.0%}' for answer, chance in best)
+        reason = f"{said}: none reaches {sure:.0%}"
+    return VisualAnswer(NOT_SURE[question.lang], answered=False, reason=reason, **common)
 
 
 def _row(score: Score) -> str:

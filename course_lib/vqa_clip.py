@@ -38,7 +38,6 @@ class Verdict:
     answer: str
     probabilities: dict[str, float]
     scores: tuple[Score, ...] = ()
-    doubt: str = ""  # why it should not be believed, whatever its probability
 
     @property
     def confidence(self) -> float:
@@ -95,7 +94,7 @@ class ClipReader:
         sure = self.calibration.final(question.kind, shares[rows, best])
         shares *= ((1 - sure) / np.maximum(1 - shares[rows, best], 1e-9))[:, None]  # the others keep their proportions
         shares[rows, best] = sure
-        verdicts = [
+        return [
             Verdict(
                 answers[best[row]],
                 dict(zip(answers, map(float, shares[row]))),
@@ -103,9 +102,6 @@ class ClipReader:
             )
             for row in rows
         ]
-        if word := self.unheard_of(question):
-            verdicts = [replace(verdict, doubt=word) for verdict in verdicts]
-        return verdicts
 
     def unheard_of(self, question: Question) -> str:
         """A noun or place of the question that a closed model never learned; "" where there is none."""

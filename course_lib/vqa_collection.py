@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .batching import batch
+from .errors import SettingsError
 from .images import ImageSource
 from .questions import Phrase, Question, statement
 from .search import space_of
 from .search_results import Result
 from .settings import say
-from .vqa_answers import Evidence, PictureAnswer, VisualAnswer, refused
+from .vqa_answers import Evidence, PictureAnswer, VisualAnswer, refused, unheard
 from .vqa_calibration import log_odds
 from .vqa_clip import NO, NOT_SURE, YES
 
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 CLIP_MOST, CHAT_MOST = 2000, 48  # pictures asked: vectors cost next to nothing, a chat does
 OPEN_MOST = 8  # pictures asked an open question
 AT_ONCE = 8  # chat questions under way
-EVEN = 0.5  # share of true statements that a confidence was calibrated on
+
+Images = Mapping[str, ImageSource] | Callable[[str], ImageSource] | None
 
 _SAID = {
     "zh": (re.compile(r"^(是|有|对|存在|确实)"), re.compile(r"^(不|没|否|无)")),
@@ -46,16 +48,27 @@ def answer(
     use_gpt4v: bool = True,
     where: Mapping[str, Any] | None = None,
     most: int | None = None,
-    images: Mapping[str, ImageSource] | Callable[[str], ImageSource] | None = None,
+    share: float = 0.1,
+    images: Images = None,
 ) -> VisualAnswer:
     """See `VisualQA.answer_collection`.
 
-    `where` limits the pictures as in a search, `most` how many of them are asked. `images` gives a picture by its id;
-    without it a chat sees the engine's thumbnails, which are small.
+    `where` limits the pictures as in a search, `most` how many of them are asked. `share` is how many of the pictures
+    are expected to fit, as a fraction: CLIP's answers depend on it. `images` gives a picture by its id; without it a chat
+    sees the engine's thumbnails, which are small.
     """
+    if not 0 < share < 1:
+        raise SettingsError(
+            say(
+                zh=f"share 是预计符合的比例，必须在 0 和 1 之间，不能是 {share!r}。",
+                en=f"share is the expected fraction and must lie between 0 and 1, not {share!r}.",
+            )
+        )
     asked = vqa.reader.read(question)
     if asked.sort == "refused" and not use_gpt4v:
         return refused(asked)
+    if not use_gpt4v and (word := vqa.reader.unheard_of(asked)):
+        return unheard(asked, word, vqa.model_name)
     counted = asked.sort == "yes/no"
     most = most or (OPEN_MOST if not counted else CHAT_MOST if use_gpt4v else CLIP_MOST)
     query = question
@@ -66,8 +79,10 @@ def answer(
         text = say(zh="没有图片可问", en="there is no picture to ask")
         return VisualAnswer(NOT_SURE[asked.lang], answered=False, reason=text, evidence=Evidence(asked))
     one = replace(asked, scope="picture")
-    ask = _ask_chat if use_gpt4v else _ask_clip
-    pictures, chances = ask(vqa, engine, one, question, hits, images, counted)
+    if use_gpt4v:
+        pictures, chances = _ask_chat(vqa, one, question, hits, images, counted)
+    else:
+        pictures, chances = _ask_clip(vqa, one, _vectors(vqa, engine, hits, images), hits, counted, share)
     if not counted:
         return _vote(asked, pictures, chances)
     more = len(pictures) == most < len(engine) and any(p.answer == YES[asked.lang] for p in pictures[-AT_ONCE:])
@@ -82,15 +97,14 @@ def _known(question: Question) -> Phrase:
 # ------------------------------------------------------------------------------------------------- asking
 
 
-def _ask_clip(vqa, engine, question: Question, text: str, hits: list[Result], images, counted: bool):
+def _ask_clip(
+    vqa: VisualQA, question: Question, vectors: np.ndarray, hits: list[Result], counted: bool, share: float
+) -> tuple[list[PictureAnswer], np.ndarray]:
     """Every picture's answer, and the chance of each: of "yes" where pictures are counted, else of being to the point."""
-    vectors = _vectors(vqa, engine, hits, images)
     verdicts = vqa.reader.judge(question, vectors, evidence=False)
     lang = question.lang
     if counted:
-        yes = at_home(np.array([verdict.probabilities.get(YES[lang], 0.0) for verdict in verdicts]))
-        if any(verdict.doubt for verdict in verdicts):
-            yes = np.full(len(hits), EVEN)
+        yes = at_home(np.array([verdict.probabilities[YES[lang]] for verdict in verdicts]), share)
         sure = vqa.min_confidence
         answers = [YES[lang] if p >= sure else NO[lang] if p <= 1 - sure else NOT_SURE[lang] for p in yes]
         confident = np.maximum(yes, 1 - yes)
@@ -98,7 +112,7 @@ def _ask_clip(vqa, engine, question: Question, text: str, hits: list[Result], im
         answers = [verdict.answer for verdict in verdicts]
         confident = np.array([verdict.confidence for verdict in verdicts])
         about = _known(question)
-        there = Question(text, lang, "yes/no", (about,))
+        there = Question(question.text, lang, "yes/no", (about,))
         yes = np.ones(len(hits))
         if about.noun or about.facts:
             yes = np.array([v.probabilities[YES[lang]] for v in vqa.reader.judge(there, vectors, evidence=False)])
@@ -106,7 +120,9 @@ def _ask_clip(vqa, engine, question: Question, text: str, hits: list[Result], im
     return [_picture(hit, a, float(c)) for hit, a, c in zip(hits, answers, confident)], yes
 
 
-def _ask_chat(vqa, engine, question: Question, text: str, hits: list[Result], images, counted: bool):
+def _ask_chat(
+    vqa: VisualQA, question: Question, text: str, hits: list[Result], images: Images, counted: bool
+) -> tuple[list[PictureAnswer], np.ndarray]:
     """As `_ask_clip`, by a chat: in the order of the search, until a whole handful of pictures says no."""
     one = _as_question(question.about, question.lang, vqa) if counted else text
     pictures, chances = [], []
@@ -125,44 +141,39 @@ def _ask_chat(vqa, engine, question: Question, text: str, hits: list[Result], im
     return pictures, np.array(chances) if counted else np.ones(len(pictures))
 
 
-def at_home(yes: np.ndarray, rounds: int = 100) -> np.ndarray:
-    """Probabilities `(n,)`, calibrated where half of the statements are true, for a collection where another share is.
+def at_home(yes: np.ndarray, share: float) -> np.ndarray:
+    """Probabilities `(n,)`, calibrated where half of the statements are true, for a collection where `share` of them are.
 
-    In a collection that shows few cats most "cats" are mistakes. The share is not known; it is estimated from the
-    probabilities themselves by expectation maximisation (Saerens et al. 2002).
+    Bayes: the odds are multiplied by share / (1 - share). Without it, most of what a rare thing is "found" in would be
+    mistakes, however good the calibration.
     """
-    odds, share = log_odds(yes), EVEN
-    adjusted = yes
-    for _ in range(rounds):
-        adjusted = 1 / (1 + np.exp(-(odds + log_odds(np.array(share)))))
-        if abs(adjusted.mean() - share) < 1e-6:
-            break
-        share = float(adjusted.mean())
-    return adjusted
+    return 1 / (1 + np.exp(-(log_odds(yes) + log_odds(np.array(share)))))
 
 
 # -------------------------------------------------------------------------------------------------- combining
 
 
 def _combine(asked: Question, pictures: list[PictureAnswer], yes: np.ndarray, sure: float, more: bool) -> VisualAnswer:
-    """One answer to "is there any", "which" and "how many"."""
+    """One answer to "is there any", "which" and "how many": the pictures that are likelier to fit than not."""
     lang, zh = asked.lang, asked.lang == "zh"
-    fitting = [picture for picture in pictures if picture.answer == YES[lang]]
-    unsure = [picture for picture in pictures if picture.answer == NOT_SURE[lang]]
-    shown = tuple([*fitting, *unsure, *(p for p in pictures if p not in fitting and p not in unsure)])
-    evidence = Evidence(asked, pictures=shown)
-    reason = ""
+    order = sorted(range(len(pictures)), key=lambda i: -yes[i])
+    evidence = Evidence(asked, pictures=tuple(pictures[i] for i in order))
+    fitting = [pictures[i].id for i in order if yes[i] > 0.5]
+    unsure = sum(picture.answer == NOT_SURE[lang] for picture in pictures)
+    notes = []
     if unsure:
-        reason = f"有 {len(unsure)} 张不确定" if zh else f"{len(unsure)} pictures are not sure"
+        notes.append(f"有 {unsure} 张拿不准" if zh else f"{unsure} pictures are in doubt")
     if more:
-        end = f"只问了前 {len(pictures)} 张，后面可能还有" if zh else f"only the first {len(pictures)} were asked, there may be more"
-        reason = "；".join(filter(None, [reason, end])) if zh else "; ".join(filter(None, [reason, end]))
-    options: dict[str, Any] = {"evidence": evidence, "reason": reason}
+        notes.append(
+            f"只问了前 {len(pictures)} 张，后面可能还有"
+            if zh
+            else f"only the first {len(pictures)} were asked, there may be more"
+        )
+    options: dict[str, Any] = {"evidence": evidence, "reason": ("；" if zh else "; ").join(notes)}
     if asked.scope == "which":
-        nothing = "没有" if zh else "none"
-        return VisualAnswer(", ".join(picture.id for picture in fitting) or nothing, **options)
+        return VisualAnswer(", ".join(fitting) or ("没有" if zh else "none"), **options)
     if asked.scope == "how many":
-        return VisualAnswer(str(len(fitting)), probabilities={"expected": float(yes.sum())}, **options)
+        return VisualAnswer(str(len(fitting)), **options)
     best = float(yes.max(initial=0))
     if best >= sure:
         return VisualAnswer(YES[lang], confidence=best, **options)
@@ -219,7 +230,7 @@ def _reply(text: str, lang: str) -> str:
     return YES[lang] if yes.match(text) else NOT_SURE[lang]
 
 
-def _vectors(vqa: VisualQA, engine: ImageSearchEngine, hits: list[Result], images) -> np.ndarray:
+def _vectors(vqa: VisualQA, engine: ImageSearchEngine, hits: list[Result], images: Images) -> np.ndarray:
     """The pictures' vectors, as stored where the same model made them."""
     space = engine.store.space
     same = engine.clip_service is vqa.clip_service or (space and space.same(space_of(vqa.clip_service)))
@@ -228,7 +239,7 @@ def _vectors(vqa: VisualQA, engine: ImageSearchEngine, hits: list[Result], image
     return vqa.clip_service.encode_image([_image(hit, images) for hit in hits])
 
 
-def _image(hit: Result, images: Mapping | Callable | None) -> ImageSource:
+def _image(hit: Result, images: Images) -> ImageSource:
     if images is None:
         return hit.thumbnail
     return images(hit.id) if callable(images) else images[hit.id]

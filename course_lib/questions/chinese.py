@@ -17,7 +17,7 @@ MACROS = {
     "this": "(这里|这儿|这|它|那|现在|画面|图中|图里|此时|)",
     "m": "(多少|几)",
     "what": "(什么|啥|哪些|何)",
-    "q": "(吗|呢|么|没有|不|)",
+    "q": "(吗|呢|没有|不|)",
 }
 
 # Most special first: the first form that fits, and whose parts can be read, is the question's.
@@ -53,6 +53,7 @@ RULES = (
     # yes or no, and which of several
     ("exists", "[<pic>]<has>{np}<q>"),
     ("exists", "[<pic>]{loc}<has>{np}<q>"),
+    ("exists", "<this><is>在{loc}<q>"),
     ("exists", "{np}在<pic><q>"),
     ("exists", "<this><is>{np}<q>"),
     ("property", "{sentence}<q>"),
@@ -64,7 +65,7 @@ _FILLER = re.compile("请问|请你|请根据图片回答问题|请回答|请|�
 _ENDS = re.compile("[吧啊呀哦嘛]+$")
 _COUNTED = re.compile(f"^([{''.join(NUMBER_WORDS['zh'])}二\\d]+)([{MEASURE_WORDS}])")
 _POINTED = re.compile(f"^[这那该]([{MEASURE_WORDS}]|些|几[{MEASURE_WORDS}])?")
-_IN_PICTURE = re.compile("^(?:在|)(?:这张|这幅|该|)(?:图片|图像|照片|画面|图|画)(?:的|)(?:里面|里|中|上|内|)(?:的|)")
+_IN_PICTURE = re.compile("^(?:在|)(?:这张|这幅|该|)(?:图片|图像|照片|画面|图|画)(?:的|)(?:里面|里|中(?![间央部])|上(?![方面边部])|内|)(?:的|)")
 _LOCATIVE = ("上面", "里面", "上", "里", "中", "边", "下", "内")
 
 
@@ -162,7 +163,8 @@ def location(text: str, candidates: Candidates) -> Phrase | None:
 def beside(text: str, candidates: Candidates) -> bool:
     """Whether a place is told by another thing: 狗的左边, 狗左边, but not 画面左边."""
     ends = [value.answer for value in candidates["position"]] + ["左侧", "右侧", "左面", "右面", "上面", "下面"]
-    before = next((text[: -len(end)] for end in ends if text.endswith(end)), "").removesuffix("的").removeprefix("在")
+    text = text.removeprefix("是").removeprefix("在")
+    before = next((text[: -len(end)] for end in ends if text.endswith(end)), "").removesuffix("的")
     return bool(_IN_PICTURE.sub("", before)) and _fact(before, candidates) is None
 
 
@@ -183,12 +185,12 @@ def options(text: str) -> list[str]:
     """The parts of 猫还是狗 and of 红色、黑色还是白色; one where there is nothing to choose."""
     if "还是" not in text and "或者" not in text:
         return [text]
-    return [part for part in re.split("还是在|还是|或者|、", text) if part]
+    return [part for part in re.split("还是在|还是|或者|、", text) if part] or [text]
 
 
 def parts(text: str) -> list[str]:
     """The parts of 猫和狗."""
-    return [part for part in re.split("[和跟与、]|以及", text) if part]
+    return [part for part in re.split("[和跟与、]|以及", text) if part] or [text]
 
 
 def splits(sentence: str) -> list[tuple[str, str]]:

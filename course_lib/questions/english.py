@@ -154,6 +154,11 @@ def location(text: str, candidates: Candidates) -> Phrase | None:
     return Phrase("en", facts=tuple(found[0].items()), more=found[1]) if found else None
 
 
+def beside(text: str, candidates: Candidates) -> bool:
+    """Whether a place is told by another thing; in English its words have given that away (see `refusals`)."""
+    return False
+
+
 def predicate(text: str, candidates: Candidates) -> Phrase | None:
     """What can be said of a thing after "is": a colour, a size, a place, or another noun phrase."""
     words = text.split()
@@ -179,12 +184,12 @@ def counted(text: str, unit: str = "") -> str | None:
 
 def options(text: str) -> list[str]:
     """The parts of "a cat, a dog or a car"; one where there is nothing to choose."""
-    return [part.strip() for part in re.split(r"\s+or\s+", text) if part.strip()]
+    return [part.strip() for part in re.split(r"\bor\b", text) if part.strip()] or [text]
 
 
 def parts(text: str) -> list[str]:
     """The parts of "a cat and a dog"."""
-    return [part.strip() for part in re.split(r"\s+and\s+", text) if part.strip()]
+    return [part.strip() for part in re.split(r"\band\b", text) if part.strip()] or [text]
 
 
 def splits(sentence: str) -> list[tuple[str, str]]:

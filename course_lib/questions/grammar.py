@@ -119,15 +119,17 @@ def _thing(text: str, language: ModuleType, candidates: Candidates) -> Phrase:
     return phrase
 
 
+def _where(text: str, language: ModuleType, candidates: Candidates) -> Phrase:
+    if (found := language.location(text, candidates)) is None:
+        raise Unread("order" if language.beside(text, candidates) else "")
+    return found
+
+
 def _open(asked: Question, slot: str, parts: dict, language: ModuleType, candidates: Candidates) -> Question:
     """A question for one fact."""
     about = Phrase(asked.lang)
     if "loc" in parts:
-        where = language.location(parts["loc"], candidates)
-        if where is None:
-            beside = asked.lang == "zh" and chinese.beside(parts["loc"], candidates)
-            raise Unread("order" if beside else "")
-        about = where
+        about = _where(parts["loc"], language, candidates)
     if "np" in parts:
         nouns = language.parts(parts["np"])
         if slot == "number" and (len(nouns) > 1 or language.is_anything(nouns[-1])):
@@ -150,21 +152,20 @@ def _open(asked: Question, slot: str, parts: dict, language: ModuleType, candida
 def _exists(asked: Question, name: str, parts: dict, language: ModuleType, candidates: Candidates) -> Question:
     """Whether there is one, or which of several there is."""
     where = Phrase(asked.lang)
-    if "loc" in parts:
-        found = language.location(parts["loc"], candidates)
-        if found is None:
-            beside = asked.lang == "zh" and chinese.beside(parts["loc"], candidates)
-            raise Unread("order" if beside else "")
-        where = found
+    if "np" in parts and "loc" in parts:
+        where = _where(parts["loc"], language, candidates)
 
     def placed(text: str) -> Phrase:
+        if "np" not in parts:  # 这是在海滩上吗
+            return _where(text, language, candidates)
         phrase = _np(text, language, candidates)
         return replace(phrase, facts=phrase.facts + where.facts, more=phrase.more + where.more)
 
-    choices = language.options(parts["np"])
+    text = parts.get("np") or parts["loc"]
+    choices = language.options(text)
     if len(choices) > 1:
         return _choice(asked, [placed(text) for text in choices], candidates)
-    about = tuple(placed(text) for text in language.parts(parts["np"]))
+    about = tuple(placed(text) for text in language.parts(text))
     return replace(asked, sort="yes/no", about=about, scope=SCOPES.get(name, "picture"), reason="")
 
 
@@ -174,7 +175,7 @@ def _property(asked: Question, name: str, parts: dict, language: ModuleType, can
     for subject, predicate in language.splits(first):
         said = language.predicate(predicate, candidates)
         thing = language.phrase(subject, candidates)
-        if asked.lang == "zh" and predicate.startswith("在") and chinese.beside(predicate[1:], candidates):
+        if language.beside(predicate, candidates):
             raise Unread("order")
         if said is None or thing is None or not thing.noun:
             continue

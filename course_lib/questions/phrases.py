@@ -62,8 +62,8 @@ def _english(phrase: Phrase, facts: dict[str, str]) -> str:
     place = facts.get("place")
     if described:
         head = f"a picture of {_english_noun(phrase, facts)}"
-    elif place == phrase.fact("place") and place:  # a noun alone: "a picture of the beach"
-        head, place = f"a picture of the {place}", None
+    elif place:  # nothing else is there to be on the beach
+        head, place = f"a picture of the {phrase.fact('place')}", None
     else:
         head = "a picture"
     return " ".join(filter(None, [head, facts.get("position"), place, *phrase.more, facts.get("time")]))
@@ -86,7 +86,7 @@ def _chinese(phrase: Phrase, facts: dict[str, str]) -> str:
     setting = "的".join(filter(None, [time, *phrase.more, place]))
     if not noun:
         if place and not position:  # a place alone is named as one
-            return f"这里是{setting}"
+            return "这里是" + "的".join(filter(None, [time, *phrase.more, phrase.fact("place")]))
         return f"{setting}的图片" if setting else f"图中{position}"
     if not setting:
         return f"图中{position}有{noun}"

@@ -53,17 +53,19 @@ REASONS: dict[str, dict[str, str]] = {
 
 _WORDS = {
     "zh": {
+        "order": "旁边|之间|前面|后面|背后|附近|对面|紧挨|挨着|左右|面对",
         "text": "写着|写了|写的|写有|文字|什么字|几个字|几行|读作|怎么读|念什么",
-        "name": "名字|叫什么|叫啥|谁|姓什么|品牌|牌子|哪位|主人",
+        "name": "名字|叫什么|叫啥|谁|姓什么|品牌|什么牌子|哪位|主人",
         "cause": "为什么|为何|怎么会|怎么样|怎样|如何|觉得|心情|感觉|感受|在想|想要|喜欢|打算|需要|应该|意思",
         "measure": "多大|多高|多重|多长|多宽|多远|多少钱|多久|多深|多贵|多快|几岁|几米|几公斤|价格|值多少",
         "moment": "几点|星期几|几号|几月|哪年|哪一年|哪天|明天|昨天|今天|之前|之后|以前|以后|接下来|后来|发生",
         "sum": r"加起来|加上|减去|乘以|除以|[一二两三四五六七八九十\d][加减乘+*/×÷-][一二两三四五六七八九十\d]",
         "comparison": "比(?!萨|基尼|赛|目鱼)|更|最|一样|相同|不同|区别|差别|哪个多|多还是少|两张图|第[一二三]张",
-        "order": "旁边|之间|前面|后面|背后|附近|对面|紧挨|挨着|左右|面对",
         "negation": "没(?!有)|没有|不(?!锈钢|倒翁)|无(?!人机)|别的|除了|只有|仅",
     },
     "en": {
+        "order": r"(left|right) of|next to|beside|besides|between|behind|in front|front of|above|below|under|underneath|"
+        r"beneath|over|near|nearest|closer|closest|on top of|beyond|facing|towards?",
         "text": r"writ(ten|ing|e)|words?|text|letters?|says?|said|reads?|spell(ed|s)?|caption",
         "name": r"names?|named|called|who|whose|whom|brand|owner|owns?",
         "cause": r"why|how come|because|feel(s|ing)?|think(s|ing)?|wants?|(?<!look )likes?|mood|need(ed)?|should|would|mean(s|ing)?",
@@ -74,8 +76,6 @@ _WORDS = {
         "sum": r"sum|plus|minus|times|divided|add(ed)?|subtract(ed)?|\d+ ?[-+*/] ?\d+",
         "comparison": r"than|more|fewer|most|least|larg(er|est)|bigg(er|est)|small(er|est)|same|differ(s|ent|ence)?|both|"
         r"compare[ds]?|first|second|other",
-        "order": r"(left|right) of|next to|beside|besides|between|behind|in front|front of|above|below|under|underneath|"
-        r"beneath|over|near|nearest|closer|closest|on top of|beyond|facing|towards?",
         "negation": r"not|no|without|never|none|neither|nothing|except|only|just",
     },
 }  # fmt: skip

@@ -49,11 +49,11 @@ SYNONYMS = {
 
 # Words that no noun phrase holds: a phrase with one of them was read wrongly, and is refused.
 CLOSED = {
-    "zh": re.compile("什么|啥|谁|哪|几|多少|吗|呢|是|有|还是|或|和|跟|与|在|请|怎|我|你|他|她|它|这|那"),
+    "zh": re.compile("什么|啥|谁|哪|几|多少|吗|呢|是|有|还是|或|和|跟|与|在|请|怎|会(?![议场])|我|你|他|她|它|这|那"),
     "en": frozenset(
         "what which who whose where when why how is are was were be been do does did can could will would "
         "has have had show shows contain contains there it they you we i he she them and or but if to from "
-        "of-the color colour many much here say tell".split()
+        "color colour many much here say tell".split()
     ),
 }
 
@@ -75,7 +75,7 @@ _UNCHANGED = frozenset("sheep fish deer aircraft series species scissors glasses
 # Measure word: the nouns it goes with, by their last characters. Any other noun takes 个.
 _MEASURES = {
     "只": "猫 狗 犬 兔子 兔 鸟 鸭子 鸭 鸡 鹅 蝴蝶 龟 羊 虎 猴子 猴 熊 鼠 青蛙 蜜蜂 虫 狐狸 熊猫 手 耳朵 船 箱子",
-    "条": "鱼 蛇 龙 狗 河 路 街 裤子 裙子 毛巾 领带 围巾 船",
+    "条": "鱼 蛇 龙 河 路 街 裤子 裙子 毛巾 领带 围巾",
     "匹": "马 狼 骆驼", "头": "牛 象 猪 驴 狮子",
     "辆": "车 坦克 卡车", "架": "飞机 直升机 钢琴 梯子", "艘": "船 舰 帆船 游艇", "列": "火车 高铁 地铁",
     "枚": "火箭 导弹 硬币 邮票 戒指", "棵": "树 仙人掌 草 白菜", "朵": "花 云 玫瑰", "座": "房子 山 桥 塔 楼 城堡 岛",

@@ -17,6 +17,8 @@ _HOME = {
     "ChartAnalysis": "gpt4v",
     "VideoProcessor": "video",
     "VideoFrame": "video",
+    "VideoAnalyzer": "video_analysis",
+    "XCLIPService": "xclip",
     "VisionClient": "chat.client",
     "batch": "batching",
     "estimate_tokens": "chat.tokens",

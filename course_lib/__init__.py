@@ -17,6 +17,8 @@ _HOME = {
     "ChartAnalysis": "gpt4v",
     "VideoProcessor": "video",
     "VideoFrame": "video",
+    "VideoAnalyzer": "video_analysis",
+    "XCLIPService": "xclip",
     "StableDiffusionService": "stable_diffusion",
     "batch_generate": "painting.batch",
     "image_service": "stable_diffusion",

@@ -307,8 +307,11 @@ class Slides(WithStill, VBox):
 
 
 def _png(picture: Any) -> bytes:
-    if not hasattr(picture, "savefig"):
-        return encode_image_file(open_image(picture))
+    return figure_png(picture) if hasattr(picture, "savefig") else encode_image_file(open_image(picture))
+
+
+def figure_png(figure: Any) -> bytes:
+    """A matplotlib figure as a PNG file's bytes."""
     file = BytesIO()
-    picture.savefig(file, format="png")
+    figure.savefig(file, format="png")
     return file.getvalue()

@@ -19,6 +19,8 @@ _HOME = {
     "VideoFrame": "video",
     "VideoAnalyzer": "video_analysis",
     "XCLIPService": "xclip",
+    "VideoGenerator": "video_generation",
+    "GeneratedVideo": "generated_video",
     "StableDiffusionService": "stable_diffusion",
     "batch_generate": "painting.batch",
     "image_service": "stable_diffusion",

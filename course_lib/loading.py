@@ -35,7 +35,8 @@ class Loaded:
 
 
 _in_use: WeakValueDictionary[tuple, Loaded] = WeakValueDictionary()
-_lock = threading.Lock()
+# One model is loaded at a time: accelerate, which diffusers loads with, changes torch for every thread meanwhile.
+one_at_a_time = threading.RLock()
 
 
 def load(name: str, *, families: Collection[str], device: str) -> Loaded:
@@ -67,7 +68,7 @@ def load(name: str, *, families: Collection[str], device: str) -> Loaded:
     # A folder that is trained again in place is another model.
     stamp = max(path.stat().st_mtime_ns for path in Path(source).glob("*.safetensors")) if is_folder else 0
     key = (source, device, stamp, tuple(families))
-    with _lock:
+    with one_at_a_time:
         if (loaded := _in_use.get(key)) is None:
             loaded = _in_use[key] = (
                 _load_folder(source, families, device)

@@ -230,8 +230,16 @@ def _key(provider: Provider, argument: str | None, same: bool) -> SecretStr | No
                     f'environment or in .env, or run course_lib.settings.enter("{provider.key_variable}").',
                 )
             )
+    return check_key(key)
+
+
+def check_key(key: str | None) -> SecretStr | None:
+    """A key as a secret, None for none.
+
+    `SettingsError` for what an HTTP header cannot hold: the library that finds out would print it.
+    """
+    key = (key or "").strip()
     if not all("!" <= letter <= "~" for letter in key):
-        # An HTTP header cannot hold it, and the library that finds out would print it.
         raise SettingsError(
             say(
                 zh="密钥中有空格、换行或非 ASCII 字符，请重新复制。",

@@ -21,7 +21,7 @@ class FullSize:
     """
 
     id: str
-    task: str  # "clip", "vision-language", "diffusion", "video"
+    task: str  # "clip", "vision-language", "diffusion", "video" (to understand it), "text-to-video"
     family: str  # `model_type` in the model's config.json; the pipeline's class for a diffusion model
     languages: tuple[str, ...]
     source: str
@@ -213,6 +213,20 @@ _MODELS = (
         size=1024,
         source="model card; parameters of the transformer",
     ),
+    # fmt: off
+    # Parameters are those of the transformer, the text encoder comes on top.
+    FullSize("Wan-AI/Wan2.1-T2V-1.3B-Diffusers", "text-to-video", "WanPipeline", ("zh", "en"), license="apache-2.0",
+             parameters=1_420_000_000, download_gb=28.9, source="file list (transformer 5.68 GB, text encoder 22.7 GB, at "
+             "4 bytes); its authors: 480p in 8.2 GB of GPU memory; diffusers wants ftfy for it"),
+    FullSize("Wan-AI/Wan2.2-TI2V-5B-Diffusers", "text-to-video", "WanPipeline", ("zh", "en"), license="apache-2.0",
+             parameters=5_000_000_000, source="file list; parameters from its name; 720p; diffusers wants ftfy for it"),
+    FullSize("Lightricks/LTX-Video", "text-to-video", "LTXPipeline", ("en",), license="other",
+             parameters=2_000_000_000, source="file list; parameters from the name of its file"),
+    FullSize("zai-org/CogVideoX-2b", "text-to-video", "CogVideoXPipeline", ("en",), license="apache-2.0",
+             parameters=2_000_000_000, download_gb=13.8, source="file list; parameters as the hub rounds them"),
+    FullSize("guoyww/animatediff-motion-adapter-v1-5-3", "text-to-video", "MotionAdapter", ("en",), download_gb=1.67,
+             parameters=417_500_000, source="file list; parameters are download / 4 bytes; on Stable Diffusion 1.5"),
+    # fmt: on
     FullSize(
         "HuggingFaceTB/SmolVLM2-256M-Video-Instruct",
         "video",

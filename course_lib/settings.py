@@ -49,6 +49,10 @@ KNOWN = {
         Known("COURSE_SD_URL"),
         Known("COURSE_SD_AUTH", secret=True),
         Known("COURSE_SD_MODEL", default="mini-sd"),
+        # Text to video: any server with OpenAI's /v1/videos, and its key where it asks for one.
+        Known("COURSE_VIDEO_URL"),
+        Known("COURSE_VIDEO_API_KEY", secret=True),
+        Known("COURSE_VIDEO_MODEL", default="mini-motion"),
         # Keys, under the names the providers themselves use.
         Known("OPENAI_API_KEY", secret=True),
         Known("AZURE_OPENAI_API_KEY", secret=True),

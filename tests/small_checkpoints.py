@@ -196,6 +196,84 @@ def make_stable_diffusion(folder: Path, *, side: int = 64, zero_snr: bool = True
     return folder
 
 
+def make_mini_sd(folder: Path) -> Path:
+    """mini-sd's own parts at their smallest with random weights, as its training would store them."""
+    from diffusers import AutoencoderKL
+
+    from little_world.paths import MODELS
+    from little_world.training import sd_model
+
+    clip, setup = MODELS / "mini-clip", sd_model.SMALL
+    torch.manual_seed(7)
+    painter = sd_model.build_painter(setup, clip)
+    with torch.no_grad():  # else prompts would hardly matter
+        for name, parameter in painter.unet.named_parameters():
+            if "attn2" in name and parameter.ndim >= 2:
+                parameter.normal_(std=0.2)
+    pipe = sd_model.pipeline(AutoencoderKL(**setup.vae), painter.eval(), sd_model.build_tokenizer(clip))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    sd_model.save(pipe, folder)
+    return folder
+
+
+def make_motion_adapter(folder: Path, base: Path, *, about: dict | None = None) -> Path:
+    """An AnimateDiff adapter with random weights for the folder `base`; `about` is its generation.json."""
+    from diffusers import MotionAdapter, UNet2DConditionModel
+
+    config = UNet2DConditionModel.load_config(base, subfolder="unet")
+    torch.manual_seed(7)
+    adapter = MotionAdapter(
+        block_out_channels=config["block_out_channels"],
+        motion_layers_per_block=config["layers_per_block"],
+        motion_norm_num_groups=config["norm_num_groups"],
+        motion_num_attention_heads=2,
+        motion_max_seq_length=12,
+    )
+    adapter.save_pretrained(folder)
+    if about is not None:
+        (folder / "generation.json").write_text(json.dumps(about))
+    return folder
+
+
+def make_ltx(folder: Path) -> Path:
+    """An `LTXPipeline` folder, text to video in one piece, of tiny parts with random weights."""
+    from diffusers import (
+        AutoencoderKLLTXVideo,
+        FlowMatchEulerDiscreteScheduler,
+        LTXPipeline,
+        LTXVideoTransformer3DModel,
+    )
+    from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
+
+    words = Tokenizer(models.Unigram())
+    words.pre_tokenizer = pre_tokenizers.Metaspace()
+    trainer = trainers.UnigramTrainer(vocab_size=150, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>")
+    words.train_from_iterator(SENTENCES * 5, trainer)
+    torch.manual_seed(7)
+    five, four = (1,) * 5, (8,) * 4
+    scaling = (True, True, False, False)
+    vae = AutoencoderKLLTXVideo(
+        latent_channels=8, block_out_channels=four, decoder_block_out_channels=four, layers_per_block=five,
+        decoder_layers_per_block=five, spatio_temporal_scaling=scaling, decoder_spatio_temporal_scaling=scaling,
+        decoder_inject_noise=(False,) * 5, upsample_residual=(False,) * 4, upsample_factor=(1,) * 4,
+        timestep_conditioning=False, patch_size=1, patch_size_t=1, encoder_causal=True, decoder_causal=False,
+    )  # fmt: skip
+    transformer = LTXVideoTransformer3DModel(
+        in_channels=8, out_channels=8, num_attention_heads=4, attention_head_dim=8, cross_attention_dim=32,
+        num_layers=1, caption_channels=32,
+    )  # fmt: skip
+    text = T5Config(vocab_size=words.get_vocab_size(), d_model=32, d_kv=8, d_ff=64, num_layers=1, num_heads=4)
+    marks = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    LTXPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=vae.eval(),
+        text_encoder=T5EncoderModel(text).eval(),
+        tokenizer=PreTrainedTokenizerFast(tokenizer_object=words, **marks),
+        transformer=transformer.eval(),
+    ).save_pretrained(folder)
+    return folder
+
+
 def _save(folder: Path, tokenizer: Tokenizer, **config) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(json.dumps(config))

@@ -18,6 +18,7 @@ from course_lib.errors import CourseError
 from course_lib.providers import endpoint
 from course_lib.settings import say
 from course_lib.stable_diffusion import StableDiffusionService
+from course_lib.video_generation import VideoGenerator
 from tools.project import project
 
 
@@ -48,6 +49,8 @@ def services() -> tuple[list[dict], list[str]]:
             continue  # a name that the provider knows, not a folder
         if setting.name == "COURSE_SD_MODEL" and settings.resolve("COURSE_SD_URL").value:
             continue  # a checkpoint of that server
+        if setting.name == "COURSE_VIDEO_MODEL" and settings.resolve("COURSE_VIDEO_URL").value:
+            continue  # likewise
         if setting.value and setting.name.endswith("_MODEL"):
             place = settings.locate(setting.value)
             # An id on the hub looks like owner/name; anything else is a folder, which has to be there.
@@ -75,6 +78,10 @@ def services() -> tuple[list[dict], list[str]]:
         problems.append(str(error))
     try:
         rows.append(f"{say(zh='文生图', en='text to image')} = {StableDiffusionService()}")
+    except CourseError as error:
+        problems.append(str(error))
+    try:
+        rows.append(f"{say(zh='文生视频', en='text to video')} = {VideoGenerator()}")
     except CourseError as error:
         problems.append(str(error))
     return rows, problems

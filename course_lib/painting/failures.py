@@ -14,7 +14,7 @@ from ..settings import say
 
 MAX_RAW = 20_000  # characters of a service's own words that an error keeps
 _QUOTED = 200  # and that its sentence quotes
-_FILTERED = ("moderation_blocked", "content_filter", "prompt_unsafe", "image_unsafe", "blocklisted")
+FILTERED = ("moderation_blocked", "content_filter", "prompt_unsafe", "image_unsafe", "blocklisted")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def from_status(words: Words, status: int, raw: str) -> CourseError:
     said = own_words(raw)
     quoted = say(zh=f"（{said}）", en=f" ({said})") if said else ""
     name = words.name
-    if status in (400, 403, 422, 451) and any(code in raw for code in _FILTERED):
+    if status in (400, 403, 422, 451) and any(code in raw for code in FILTERED):
         return RefusalError(
             say(
                 zh=f"{name} 的内容过滤拒绝了这个请求{quoted}，请换一种描述。",

@@ -99,12 +99,12 @@ def check_count(count: int) -> int:
 
 
 def check_guidance(guidance_scale: float) -> float:
-    return _number("guidance_scale", guidance_scale, 0.0, MOST_GUIDANCE)
+    return check_number("guidance_scale", guidance_scale, 0.0, MOST_GUIDANCE)
 
 
 def check_strength(strength: float, steps: int | None = None) -> float:
     """The strength, above 0 and at most 1, and enough of it for one of the `steps`."""
-    value = _number("strength", strength, -math.inf, math.inf)
+    value = check_number("strength", strength, -math.inf, math.inf)
     if not 0 < value <= 1:
         raise SettingsError(
             say(
@@ -154,7 +154,7 @@ def check_whole(name: str, value: int, least: int, most: int) -> int:
     return int(value)
 
 
-def _number(name: str, value: float, least: float, most: float) -> float:
+def check_number(name: str, value: float, least: float, most: float) -> float:
     if isinstance(value, bool) or not isinstance(value, Real) or not least <= value <= most:
         span_zh, span_en = f"{least:g} 到 {most:g} 之间的数", f"a number from {least:g} to {most:g}"
         if math.isinf(most):

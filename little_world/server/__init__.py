@@ -1,6 +1,7 @@
 """One FastAPI app in front of local models, speaking the protocols of the services they stand in for.
 
-    python -m little_world.server --port 8000      mini-vlm at http://127.0.0.1:8000/v1, mini-sd at .../sdapi/v1
+    python -m little_world.server --port 8000      mini-vlm at http://127.0.0.1:8000/v1, mini-sd at .../sdapi/v1,
+                                                   mini-motion at .../v1/videos
 
 One router module a protocol, one engine module a model. `LocalServer` runs the app inside this process.
 """

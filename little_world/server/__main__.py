@@ -24,6 +24,11 @@ def main(arguments: list[str] | None = None) -> None:
         "--sd-model", help="a diffusers folder, its id on the hub, or a miniature (default mini-sd)"
     )
     parser.add_argument(
+        "--video-model",
+        help="a motion adapter's folder (on top of --sd-model), a text-to-video folder of diffusers, or an id "
+        "(default mini-motion)",
+    )
+    parser.add_argument(
         "--api-key",
         default=os.environ.get("LITTLE_WORLD_API_KEY"),
         help="ask OpenAI's clients for this key; LITTLE_WORLD_API_KEY keeps it out of the list of processes",
@@ -42,6 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
         server = LocalServer(
             args.vision_model,
             sd_model=args.sd_model,
+            video_model=args.video_model,
             host=args.host,
             port=args.port,
             api_key=args.api_key,
@@ -53,7 +59,8 @@ def main(arguments: list[str] | None = None) -> None:
             names = ", ".join(engine.name for engine in server.wanted)
             print(say(zh=f"正在加载 {names} ...", en=f"Loading {names} ..."), flush=True)
             server.wait()
-            addresses = f"base_url={server.url}/v1 model={server.model} sdapi={server.url}/sdapi/v1 sd_model={server.sd_model}"
+            addresses = (f"base_url={server.url}/v1 model={server.model} sdapi={server.url}/sdapi/v1 "
+                         f"sd_model={server.sd_model} video_model={server.video_model}")  # fmt: skip
             print(addresses + say(zh="，按 Ctrl+C 结束", en=", Ctrl+C ends it"), flush=True)
             while True:
                 time.sleep(3600)

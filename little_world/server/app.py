@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Literal
 
 from fastapi import FastAPI, Response
@@ -13,12 +13,15 @@ from pydantic import BaseModel
 from course_lib.errors import SettingsError
 from course_lib.settings import say
 
-from . import errors, images_api, openai_api, sdapi
+from . import errors, images_api, openai_api, sdapi, videos_api
+from .animation import AnimationEngine
 from .blocklist import Blocklist
 from .chat import Chat
+from .engine import Engine
 from .guard import Guard
 from .interrogation import Interrogator
 from .painting import PaintingEngine
+from .shelf import Shelf
 from .studio import Studio
 from .vision import VisionEngine
 
@@ -36,6 +39,7 @@ def create_app(
     vision_model: str | None = None,
     *,
     sd_model: str | None = None,
+    video_model: str | None = None,
     api_key: str | None = None,
     api_auth: str | None = None,
     max_body: int = MAX_BODY,
@@ -48,9 +52,10 @@ def create_app(
 ) -> FastAPI:
     """The server as an ASGI app.
 
-    `vision_model` and `sd_model` are folders or miniatures' names: what is named begins to load at once, in
-    the background; what is not is the miniature, and loads when it is first asked for something, with `lazy`
-    all. With `api_key`, requests of OpenAI's protocol must carry it, with `api_auth` ("name:password") those
+    `vision_model`, `sd_model` and `video_model` are folders or miniatures' names: what is named begins to load
+    at once, in the background; what is not is the miniature, and loads when it is first asked for something,
+    with `lazy` all. A `video_model` that is a motion adapter goes on top of `sd_model`, mini-motion by itself on
+    mini-sd. With `api_key`, requests of OpenAI's protocol must carry it, with `api_auth` ("name:password") those
     of AUTOMATIC1111's. `local_only` refuses requests that were meant for another host. `blocklist` holds
     terms that neither question nor answer may hold (see `Blocklist`). The rest bounds the body in bytes, and
     the engines: see `VisionEngine`. Raises `ModelError` where a folder that was named holds no model.
@@ -59,18 +64,22 @@ def create_app(
         raise SettingsError(
             say(zh="api_auth 的格式是 用户名:密码。", en="api_auth must look like name:password.")
         )
-    vision = VisionEngine(
-        vision_model, places=places, max_batch=max_batch, default_limit=default_limit, lazy=lazy
-    )
-    try:
-        painting = PaintingEngine(sd_model, places=places, lazy=lazy)
-    except BaseException:
-        vision.close()
-        raise
-    engines = (vision, painting)
-    for engine, named in zip(engines, (vision_model, sd_model), strict=True):
-        if named is not None and not lazy:
-            engine.begin()
+    with ExitStack() as opened:  # the engines that are there when the next one cannot be
+
+        def keep(engine: Engine, named: str | None) -> Engine:
+            opened.callback(engine.close)
+            if named is not None and not lazy:
+                engine.begin()
+            return engine
+
+        options = {"places": places, "lazy": lazy}
+        vision = VisionEngine(vision_model, max_batch=max_batch, default_limit=default_limit, **options)
+        keep(vision, vision_model)
+        painting = keep(PaintingEngine(sd_model, **options), sd_model)
+        base = sd_model if video_model is not None else None
+        animation = keep(AnimationEngine(video_model, base, lazy=lazy), video_model)
+        opened.pop_all()
+    engines = (vision, painting, animation)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -79,11 +88,12 @@ def create_app(
             engine.close()
 
     app = FastAPI(title="Little World", lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.state.vision, app.state.painting = engines
+    app.state.vision, app.state.painting, app.state.animation = engines
     app.add_middleware(Guard, max_body=max_body, local_only=local_only)
     studio = Studio(painting)
-    app.include_router(openai_api.router(Chat(vision, blocklist), painting, api_key))
+    app.include_router(openai_api.router(Chat(vision, blocklist), (painting, animation), api_key))
     app.include_router(images_api.router(studio, Blocklist(blocklist), api_key))
+    app.include_router(videos_api.router(Shelf(animation), Blocklist(blocklist), api_key))
     app.include_router(sdapi.router(studio, Interrogator(vision), api_auth))
     errors.install(app)
 

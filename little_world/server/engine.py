@@ -113,7 +113,8 @@ class Engine:
     def _load(self) -> None:
         try:
             self.check()
-            self._open()
+            with loading.one_at_a_time:
+                self._open()
         except ModelError as error:
             self.failure = error
         except Exception as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import random
-import re
 import time
 from io import BytesIO
 from typing import Annotated, Any, Literal
@@ -19,12 +18,11 @@ from .errors import ApiError
 from .openai_api import bearer, responses
 from .painting import Painting, Settings
 from .sd_protocol import MAX_PROMPT, MAX_SIDE
-from .studio import Order, Studio, check_size
+from .studio import Order, Studio, check_size, parse_size
 
 # What the protocol does not name. Little World's pictures are simple: more steps change little.
 STEPS, GUIDANCE, SAMPLER, STRENGTH = 20, 7.0, "DDIM", 0.75
 MAX_N = 10
-_SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
 
 Format = Literal["png", "jpeg", "webp"]
 Background = Literal["auto", "opaque"]
@@ -171,14 +169,7 @@ def _order(
 
 def _size(size: str | None) -> tuple[int, int] | None:
     """Width and height, None for "auto"."""
-    if size in (None, "auto"):
-        return None
-    match = _SIZE.fullmatch(size)
-    sides = (int(match[1]), int(match[2])) if match else (0, 0)
-    if not all(64 <= side <= MAX_SIDE and side % 8 == 0 for side in sides):
-        message = f"Invalid size '{size[:20]}': width x height, each a multiple of 8 between 64 and {MAX_SIDE}, or auto."
-        raise ApiError(400, message, param="size", code="invalid_value")
-    return sides
+    return None if size in (None, "auto") else parse_size(size, hint=", or auto")
 
 
 def _nearest(size: tuple[int, int]) -> tuple[int, int]:

@@ -33,6 +33,7 @@ class LocalServer:
         vision_model: str | os.PathLike | None = None,
         *,
         sd_model: str | os.PathLike | None = None,
+        video_model: str | os.PathLike | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         api_key: str | None = None,
@@ -52,10 +53,9 @@ class LocalServer:
         host, port = self._socket.getsockname()[:2]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         try:
-            names = [None if model is None else os.fspath(model) for model in (vision_model, sd_model)]
-            self.app = create_app(
-                names[0], sd_model=names[1], api_key=api_key, local_only=local_only, **options
-            )
+            given = {"vision_model": vision_model, "sd_model": sd_model, "video_model": video_model}
+            models = {name: model if model is None else os.fspath(model) for name, model in given.items()}
+            self.app = create_app(**models, api_key=api_key, local_only=local_only, **options)
         except BaseException:
             self._socket.close()
             raise
@@ -80,6 +80,11 @@ class LocalServer:
     def sd_model(self) -> str:
         """The name of the model that paints."""
         return self.app.state.painting.name
+
+    @property
+    def video_model(self) -> str:
+        """The name of the model that makes videos."""
+        return self.app.state.animation.name
 
     @property
     def running(self) -> bool:
@@ -110,8 +115,8 @@ class LocalServer:
         return [engine for engine in self._engines if engine.state != "idle"] or [self.app.state.vision]
 
     @property
-    def _engines(self) -> tuple[Engine, Engine]:
-        return self.app.state.vision, self.app.state.painting
+    def _engines(self) -> tuple[Engine, ...]:
+        return self.app.state.vision, self.app.state.painting, self.app.state.animation
 
     def __enter__(self) -> LocalServer:
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -33,8 +34,8 @@ def responses(*statuses: int) -> dict[int | str, dict]:
     return {status: {"model": ErrorResponse, "description": _REFUSALS[status]} for status in statuses}
 
 
-def router(chat: Chat, painting: Engine, api_key: str | None) -> APIRouter:
-    """Every route of chat, and the list of models; with `api_key`, each asks for it."""
+def router(chat: Chat, others: Sequence[Engine], api_key: str | None) -> APIRouter:
+    """Every route of chat, and the list of models, `others` among them; with `api_key`, each asks for it."""
     routes = APIRouter(responses=responses(400, 401, 404, 413, 422, 500))
     openai, azure = (
         [Depends(check)] if api_key else [] for check in (bearer(api_key), _bearer_or_header(api_key))
@@ -51,11 +52,12 @@ def router(chat: Chat, painting: Engine, api_key: str | None) -> APIRouter:
 
     async def models() -> ModelList:
         """The models that answer here."""
-        return ModelList(data=[described(engine) for engine in (chat.engine, painting) if engine.there])
+        return ModelList(data=[described(engine) for engine in (chat.engine, *others) if engine.there])
 
     async def model(model: str) -> Model:
         """One of the models."""
-        return described(painting) if painting.there and painting.answers_to(model) else served(model)
+        known = next((engine for engine in others if engine.there and engine.answers_to(model)), None)
+        return described(known) if known else served(model)
 
     async def completions(asked: ChatRequest, request: Request):
         """An answer to a conversation with pictures, whole or streamed."""

@@ -8,13 +8,9 @@ to give its picture.
 
 from __future__ import annotations
 
-import inspect
-import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,15 +20,12 @@ from diffusers import (
     AutoPipelineForImage2Image,
     AutoPipelineForInpainting,
     AutoPipelineForText2Image,
-    DiffusionPipeline,
 )
-from diffusers.utils import logging as diffusers_logging
 from PIL import Image
 
 from course_lib import loading
-from course_lib.errors import ModelError
-from course_lib.settings import say
 
+from . import pipelines
 from .engine import SMALL, Engine, threads
 from .samplers import Choice, choose
 from .worker import Job
@@ -123,7 +116,7 @@ class PaintingEngine(Engine):
 
     def takes_start(self, start: str) -> bool:
         """Whether what stands under a mask can be replaced in the latents: in Stable Diffusion 1 to XL."""
-        return start == "picture" or "masked_image_latents" in _arguments(self._pipe("mask"))
+        return start == "picture" or "masked_image_latents" in pipelines.arguments(self._pipe("mask"))
 
     def preview(self, painting: Painting) -> Image.Image | None:
         """The first picture as it is now, from its latents; None before the first step."""
@@ -142,74 +135,26 @@ class PaintingEngine(Engine):
     def _threads(self):
         return threads(1 if self.small else torch.get_num_threads())
 
-    def _is_on_hub(self) -> bool:
-        looks_like_an_id = (
-            self.source == self.asked_as and self.source.count("/") == 1 and self.source[0] not in "./~"
-        )
-        return looks_like_an_id and not os.path.isdir(self.source)
-
     def check(self) -> None:
-        if not self._is_on_hub():
+        if not pipelines.is_on_hub(self.source):
             super().check()
 
     def _check(self) -> None:
-        folder = Path(self.source)
-        if not (folder / "model_index.json").is_file():
-            raise ModelError(
-                say(
-                    zh=f"{folder} 里没有 model_index.json，请传入 diffusers 保存的模型文件夹。",
-                    en=f"{folder} holds no model_index.json, please pass a model folder written by diffusers.",
-                )
-            )
-        if not any(folder.glob("*/*.safetensors")):
-            raise ModelError(
-                say(
-                    zh=f"{folder} 里没有 safetensors 格式的权重，请重新下载，不要用 pickle 文件。",
-                    en=f"{folder} holds no weights in safetensors, please download it again, not as a pickle.",
-                )
-            )
+        pipelines.check_folder(Path(self.source))
 
     def _forget(self) -> None:
         self.pipes: dict[str, Any] = {}
         self.scheduler, self.small = None, True
 
     def _open(self) -> None:
-        device = loading.pick_device()
-        with loading.quiet(bars=False), _quiet():
-            try:
-                pipe = self._load_pipeline(local_files_only=True)
-            except OSError:
-                if not self._is_on_hub():
-                    raise
-                pipe = self._load_pipeline(local_files_only=False)
-            # whatever the files hold: a CPU computes half precision slowly and roughly
-            pipe.to(device, torch.float32 if device == "cpu" else torch.float16)
-        weights = [
-            part.parameters() for part in pipe.components.values() if isinstance(part, torch.nn.Module)
-        ]
-        self.small = sum(weight.numel() for part in weights for weight in part) < SMALL
+        with loading.quiet(bars=False), pipelines.quiet():
+            pipe = pipelines.to_device(pipelines.load(self.source, AutoPipelineForText2Image))
+        self.small = pipelines.parameters(pipe) < SMALL
         self.scheduler = pipe.scheduler
         self._add("text", pipe)
         if tokenizer := getattr(pipe, "tokenizer", None):  # what is too long is said in the answer
             tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
         self._warm_up()
-
-    def _load_pipeline(self, **options: Any) -> Any:
-        """Part by part: the pipeline by itself would leave missing weights random, and say nothing."""
-        parts = {}
-        for name, entry in DiffusionPipeline.load_config(self.source, **options).items():
-            if not isinstance(entry, list) or entry[0] not in ("diffusers", "transformers"):
-                continue
-            kind = getattr(import_module(entry[0]), entry[1])
-            if not issubclass(kind, torch.nn.Module):
-                continue
-            more = {"dtype": torch.float32} if entry[0] == "transformers" else {}  # diffusers' own default
-            options_of_part = {"subfolder": name, "use_safetensors": True, **options, **more}
-            part, report = kind.from_pretrained(self.source, output_loading_info=True, **options_of_part)
-            if missing := report["missing_keys"]:
-                raise ValueError(f"{len(missing)} weights of its {name} are missing")
-            parts[name] = part.eval()
-        return AutoPipelineForText2Image.from_pretrained(self.source, **parts, **options)
 
     def _add(self, family: str, pipe: Any) -> Any:
         pipe.set_progress_bar_config(disable=True)
@@ -221,7 +166,7 @@ class PaintingEngine(Engine):
         parts."""
         if family in self.pipes:
             return self.pipes[family]
-        with _quiet():
+        with pipelines.quiet():
             return self._add(family, _FAMILIES[family].from_pipe(self.pipes["text"]))
 
     def _warm_up(self) -> None:
@@ -248,7 +193,7 @@ class PaintingEngine(Engine):
 
         work.running = True
         try:
-            with torch.inference_mode(), self._threads(), _quiet():
+            with torch.inference_mode(), self._threads(), pipelines.quiet():
                 arguments = self._arguments(pipe, work)
                 pictures = pipe(**arguments, callback_on_step_end=after_step).images
         finally:
@@ -277,7 +222,7 @@ class PaintingEngine(Engine):
             if work.start != "picture":
                 latents = self._start(pipe, work)
                 arguments |= {"image": latents, "masked_image_latents": latents}
-        taken = _arguments(pipe)
+        taken = pipelines.arguments(pipe)
         return {name: value for name, value in arguments.items() if name in taken}
 
     def _start(self, pipe: Any, work: Painting) -> torch.Tensor:
@@ -296,26 +241,8 @@ class PaintingEngine(Engine):
         return torch.where(mask, torch.stack(noise).to(latents), latents)
 
 
-def _arguments(pipe: Any) -> set[str]:
-    return set(inspect.signature(pipe.__call__).parameters)
-
-
 def _noise_undone(scheduler: Any, latents: torch.Tensor) -> torch.Tensor:
     """Latents at the scale of pictures: Euler's samplers let them grow with the noise."""
     if getattr(scheduler, "init_noise_sigma", 1.0) == 1.0 or getattr(scheduler, "step_index", None) is None:
         return latents
     return latents / (float(scheduler.sigmas[scheduler.step_index]) ** 2 + 1) ** 0.5
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without diffusers' reports and bars: what matters in them becomes an answer of ours."""
-    level, had_bars = diffusers_logging.get_verbosity(), diffusers_logging.is_progress_bar_enabled()
-    diffusers_logging.set_verbosity_error()
-    diffusers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        diffusers_logging.set_verbosity(level)
-        if had_bars:
-            diffusers_logging.enable_progress_bar()

@@ -7,6 +7,7 @@ painted.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,8 +18,10 @@ from PIL import Image
 from .errors import ApiError, full
 from .events import Events
 from .painting import Painting, PaintingEngine
+from .sd_protocol import MAX_SIDE
 from .worker import Full
 
+_SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
 _PREPARING = 2  # requests whose pictures are decoded at the same time
 MAX_PIXELS = 4 << 20  # of the pictures of one round together: four of 1024 x 1024
 
@@ -116,3 +119,13 @@ def check_size(width: int, height: int, count: int, *, status: int = 422) -> Non
             f"{count} pictures of {width} x {height} at once are too many, please ask for fewer or smaller ones."
         )
         raise ApiError(status, message, param="size")
+
+
+def parse_size(size: str, *, hint: str = "") -> tuple[int, int]:
+    """Width and height of "128x64", as OpenAI writes it. Raises `ApiError` 400, with `hint` at the end."""
+    match = _SIZE.fullmatch(size)
+    sides = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not all(64 <= side <= MAX_SIDE and side % 8 == 0 for side in sides):
+        message = f"Invalid size '{size[:20]}': width x height, each a multiple of 8 between 64 and {MAX_SIDE}{hint}."
+        raise ApiError(400, message, param="size", code="invalid_value")
+    return sides

@@ -50,20 +50,26 @@ class Job:
 
 
 class Places:
-    """A counter with a bound: `with places:` holds one, or raises `Full`."""
+    """A counter with a bound: `with places:` holds one, or raises `Full`, and so does `take` until `give`."""
 
     def __init__(self, bound: int):
         self.bound, self.taken, self._lock = bound, 0, threading.Lock()
 
-    def __enter__(self) -> None:
+    def take(self) -> None:
         with self._lock:
             if self.taken >= self.bound:
                 raise Full
             self.taken += 1
 
-    def __exit__(self, *_: object) -> None:
+    def give(self) -> None:
         with self._lock:
             self.taken -= 1
+
+    def __enter__(self) -> None:
+        self.take()
+
+    def __exit__(self, *_: object) -> None:
+        self.give()
 
 
 class Worker:

@@ -67,7 +67,7 @@ def prompts_for(scenes: list[Scene], lang: str) -> list[str]:
     return [caption(s, lang, plan=FULL, rng=scene_rng(TEST, 210_000_000 + i)) for i, s in enumerate(scenes)]
 
 
-def _save_picture(image: Image.Image, path: Path) -> None:
+def save_picture(image: Image.Image, path: Path) -> None:
     temporary = path.with_suffix(".part")
     image.save(temporary, "PNG", optimize=True)
     os.replace(temporary, path)
@@ -82,7 +82,7 @@ def glance(pipe: StableDiffusionPipeline, judge: Judge, sheet: Path, n: int = 48
         images += (painted := paint(pipe, prompts_for(scenes, lang)))
         for fact, share in judge.shares(painted, scenes, lang, ("kind", "color", "background")).items():
             found[fact] = found.get(fact, 0.0) + share / 2
-    _save_picture(contact_sheet(images, 8), sheet)
+    save_picture(contact_sheet(images, 8), sheet)
     return {fact: round(share, 3) for fact, share in found.items()}
 
 
@@ -112,7 +112,7 @@ def look_at_vae(vae: AutoencoderKL, judge: Judge, sheet: Path, n: int = 96) -> d
     scenes = held_out_scenes(n)
     drawn = [draw(s) for s in scenes]
     made = reconstructed(vae, drawn)
-    _save_picture(
+    save_picture(
         contact_sheet([im for i in range(0, 24, 8) for row in (drawn, made) for im in row[i : i + 8]], 8),
         sheet,
     )
@@ -202,7 +202,7 @@ def samples(pipe: StableDiffusionPipeline, path: Path) -> None:
     both = list(zip(prompts_for(scenes, "zh"), prompts_for(scenes, "en")))
     prompts = [texts[i % 2] for i, texts in enumerate(both)]
     sheet = contact_sheet(paint(pipe, prompts, seed=40_000), 8)
-    _save_picture(sheet.quantize(255), path)  # flat pictures: a third of the bytes
+    save_picture(sheet.quantize(255), path)  # flat pictures: a third of the bytes
 
 
 def write_card(

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -95,20 +95,25 @@ def _drawn(index: int, stream: int) -> np.ndarray:
     return np.asarray(draw(sd_scene(index, stream), 128))
 
 
-def _pictures(stream: int, first: int, end: int, count: int, pool: ProcessPoolExecutor) -> Iterable[np.ndarray]:
+Drawn = Callable[[int, int], np.ndarray]  # a scene's number and stream to its picture, in any process
+
+
+def _pictures(
+    stream: int, first: int, end: int, count: int, pool: ProcessPoolExecutor, drawn: Drawn
+) -> Iterable[np.ndarray]:
     """Pictures of scenes `first`..`end` - 1; those of `TRAIN` have been drawn for others already."""
     if stream == TRAIN:
         return training_pixels(count, 128, TRAIN)[first:end]
-    return pool.map(partial(_drawn, stream=stream), range(first, end), chunksize=32)
+    return pool.map(partial(drawn, stream=stream), range(first, end), chunksize=32)
 
 
-def latents_key(vae: AutoencoderKL, stream: int) -> str:
+def latents_key(vae: AutoencoderKL, stream: int, drawn: Drawn = _drawn) -> str:
     """Changes with the autoencoder's weights, with the world's drawing, and with what the stream holds."""
     digest = hashlib.sha256()
     for name, value in sorted(vae.state_dict().items()):
         digest.update(name.encode() + value.detach().float().cpu().numpy().tobytes())
     for index in range(32):
-        digest.update(_drawn(index, stream).tobytes())
+        digest.update(drawn(index, stream).tobytes())
     return digest.hexdigest()[:12]
 
 
@@ -135,11 +140,13 @@ class Latents:
         return self.shards[index // SHARD][index % SHARD]
 
 
-def latents(vae: AutoencoderKL, stream: int, count: int, workers: int | None = None) -> Latents:
+def latents(
+    vae: AutoencoderKL, stream: int, count: int, workers: int | None = None, *, drawn: Drawn = _drawn
+) -> Latents:
     """Latents of the first `count` scenes of a stream, encoded once and kept in files of `SHARD` each."""
     folder = cache_folder() / "latents"
     folder.mkdir(exist_ok=True)
-    key = latents_key(vae, stream)
+    key = latents_key(vae, stream, drawn)
     parts = [
         (first, min(first + SHARD, count), folder / f"{key}-{stream}-{first}-{min(first + SHARD, count)}.npy")
         for first in range(0, count, SHARD)
@@ -153,8 +160,8 @@ def latents(vae: AutoencoderKL, stream: int, count: int, workers: int | None = N
             for first, end, path in tqdm(
                 missing, desc=f"latents of stream {stream}, by {SHARD}", mininterval=10
             ):
-                drawn = _pictures(stream, first, end, count, pool)
-                rows = np.concatenate([encode(vae, np.stack(some)) for some in _by(64, drawn)])
+                pictures = _pictures(stream, first, end, count, pool, drawn)
+                rows = np.concatenate([encode(vae, np.stack(some)) for some in _by(64, pictures)])
                 _replace(path, lambda file, rows=rows: np.save(file, rows))
                 spent = time.time() - start
                 record = json.dumps({"seconds": spent}).encode()

@@ -169,10 +169,16 @@ class Painter(torch.nn.Module):
         self, noisy: torch.Tensor, timesteps: torch.Tensor, input_ids: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The predicted velocity `(n, c, h, w)` and the UNet's middle. No attention mask: the pipeline gives none either."""
+        return self.predict(noisy, timesteps, self.text_encoder(input_ids)[0])
+
+    def predict(
+        self, noisy: torch.Tensor, timesteps: torch.Tensor, text: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same from what the text encoder made of the prompts."""
         seen: list[torch.Tensor] = []
         hook = self.unet.mid_block.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
         try:
-            velocity = self.unet(noisy, timesteps, encoder_hidden_states=self.text_encoder(input_ids)[0]).sample
+            velocity = self.unet(noisy, timesteps, encoder_hidden_states=text).sample
         finally:
             hook.remove()
         return velocity, seen[0]

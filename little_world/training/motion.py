@@ -1,0 +1,132 @@
+"""mini-motion: motion modules (AnimateDiff, Guo et al. 2023) that set mini-sd's pictures moving.
+
+    python -m little_world.training.motion                  train (1.5 hours on two cores), resume if interrupted
+    python -m little_world.training.motion --stage latents  the clips as latents alone; then `train`
+    python -m little_world.training.motion --evaluate       reprint the model card's table from the stored weights
+
+mini-sd must be there first; its UNet and its autoencoder stay as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from diffusers import AnimateDiffPipeline, DDIMScheduler, StableDiffusionPipeline
+
+from ..paths import MODELS
+from . import sd_model
+from .data import cache_folder
+from .loop import finished, fit
+from .motion_data import ClipBatch, ClipBatches, clip_latents
+from .motion_model import MINI, SMALL, Mover, Setup, Stage, build_mover, pipeline, save
+from .sd import snr_weight
+from .sd_data import Latents
+
+
+def motion_loss(
+    mover: Mover, scheduler: DDIMScheduler, batch: ClipBatch, naming: float = 0.0
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """mini-sd's loss over all frames of a clip, noise of one strength on all of them.
+
+    A first frame that is given stands there without noise, whatever the timestep, and is not judged: so the others
+    learn to go on from it, and that is how a clip is made from a picture (`first_frame.py`).
+    """
+    noisy = scheduler.add_noise(batch.latents, batch.noise, batch.timesteps)
+    velocity = scheduler.get_velocity(batch.latents, batch.noise, batch.timesteps)
+    known = torch.zeros_like(noisy, dtype=torch.bool)
+    known[batch.given, :, 0] = True
+    predicted, middle = mover(torch.where(known, batch.latents, noisy), batch.timesteps, batch.input_ids)
+    error = (predicted.float() - velocity).square().masked_fill(known, 0.0).flatten(1).mean(dim=1)
+    moved = (snr_weight(scheduler.alphas_cumprod.to(error.device), batch.timesteps) * error).mean()
+    named = mover.naming_loss(middle, batch.cells)
+    return moved + naming * named, {"moving": float(moved.detach()), "naming": float(named.detach())}
+
+
+# -------------------------------------------------------------------------------------------------- training
+
+
+def work_folder(setup: Setup) -> Path:
+    folder = cache_folder() / setup.name
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def load_base(folder: Path, device: str = "cpu") -> StableDiffusionPipeline:
+    """The stored mini-sd, in single precision for computing."""
+    if not (folder / "model_index.json").exists():
+        raise SystemExit("There is no mini-sd yet: run python -m little_world.training.sd first.")
+    pipe = StableDiffusionPipeline.from_pretrained(folder)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe.to(device)
+
+
+def train(
+    setup: Setup, base: StableDiffusionPipeline, device: str = "cpu"
+) -> tuple[AnimateDiffPipeline, dict[str, float]]:
+    """Train stage by stage (or go on); returns the pipeline and the seconds each part took."""
+    from .evaluate_motion import Glance
+
+    folder = work_folder(setup)
+    torch.manual_seed(setup.stages[0].seed)
+    mover = build_mover(setup.heads, base).to(device)
+    trained = sum(p.numel() for name, p in mover.unet.named_parameters() if "motion_modules" in name)
+    print(f"{trained / 1e6:.2f} M parameters in the motion modules", flush=True)
+    known: Latents = clip_latents(base.vae, setup.clips)
+    batches = ClipBatches(known, base.vae.config.scaling_factor, base.tokenizer, len(base.scheduler), device)
+    seconds, glance = {"latents": known.seconds, "training": 0.0}, Glance(setup.look_clips)
+    for number, stage in enumerate(setup.stages, 1):
+        checkpoint = folder / f"motion-{number}.pt"
+        mover.text_encoder.requires_grad_(stage.tune_text)
+        print(
+            f"stage {number}: {'done' if finished(checkpoint, stage) else f'{stage.steps} steps'}", flush=True
+        )
+
+        def loss(step: int, stage: Stage = stage) -> tuple[torch.Tensor, dict[str, float]]:
+            return motion_loss(mover, base.scheduler, batches.get(stage, step), stage.naming)
+
+        def look(step: int, shown: torch.nn.Module, number: int = number) -> None:
+            seen = glance(pipeline(base, shown), folder / f"look-{number}-{step:05d}.png")
+            print({"stage": number, "step": step, **seen}, flush=True)
+
+        seconds["training"] += fit(
+            mover, loss, stage, checkpoint, device=device, look=look, look_every=setup.look_every
+        )
+    return pipeline(base, mover.eval()), seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--stage", choices=("latents", "train", "all"), default="all")
+    parser.add_argument(
+        "--evaluate", action="store_true", help="measure the stored adapter and print its card's table"
+    )
+    parser.add_argument("--folder", type=Path, help="where the finished adapter goes")
+    parser.add_argument("--base", type=Path, help="the folder of the mini-sd that it is made for")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--small", action="store_true", help="a tiny adapter and a few steps: to try the code")
+    args = parser.parse_args()
+    setup = SMALL if args.small else MINI
+    folder = args.folder or (work_folder(setup) / "model" if args.small else MODELS / setup.name)
+    small_base = cache_folder() / sd_model.SMALL.name / "model"
+    base_folder = args.base or (small_base if args.small else MODELS / sd_model.MINI.name)
+    from .evaluate_motion import markdown, table, write_card
+
+    clips = 7 if args.small else 105
+    if args.evaluate:
+        print(markdown(table(folder, base_folder, clips)["rows"]))
+        return
+    base = load_base(base_folder, args.device)
+    if args.stage == "latents":
+        clip_latents(base.vae, setup.clips)
+        return
+    pipe, seconds = train(setup, base, args.device)
+    save(pipe.to("cpu"), setup, folder, base)
+    write_card(folder, table(folder, base_folder, clips), base_folder, setup=setup, seconds=seconds, device=args.device)
+
+
+if __name__ == "__main__":
+    main()

@@ -20,12 +20,13 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from painting_servers import WebUI, broken, colour, half_a_picture, no_base64, no_picture, png
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from course_lib import settings
+from course_lib import plots, settings
 from course_lib.errors import CourseWarning, OutputError, SettingsError, TextError
 from course_lib.painting import manifest, output, transport
 from course_lib.painting.batch import Batch, batch_generate
+from course_lib.painting.contact_sheet import contact_sheet
 from course_lib.painting.manifest import Entry, Manifest, keys, sha256
 from course_lib.painting.openai_images import OpenAIImagesService
 from course_lib.stable_diffusion import StableDiffusionService
@@ -301,6 +302,22 @@ def test_a_bad_argument_of_one_picture_is_that_pictures_alone(dialect, tmp_path)
             batch = batch_generate(StableDiffusionService(server.url), prompts, tmp_path, **SMALL)
         assert [entry.ok for entry in batch] == [True, False, False, True]
         assert TextError.__name__ in batch[1].error and len(server.painted) == 2
+
+
+def test_a_whole_page_as_a_prompt_holds_nothing_up(service, tmp_path):
+    """Its label on the contact sheet was once measured letter by letter: minutes, for one that is not painted."""
+    page = "一只红色的猫" * 20_000
+    with pytest.warns(CourseWarning):
+        batch = batch_generate(service, ["a", page, "b"], tmp_path, **SMALL)
+    assert [entry.ok for entry in batch] == [True, False, True]
+    measured = []
+    draw = ImageDraw.Draw(Image.new("RGB", (8, 8)))
+    font = plots.font(12)
+    with pytest.MonkeyPatch.context() as patch:
+        original = ImageDraw.ImageDraw.textlength
+        patch.setattr(ImageDraw.ImageDraw, "textlength", lambda *a: measured.append(len(a[1])) or original(*a))
+        contact_sheet(tmp_path, batch.entries)
+    assert max(measured) < 100 and draw.textlength("." * 64, font) >= 128
 
 
 def test_a_server_that_goes_away_loses_nothing_and_is_not_asked_for_ever(tmp_path):

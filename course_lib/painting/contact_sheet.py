@@ -42,7 +42,8 @@ def contact_sheet(folder: Path, entries: Sequence[Entry]) -> Path | None:
             draw.line((left, top, left + _SIDE - 1, top + _SIDE - 1), fill=MUTED)
         else:
             sheet.paste(picture, (left, top))
-        label = f"{entry.number:03d} {' '.join(entry.prompt.split())}"
+        # No letter is narrower than two pixels; measuring a prompt of a whole page bit by bit would take minutes.
+        label = f"{entry.number:03d} {' '.join(entry.prompt.split())}"[: _SIDE // 2]
         while draw.textlength(label, letters) > _SIDE:
             label = label[:-2] + "…"
         draw.text((left, top + _SIDE + 1), label, INK, letters)

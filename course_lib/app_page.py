@@ -1,0 +1,88 @@
+"""The search-and-ask app as a web page: the notebook's own widgets, served by Voila (optional extra "app").
+
+Each visitor has a process of Python to themselves, so that nobody sees another's pictures. It serves this machine
+alone, unless another address is asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+from . import settings
+from .errors import CourseError, ImageError, SettingsError
+from .settings import say
+
+_CELL = """\
+from course_lib.app import search_app
+from course_lib.settings import set_language
+set_language({lang!r})
+search_app({folder!r})"""
+
+
+def page_notebook(folder: Path, lang: str) -> str:
+    """The notebook that Voila serves: one cell, the app over a folder of pictures."""
+    import nbformat
+
+    cell = nbformat.v4.new_code_cell(_CELL.format(folder=str(folder), lang=lang))
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook.metadata["title"] = say(zh="找图问图", en="Find and ask")
+    return nbformat.writes(notebook)
+
+
+def command(notebook: Path, *, port: int, host: str = "127.0.0.1", theme: str = "light", browser: bool = True) -> list[str]:
+    """The command line that serves a notebook as a page."""
+    return [
+        sys.executable, "-m", "voila", str(notebook), f"--port={port}", f"--Voila.ip={host}", f"--theme={theme}",
+        "--template=lab", "--show_tracebacks=False", "--VoilaConfiguration.file_allowlist=[]",
+        f"--tornado_settings={{'websocket_max_message_size': {100 * 1024**2}}}",
+        *([] if browser else ["--no-browser"]),
+    ]  # fmt: skip
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """`python -m course_lib.app FOLDER`: serve until Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="python -m course_lib.app", description=__doc__.splitlines()[0])
+    parser.add_argument("folder", help=say(zh="图片所在的文件夹", en="the folder that holds the pictures"))
+    parser.add_argument("--port", type=int, default=8866)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--theme", choices=("light", "dark"), default="light")
+    parser.add_argument("--lang", choices=settings.LANGUAGES, default=settings.language())
+    parser.add_argument("--no-browser", action="store_true")
+    asked = parser.parse_args(arguments)
+    settings.set_language(asked.lang)
+    try:
+        folder = _checked(asked.folder)
+    except CourseError as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    with tempfile.TemporaryDirectory() as place:
+        notebook = Path(place) / "app.ipynb"
+        notebook.write_text(page_notebook(folder, asked.lang), encoding="utf-8")
+        line = command(notebook, port=asked.port, host=asked.host, theme=asked.theme, browser=not asked.no_browser)
+        process = subprocess.Popen(line)
+        try:
+            sys.exit(process.wait())
+        except KeyboardInterrupt:
+            process.terminate()
+            process.wait()
+
+
+def _checked(folder: str) -> Path:
+    path = Path(folder).expanduser().resolve()
+    if not path.is_dir():
+        raise ImageError(
+            say(zh=f"找不到文件夹 {path}，请检查路径。", en=f"There is no folder {path}, please check the path.")
+        )
+    if find_spec("voila") is None:
+        raise SettingsError(
+            say(
+                zh="网页版需要 Voila，请运行：pip install \"multimodal-course[app]\"。",
+                en="The page needs Voila, please run: pip install \"multimodal-course[app]\".",
+            )
+        )
+    return path

@@ -27,6 +27,7 @@ _HOME = {
     "estimate_tokens": "chat.tokens",
     "estimate_cost": "chat.tokens",
     "ImageSearchEngine": "search",
+    "VisualQA": "vqa",
     "open_image": "images",
     "open_images": "images",
     "say": "settings",

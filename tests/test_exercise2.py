@@ -548,10 +548,17 @@ def seen(clip, pictures, orders, template, choices):
     return found
 
 
+_tables = {}
+
+
 def table(clip, pictures, orders, template, choices):
-    """(n, facts): what is right."""
-    found = seen(clip, pictures, orders, template, choices)
-    return np.array([[found[f][i] == order["facts"][f] for f in choices] for i, order in enumerate(orders)])
+    """(n, facts): what is right. The check's pictures are always the same, so CLIP need not look twice."""
+    key = template, *(order["name"] for order in orders)
+    if key not in _tables:
+        found = seen(clip, pictures, orders, template, choices)
+        right = [[found[f][i] == order["facts"][f] for f in choices] for i, order in enumerate(orders)]
+        _tables[key] = np.array(right)
+    return _tables[key]
 
 
 def measured(summary):
@@ -642,7 +649,7 @@ class Boxes:
 
 
 SHEET_WRONG = [
-    (sheet_with(keep=False), "does not move up"),
+    (sheet_with(keep=False), "do not move up"),
     (sheet_with(across=3), "the column i % columns"),
     (sheet_with(down=True), "is not in its place"),
     (sheet_with(label=False), "There is no label on the sheet"),

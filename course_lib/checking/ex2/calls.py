@@ -118,6 +118,14 @@ class CallChecks(Bench):
         seeds, common = [5, 0, 11], {"negative": "", "guidance": 5.0, "steps": 9, "width": 64, "height": 64}
         given = {name: list(words) for name, words in choices.items()}, list(seeds), dict(common)
         orders = self._orders(step, function, choices, seeds, common)
+        step.require(
+            given == (choices, seeds, common) and len({id(order) for order in orders}) == len(orders),
+            say(zh="传入的参数没有被改动", en="what was handed in is unchanged"),
+            say(
+                zh="函数改动了传入的 common 或 choices：请为每份订单建一个新字典，例如 common | {...}。",
+                en="The function changes common or choices: make a new dictionary for each order, common | {...}.",
+            ),
+        )
         wanted = len(seeds) * 2 ** len(choices)
         step.require(
             len(orders) == wanted,
@@ -147,14 +155,6 @@ class CallChecks(Bench):
             wrong,
         )
         self._names_stay(step, function, orders, choices, seeds, common)
-        step.require(
-            given == (choices, seeds, common) and len({id(order) for order in orders}) == len(orders),
-            say(zh="传入的参数没有被改动", en="what was handed in is unchanged"),
-            say(
-                zh="函数改动了传入的 common 或 choices：请为每份订单建一个新字典，例如 common | {...}。",
-                en="The function changes common or choices: make a new dictionary for each order, common | {...}.",
-            ),
-        )
 
     def _orders(self, step: Step, function: Callable, choices: Any, seeds: Any, common: Any) -> list[dict]:
         found = step.call(function, self.template, choices, seeds, common, hints=mistakes.plan_hints())

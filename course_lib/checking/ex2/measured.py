@@ -52,14 +52,14 @@ class MeasuredChecks(Bench):
         codes = {fact: list(words) for fact, words in self.choices.items()}
         orders, painted = [], []
         right: dict[str, list[bool]] = {fact: [] for fact in choices}
-        # One fact at a time is painted otherwise, each in a share of its own.
-        wrong_every = dict(zip(choices, (3, 4, 6)))
+        # Mistakes come together, as they do: whose background is wrong has the wrong colour, too, and the wrong kind.
+        wrong_every = dict(zip(choices, (3, 6, 9)))
         for i, places in enumerate(product(*(range(3) for _ in choices))):
             facts = {fact: choices[fact][at] for fact, at in zip(choices, places)}
             orders.append({"prompt": self.template.format(**facts), "seed": i, "facts": facts, "name": f"{i:02d}.png"})
             shown = dict(zip(choices, places))
-            for offset, (fact, every) in enumerate(wrong_every.items()):
-                if i % every == offset:
+            for fact, every in wrong_every.items():
+                if i % every == 0:
                     shown[fact] = (shown[fact] + 1) % 3
             missing = i % 9 in (4, 7)
             painted.append(

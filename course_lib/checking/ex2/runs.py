@@ -93,7 +93,7 @@ class RunChecks(Bench):
         """The seventh fails once, another always; then the same call again."""
         orders = _orders(12)
         hopeless, flaky = orders[3], orders[6]
-        with Studio(broken={hopeless["prompt"]: 500}, once={flaky["prompt"]}) as studio:
+        with Studio(company=3, broken={hopeless["prompt"]: 500}, once={flaky["prompt"]}) as studio:
             failed = step.call(function, studio.paint, list(orders), folder, 3, hints=mistakes.run_hints())
             others = [order for order in orders if order is not hopeless]
             bad = [order for order in others if not _there(folder, order)]

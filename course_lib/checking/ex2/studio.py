@@ -21,6 +21,7 @@ from PIL import Image
 
 from ...errors import CourseError
 from ...images import from_base64, to_base64
+from .killing import Killed
 
 DRAWN = 2_718_281  # the seed that the studio draws where a request leaves it the choice
 PATIENCE = 2.0  # seconds that a request waits for company, and a slow one for the others
@@ -65,6 +66,7 @@ class Studio:
         self.broken, self.once, self.dies_at = dict(broken or {}), set(once), dies_at
         self.received: list[Received] = []
         self.inside = self.most = 0
+        self.over = False  # the check has ended, whatever still runs
         self.held_up = False  # a slow request waited in vain for the others
         self._changed = threading.Condition()
         self._patience, self._linger = PATIENCE, LINGER
@@ -89,6 +91,7 @@ class Studio:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.over = True
         self.stop()
 
     def start(self) -> None:
@@ -105,7 +108,10 @@ class Studio:
             server.server_close()
 
     def paint(self, order: Mapping[str, Any]) -> Image.Image:
-        """Ask this studio for an order's picture, as the answer to step 1 does. Raises what `requests` raises."""
+        """Ask this studio for an order's picture, as the answer to step 1 does. Raises what `requests` raises, and
+        `Killed` in a run that goes on when its check has ended: its threads would go on for ever."""
+        if self.over:
+            raise Killed
         payload = {"prompt": order["prompt"], "seed": order["seed"], "width": 8, "height": 8}
         with requests.Session() as session:
             session.trust_env = False  # a proxy knows nothing of this machine

@@ -10,6 +10,7 @@ The page is the same widgets, served by Voila (`course_lib.app_page`). What happ
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from . import settings
 from .app_parts import LARGE, Card, note_html, png, refused_html, tally_html, turns_html
 from .app_session import SHOWN, AppSession, open_folder
 from .app_style import CSS
+from .bulk import AddReport
 from .errors import CourseError
 from .images import open_image, resize, to_data_uri
 from .settings import say
@@ -37,7 +39,12 @@ SUGGESTIONS = {
 
 def search_app(source: str | os.PathLike | AppSession) -> SearchApp:
     """The app over a folder of pictures, or over a session (`app_session.Session`, or a learner's own)."""
-    return SearchApp(open_folder(source) if isinstance(source, (str, os.PathLike)) else source)
+    if not isinstance(source, (str, os.PathLike)):
+        return SearchApp(source)
+    session, steps = open_folder(source)
+    app = SearchApp(session)
+    app.fill(steps)
+    return app
 
 
 class SearchApp(WithStill, VBox):
@@ -47,6 +54,7 @@ class SearchApp(WithStill, VBox):
         self.session = session
         self._said: list[Callable[[], None]] = []  # what sets a text, again when the language changes
         self._asked_all: tuple[str, list[tuple[str, int]]] = ("", [])
+        self._report = AddReport()
         self._build()
         super().__init__(
             [HTML(f"<style>{CSS}</style>"), self._head(), self._search_row(), self.note, self._main(), self._foot()]
@@ -188,6 +196,22 @@ class SearchApp(WithStill, VBox):
         self.session.note = self.report.value = ""
         self.show()
 
+    def fill(self, steps: Iterator[tuple[AddReport, int]]) -> None:
+        """Take a folder's pictures in, step by step, with a bar. In a notebook and on a page clicks are heard between
+        two steps; elsewhere this returns when all are in."""
+
+        async def run() -> None:
+            for report, total in steps:
+                self._filled(report, total)
+                await asyncio.sleep(0.01)
+            self._full()
+
+        self._tell(say(zh="正在收下图片……", en="Taking pictures in ..."), "busy")
+        try:
+            self._filling = asyncio.get_running_loop().create_task(run())
+        except RuntimeError:
+            asyncio.run(run())
+
     # How it is shown
 
     def show(self) -> None:
@@ -233,6 +257,29 @@ class SearchApp(WithStill, VBox):
             self._asked_all = "", []
             self.session.search(words, picture)
         self.show()
+
+    def _filled(self, report: AddReport, total: int) -> None:
+        """Show how far a folder is, and what is there so far if nothing was asked for meanwhile."""
+        self._report = report
+        done = len(report.added) + len(report.failed)
+        self.progress.max, self.progress.value, self.progress.layout.display = total, done, None
+        if self._untouched() and len(self.session.results) < len(self.cards):
+            self.session.search()
+            self.show()
+        self._tell(say(zh=f"正在收下图片 {done} / {total}……", en=f"Taking pictures in, {done} of {total} ..."), "busy")
+
+    def _full(self) -> None:
+        """All of a folder is in."""
+        self.progress.layout.display = "none"
+        if self._untouched():
+            self.session.search()
+        self.show()
+        if failed := self._report.failed:
+            self.report.value = refused_html([(name, str(error)) for name, error in failed.items()])
+
+    def _untouched(self) -> bool:
+        """Whether nothing was searched for, nor chosen, so far."""
+        return self.session.chosen is None and all(score is None for _, score in self.session.results)
 
     def _progressed(self, done: int, total: int) -> None:
         self.progress.value = done

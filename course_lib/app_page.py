@@ -7,6 +7,8 @@ alone, unless another address is asked for.
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +19,9 @@ from . import settings
 from .errors import CourseError, ImageError, SettingsError
 from .settings import say
 
+TEMPLATE = Path(__file__).parent / "page_template"
+LARGEST_MESSAGE = 100 * 1024**2  # bytes of one upload; Tornado's own limit of 10 MB is a telephone picture or two
+
 _CELL = """\
 from course_lib.app import search_app
 from course_lib.settings import set_language
@@ -26,23 +31,31 @@ search_app({folder!r})"""
 
 def page_notebook(folder: Path, lang: str) -> str:
     """The notebook that Voila serves: one cell, the app over a folder of pictures."""
-    import nbformat
-
-    cell = nbformat.v4.new_code_cell(_CELL.format(folder=str(folder), lang=lang))
-    notebook = nbformat.v4.new_notebook(cells=[cell])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook.metadata["title"] = say(zh="找图问图", en="Find and ask")
-    return nbformat.writes(notebook)
+    cell = {"cell_type": "code", "id": "app", "source": _CELL.format(folder=str(folder), lang=lang)}
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = {
+        "nbformat": 4,
+        "nbformat_minor": 5,
+        "metadata": {"kernelspec": kernel, "title": say(zh="找图问图", en="Find and ask")},
+        "cells": [{**cell, "metadata": {}, "outputs": [], "execution_count": None}],
+    }
+    return json.dumps(notebook, ensure_ascii=False)
 
 
 def command(notebook: Path, *, port: int, host: str = "127.0.0.1", theme: str = "light", browser: bool = True) -> list[str]:
     """The command line that serves a notebook as a page."""
     return [
         sys.executable, "-m", "voila", str(notebook), f"--port={port}", f"--Voila.ip={host}", f"--theme={theme}",
-        "--template=lab", "--show_tracebacks=False", "--VoilaConfiguration.file_allowlist=[]",
-        f"--tornado_settings={{'websocket_max_message_size': {100 * 1024**2}}}",
+        "--template=course", "--show_tracebacks=False", "--VoilaConfiguration.file_allowlist=[]",
+        f"--tornado_settings={{'websocket_max_message_size': {LARGEST_MESSAGE}}}",
         *([] if browser else ["--no-browser"]),
     ]  # fmt: skip
+
+
+def environment() -> dict[str, str]:
+    """The environment for that command: where Voila finds the page's template."""
+    paths = [str(TEMPLATE), *filter(None, [os.environ.get("JUPYTER_PATH")])]
+    return {**os.environ, "JUPYTER_PATH": os.pathsep.join(paths)}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -64,7 +77,7 @@ def main(arguments: list[str] | None = None) -> None:
         notebook = Path(place) / "app.ipynb"
         notebook.write_text(page_notebook(folder, asked.lang), encoding="utf-8")
         line = command(notebook, port=asked.port, host=asked.host, theme=asked.theme, browser=not asked.no_browser)
-        process = subprocess.Popen(line)
+        process = subprocess.Popen(line, env=environment())
         try:
             sys.exit(process.wait())
         except KeyboardInterrupt:

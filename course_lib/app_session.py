@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import app_core, bulk
 from .app_core import Found, Reply
-from .errors import CourseError
+from .bulk import AddReport
+from .errors import CourseError, CourseWarning
 from .images import ImageSource
 from .settings import say
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from .vqa import VisualQA
 
 SHOWN = 18  # pictures in the gallery
+STEP = 16  # pictures taken from a folder before the page is listened to again
 
 Progress = Callable[[int, int], None]
 
@@ -118,13 +122,29 @@ class Session:
         return self.engine.get(picture_id).thumbnail if own is None else own
 
 
-def open_folder(folder: str | os.PathLike, *, progress: bool = True) -> Session:
-    """A session over the pictures in a folder and below. Raises `ImageError` where there is no such folder."""
+def open_folder(folder: str | os.PathLike) -> tuple[Session, Iterator[tuple[AddReport, int]]]:
+    """A session over the pictures in a folder and below, still empty, and the steps that fill it.
+
+    Each step takes in some pictures, and yields a report on those so far with the number there is in all, so that a page
+    can show progress and listen between two. Raises `ImageError` where there is no such folder.
+    """
     from .search import ImageSearchEngine
     from .vqa import VisualQA
 
-    pictures = bulk.in_folder(folder, "**/*")
+    files = bulk.in_folder(folder, "**/*")
     engine = ImageSearchEngine()
-    engine.add_images(pictures, metadata=lambda name: {"name": name.rpartition("/")[2]}, progress=progress)
-    vqa = VisualQA(clip_service=engine.clip_service)
-    return Session(engine, vqa, {name: path for name, path in pictures.items() if name in engine})
+    session = Session(engine, VisualQA(clip_service=engine.clip_service))
+    return session, _filled(session, files)
+
+
+def _filled(session: Session, files: Mapping[str, Path]) -> Iterator[tuple[AddReport, int]]:
+    report, names = AddReport(), list(files)
+    for start in range(0, len(names), STEP):
+        some = {name: files[name] for name in names[start : start + STEP]}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CourseWarning)  # what was left out is in the report
+            step = session.engine.add_images(some, metadata=lambda name: {"name": PurePath(name).name}, progress=False)
+        report.added += step.added
+        report.failed |= step.failed
+        session.pictures |= {name: files[name] for name in step.added}
+        yield report, len(names)

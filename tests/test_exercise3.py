@@ -153,7 +153,7 @@ def plainly_opened(content):
 
 def not_turned(content):
     open_image(content)
-    return plainly_opened(content)
+    return np.asarray(plainly_opened(content))
 
 
 def drops(engine, files, progress):
@@ -180,7 +180,7 @@ def count(name, content, engine):
 
 ADD_WRONG = [
     (adding(number=by_name), "two different ones of the same name are two"),
-    (adding(number=by_name, replace=True), "the same one came in again"),
+    (adding(number=by_name, replace=True), "two different ones of the same name are two"),
     (adding(number=count), "the same one came in again"),
     (adding(number=lambda *_: uuid.uuid4().hex), "the same one came in again"),
     (stops_early, "give each file a try of its own"),
@@ -190,8 +190,8 @@ ADD_WRONG = [
     (drops, "drop nothing in silence"),
     (lets_fall, "no dictionary"),
     (lambda *given: adding()(*given)[0], "Return two things"),
-    (adding(progress_for_all=False), "it should be (1, 9)"),
-    (adding(start=1), "Progress stops at 8 of 9"),
+    (adding(progress_for_all=False), "a bad file is done, too"),
+    (adding(start=1), "Progress stops at 9 of 10"),
     (lambda engine, files, progress: adding()(engine, files, lambda *_: None), "Progress was never reported"),
     (lambda engine, files, progress: ({}, adding()(engine, files, progress)[1]), "note each one that was taken"),
 ]  # fmt: skip
@@ -440,7 +440,7 @@ MEASURE_WRONG = [
     ((plain_by_pattern, accuracy_with(lambda a, t: a == t), recall_with(hit)), "Let both sides go through plain"),
     ((plain_by_pattern, accuracy_with(alike, drop=True), recall_with(hit)), "are left out of the count"),
     ((plain_by_pattern, accuracy_with(lambda a, t: plain_by_pattern(a) == plain_by_pattern(t)), recall_with(hit)),
-     "The function raised"),
+     "do not hand it to plain"),
     ((plain_by_pattern, lambda a, t: [alike(*pair) for pair in zip(a, t)], recall_with(hit)), "Return one number"),
     ((plain_by_pattern, lambda a, t: sum(alike(*pair) for pair in zip(a, t)), recall_with(hit)), "divided by all"),
     ((plain_by_pattern, accuracy_with(alike), recall_with(hit, lambda ranking, k: ranking)), "only the first k"),

@@ -77,7 +77,7 @@ class FindingChecks(Bench):
 
     def _files(self) -> tuple[list[tuple[str, bytes]], list[str]]:
         """Uploads of every sort, and the names of those that are pictures."""
-        one, two, three, four = self.draw(1, [{"kind": kind} for kind in list(self.words["kind"])[:4]])
+        one, two, three, four, five = self.draw(1, [{"kind": kind} for kind in list(self.words["kind"])[:5]])
         tall = four.crop((0, 0, four.width // 2, four.height))
         whole = encode(two)
         files = [
@@ -88,10 +88,11 @@ class FindingChecks(Bench):
             ("cat again.png", encode(one)),
             ("photo.png", encode(three)),
             ("huge.png", bomb()),
+            ("photo.png", encode(five)),
             ("turned.jpg", turned(tall)),
             ("empty.png", b""),
         ]
-        return files, ["cat.png", "photo.png", "cat again.png", "photo.png", "turned.jpg"]
+        return files, ["cat.png", "photo.png", "cat again.png", "photo.png", "photo.png", "turned.jpg"]
 
     # ---------------------------------------------------------------------------------------------- 2 find
 

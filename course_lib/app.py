@@ -68,7 +68,7 @@ class SearchApp(WithStill, VBox):
         self.language = ToggleButtons(
             options=[("中文", "zh"), ("English", "en")], value=settings.language(), style={"button_width": "auto"}
         )
-        self.words, self.query_picture = Text(), _upload("search", multiple=False)
+        self.words, self.query_picture = Text(), _upload("image", multiple=False)
         self.go, self.add = Button(icon="search", button_style="primary"), _upload("plus", multiple=True)
         self.note, self.tally, self.report = HTML(), HTML(), HTML()
         self.progress = IntProgress(layout={"display": "none", "width": "auto"})
@@ -102,7 +102,7 @@ class SearchApp(WithStill, VBox):
         self._says(self.words, "placeholder", lambda: say(zh="想找什么？例如：沙漠里的红色汽车",
                                                           en="What are you looking for? A red car in the desert, say"))  # fmt: skip
         self._says(self.go, "description", lambda: say(zh="搜索", en="Search"))
-        self._says(self.query_picture, "description", lambda: say(zh="以图搜图", en="By a picture"))
+        self._says(self.query_picture, "tooltip", lambda: say(zh="以图搜图", en="By a picture"))
         self.note.add_class("ml-note")
         return _classed(HBox([self.words, self.go, self.query_picture]), "ml-row")
 
@@ -129,7 +129,7 @@ class SearchApp(WithStill, VBox):
     def _foot(self) -> VBox:
         text = HTML()
         self._says(text, "value", lambda: f'<div class="ml-soft">{say(zh="加上你自己的图片，它们只留在这台机器上。", en="Add pictures of your own, they stay on this machine.")}</div>')
-        self._says(self.add, "description", lambda: say(zh="添加图片", en="Add pictures"))
+        self._says(self.add, "tooltip", lambda: say(zh="添加图片", en="Add pictures"))
         self.report.add_class("ml-note")
         return _classed(VBox([_classed(HBox([self.add, text]), "ml-row"), self.progress, self.report]), "ml-foot")
 
@@ -319,7 +319,8 @@ class SearchApp(WithStill, VBox):
 
 
 def _upload(icon: str, *, multiple: bool) -> FileUpload:
-    return FileUpload(accept="image/*", multiple=multiple, icon=icon)
+    # Its description ends in a count of files; `app_style` shows the tooltip in its place.
+    return FileUpload(accept="image/*", multiple=multiple, icon=icon, description="")
 
 
 def _clear(upload: FileUpload) -> None:

@@ -20,7 +20,17 @@ from .errors import CourseError, ImageError, SettingsError
 from .settings import say
 
 TEMPLATE = Path(__file__).parent / "page_template"
-LARGEST_MESSAGE = 100 * 1024**2  # bytes of one upload; Tornado's own limit of 10 MB is a telephone picture or two
+SETTINGS = {
+    "Voila": {
+        # Bytes of one upload. Tornado's own limit of 10 MB is two pictures of a telephone, and then hangs up.
+        "tornado_settings": {"websocket_max_message_size": 100 * 1024**2},
+    },
+    "VoilaConfiguration": {
+        "template": "course",
+        "show_tracebacks": False,
+        "file_allowlist": ["^$"],  # no file is served
+    },
+}
 
 _CELL = """\
 from course_lib.app import search_app
@@ -42,14 +52,18 @@ def page_notebook(folder: Path, lang: str) -> str:
     return json.dumps(notebook, ensure_ascii=False)
 
 
+def prepare(place: Path, folder: Path, lang: str) -> Path:
+    """Write the notebook and Voila's settings into the folder that it is started in; returns the notebook."""
+    notebook = place / "app.ipynb"
+    notebook.write_text(page_notebook(folder, lang), encoding="utf-8")
+    (place / "voila.json").write_text(json.dumps(SETTINGS), encoding="utf-8")
+    return notebook
+
+
 def command(notebook: Path, *, port: int, host: str = "127.0.0.1", theme: str = "light", browser: bool = True) -> list[str]:
-    """The command line that serves a notebook as a page."""
-    return [
-        sys.executable, "-m", "voila", str(notebook), f"--port={port}", f"--Voila.ip={host}", f"--theme={theme}",
-        "--template=course", "--show_tracebacks=False", "--VoilaConfiguration.file_allowlist=[]",
-        f"--tornado_settings={{'websocket_max_message_size': {LARGEST_MESSAGE}}}",
-        *([] if browser else ["--no-browser"]),
-    ]  # fmt: skip
+    """The command line that serves a notebook as a page, to be run in the notebook's folder."""
+    line = [sys.executable, "-m", "voila", notebook.name, f"--port={port}", f"--Voila.ip={host}", f"--theme={theme}"]
+    return line if browser else [*line, "--no-browser"]
 
 
 def environment() -> dict[str, str]:
@@ -74,10 +88,9 @@ def main(arguments: list[str] | None = None) -> None:
     except CourseError as error:
         sys.exit(f"{type(error).__name__}: {error}")
     with tempfile.TemporaryDirectory() as place:
-        notebook = Path(place) / "app.ipynb"
-        notebook.write_text(page_notebook(folder, asked.lang), encoding="utf-8")
+        notebook = prepare(Path(place), folder, asked.lang)
         line = command(notebook, port=asked.port, host=asked.host, theme=asked.theme, browser=not asked.no_browser)
-        process = subprocess.Popen(line, env=environment())
+        process = subprocess.Popen(line, cwd=place, env=environment())
         try:
             sys.exit(process.wait())
         except KeyboardInterrupt:

@@ -18,10 +18,15 @@ CSS = """
 .ml-head { justify-content: space-between; align-items: center; flex-flow: row wrap; gap: 4px 16px; }
 .ml-head h1 { font-size: 22px; font-weight: 650; margin: 0; line-height: 1.3; color: var(--ink); }
 .ml-head p { margin: 0; color: var(--soft); }
-.ml-lang .jupyter-button { height: 30px; line-height: 28px; padding: 0 12px; }
+.ml-lang, .ml-lang .widget-toggle-buttons { overflow: visible; height: auto; }
+.ml-lang .jupyter-button { height: 30px; line-height: 28px; padding: 0 12px; box-shadow: none; }
+.ml-app .widget-upload[title] { font-size: 0; }  /* its own text ends in a count, "(0)": the title is shown instead */
+.ml-app .widget-upload[title]::after { content: attr(title); font-size: 14px; }
+.ml-app .widget-upload[title] i { font-size: 14px; margin-right: 6px; }
 .ml-row { flex-flow: row wrap; gap: 8px; align-items: center; overflow: visible; }
 .ml-row > .widget-text { flex: 1 1 14em; min-width: 10em; width: auto; }
 .ml-row > .jupyter-button { width: auto; padding: 0 14px; }
+.ml-row + .ml-hints, .ml-grid + .ml-row { margin-top: 8px; }
 .ml-note { min-height: 22px; }
 .ml-note .bad { color: #d9534f; }
 .ml-note .busy { color: var(--soft); }
@@ -41,7 +46,7 @@ CSS = """
   width: 100%; aspect-ratio: 1; height: auto; object-fit: contain; border-radius: 10px; background: var(--fill);
   image-rendering: auto; margin: 0;
 }
-.ml-card .widget-html { height: auto; }
+.ml-card > .widget-image, .ml-card > .widget-html { margin: 0; width: 100%; height: auto; }
 .ml-card .widget-html-content { font-size: 12px; line-height: 1.35; padding: 3px 2px 0; min-width: 0; }
 .ml-name { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .ml-score { font-variant-numeric: tabular-nums; font-weight: 600; }
@@ -52,7 +57,7 @@ CSS = """
 }
 .ml-card > .jupyter-button:hover { box-shadow: 0 0 0 2px var(--line); }
 .ml-card.ml-chosen > .jupyter-button { box-shadow: 0 0 0 3px var(--accent); }
-.ml-big img { width: 100%; max-width: 20rem; height: auto; border-radius: 10px; background: var(--fill); margin: 0 auto; display: block; }
+.ml-big img { width: 100%; max-width: 18rem; height: auto; border-radius: 10px; background: var(--fill); margin: 0 auto; display: block; }
 .ml-hints { flex-flow: row wrap; gap: 6px; }
 .ml-hints .jupyter-button { width: auto; height: 28px; line-height: 26px; padding: 0 10px; font-size: 13px; border-radius: 14px; }
 .ml-turn { padding: 8px 0; border-top: 1px solid var(--line); }
@@ -65,6 +70,6 @@ CSS = """
 @media (max-width: 40rem) {
   .ml-app { padding: 6px; }
   .ml-grid { grid-template-columns: repeat(auto-fill, minmax(84px, 1fr)); gap: 8px; }
-  .ml-right { padding: 10px; }
+  .ml-right { padding: 10px; order: -1; }  /* what was clicked is seen at once, without scrolling past the gallery */
 }
 """

@@ -287,17 +287,19 @@ class SearchApp(WithStill, VBox):
 
     @contextmanager
     def _busy(self, text: str) -> Iterator[None]:
-        """Say what is going on, and take no clicks meanwhile."""
+        """Say what is going on, until the next `show`, and take no clicks meanwhile."""
         controls = [self.go, self.send, self.send_all, self.alike, *self.suggestions]
         self._tell(text, "busy")
         for control in controls:
             control.disabled = True
         try:
             yield
+        except BaseException:
+            self._tell("")
+            raise
         finally:
             for control in controls:
                 control.disabled = False
-            self._tell("")
 
     def _tell(self, text: str, kind: str = "") -> None:
         self.note.value = note_html(text, kind)

@@ -69,7 +69,7 @@ def requirements(group: str) -> list[Requirement]:
     return [requirement for requirement in found if requirement.name != project()["name"]]
 
 
-DIRECT = [(group, requirement) for group in ("core", "lab", "test") for requirement in requirements(group)]
+DIRECT = [(group, requirement) for group in ("core", "lab", "app", "test") for requirement in requirements(group)]
 each_direct = pytest.mark.parametrize("requirement", [r for _, r in DIRECT], ids=[r.name for _, r in DIRECT])
 
 

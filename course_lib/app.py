@@ -99,8 +99,11 @@ class SearchApp(WithStill, VBox):
         return _classed(HBox([title, self.language]), "ml-head")
 
     def _search_row(self) -> HBox:
-        self._says(self.words, "placeholder", lambda: say(zh="想找什么？例如：沙漠里的红色汽车",
-                                                          en="What are you looking for? A red car in the desert, say"))  # fmt: skip
+        self._says(
+            self.words,
+            "placeholder",
+            lambda: say(zh="想找什么？例如：沙漠里的红色汽车", en="What are you looking for? A red car in the desert, say"),
+        )
         self._says(self.go, "description", lambda: say(zh="搜索", en="Search"))
         self._says(self.query_picture, "tooltip", lambda: say(zh="以图搜图", en="By a picture"))
         self.note.add_class("ml-note")
@@ -112,7 +115,11 @@ class SearchApp(WithStill, VBox):
         self._says(self.alike, "description", lambda: say(zh="找相似的", en="Find similar"))
         for number, button in enumerate(self.suggestions):
             self._says(button, "description", lambda n=number: SUGGESTIONS[settings.language()][n])
-        self._says(self.question_for_all, "placeholder", lambda: say(zh="把一个问题问遍上面每一张", en="Ask all of these one question"))
+        self._says(
+            self.question_for_all,
+            "placeholder",
+            lambda: say(zh="把一个问题问遍上面每一张", en="Ask all of these one question"),
+        )
         self._says(self.send_all, "description", lambda: say(zh="都问一遍", en="Ask them all"))
         grid = _classed(VBox(self.cards), "ml-grid")
         everybody = _classed(HBox([self.question_for_all, self.send_all]), "ml-row")
@@ -127,8 +134,14 @@ class SearchApp(WithStill, VBox):
         return _classed(HBox([left, self.detail]), "ml-main")
 
     def _foot(self) -> VBox:
-        text = HTML()
-        self._says(text, "value", lambda: f'<div class="ml-soft">{say(zh="加上你自己的图片，它们只留在这台机器上。", en="Add pictures of your own, they stay on this machine.")}</div>')
+        text = _classed(HTML(), "ml-soft")
+        self._says(
+            text,
+            "value",
+            lambda: say(
+                zh="加上你自己的图片，它们只留在这台机器上。", en="Add pictures of your own, they stay on this machine."
+            ),
+        )
         self._says(self.add, "tooltip", lambda: say(zh="添加图片", en="Add pictures"))
         self.report.add_class("ml-note")
         return _classed(VBox([_classed(HBox([self.add, text]), "ml-row"), self.progress, self.report]), "ml-foot")

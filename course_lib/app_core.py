@@ -40,7 +40,7 @@ def add(
     files: Sequence[tuple[str, bytes]],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[dict[str, Image.Image], list[tuple[str, str]]]:
-    """Take uploaded files `(name, content)` into the engine: the pictures added, by id, and `(name, why)` of the others.
+    """Take uploaded files `(name, content)` into the engine: the pictures added, by id, and `(name, why)` of the rest.
 
     An id is a digest of the content, so that two different files called photo.png are two pictures, and the same file
     uploaded twice is one. `progress(done, total)` is called after each file. No file stops the others.

@@ -60,7 +60,9 @@ def prepare(place: Path, folder: Path, lang: str) -> Path:
     return notebook
 
 
-def command(notebook: Path, *, port: int, host: str = "127.0.0.1", theme: str = "light", browser: bool = True) -> list[str]:
+def command(
+    notebook: Path, *, port: int, host: str = "127.0.0.1", theme: str = "light", browser: bool = True
+) -> list[str]:
     """The command line that serves a notebook as a page, to be run in the notebook's folder."""
     line = [sys.executable, "-m", "voila", notebook.name, f"--port={port}", f"--Voila.ip={host}", f"--theme={theme}"]
     return line if browser else [*line, "--no-browser"]

@@ -125,8 +125,8 @@ class Session:
 def open_folder(folder: str | os.PathLike) -> tuple[Session, Iterator[tuple[AddReport, int]]]:
     """A session over the pictures in a folder and below, still empty, and the steps that fill it.
 
-    Each step takes in some pictures, and yields a report on those so far with the number there is in all, so that a page
-    can show progress and listen between two. Raises `ImageError` where there is no such folder.
+    Each step takes in some pictures, and yields a report on those so far with the number there is in all, so that a
+    page can show progress and listen between two. Raises `ImageError` where there is no such folder.
     """
     from .search import ImageSearchEngine
     from .vqa import VisualQA

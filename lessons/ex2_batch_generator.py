@@ -174,7 +174,8 @@ check.paint(paint)
 
 # %% tags=["nbval-ignore-output"]
 first, seed = paint(url, order)
-redrawn, _ = paint(url, order | {"prompt": order["prompt"].replace(choices["color"][0], choices["color"][1]), "strength": 0.8}, first)
+other = order["prompt"].replace(choices["color"][0], choices["color"][1])
+redrawn, _ = paint(url, order | {"prompt": other, "strength": 0.8}, first)
 plots.gallery([first, redrawn], [f"txt2img, seed {seed}", "img2img"], columns=2)
 
 # %% [markdown] lang="zh"

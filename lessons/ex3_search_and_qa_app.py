@@ -137,7 +137,7 @@ def add(engine, files, progress=lambda done, total: None):
 check.add(add)
 
 # %%
-mine = {"cat.png": encode(picture(1, kind="cat")), "notes.png": b"not a picture", "car.png": encode(picture(2, kind="car"))}
+mine = {"cat.png": encode(picture(1, kind="cat")), "notes.png": b"no picture", "car.png": encode(picture(2, kind="car"))}
 trial = ImageSearchEngine(clip)
 added, refused = add(trial, list(mine.items()), lambda done, total: print(f"{done}/{total}", end=" "))
 refused

@@ -183,7 +183,8 @@ def test_uploads_are_taken_shown_and_can_be_asked(app, script):
     app.progress.observe(lambda change: seen.append(change["new"]), "value")
     new = encode(picture(50))
     upload(app.add, ("mine.png", new), ("again.png", new), ("text.png", b"text"), ("huge.png", bomb()),
-           ("half.png", new[: len(new) // 2]), ("tall.jpg", turned(picture(51))), ("mine.png", encode(picture(52))))  # fmt: skip
+           ("half.png", new[: len(new) // 2]), ("tall.jpg", turned(picture(51))),
+           ("mine.png", encode(picture(52))))  # fmt: skip
     assert len(app.session.engine) == 28 and len(shown(app)) == 3
     assert "3 added" in app.report.value and app.progress.layout.display == "none" and seen[-1] == 7
     for name, why in {"again.png": "already", "text.png": "not hold a picture", "huge.png": "megapixels",
@@ -301,7 +302,8 @@ def test_the_page_is_one_cell_without_sources_files_or_other_hosts(tmp_path):
     made = json.loads(notebook.read_text(encoding="utf-8"))
     (cell,) = made["cells"]
     called = SimpleNamespace()
-    exec(cell["source"].replace("from course_lib.app import search_app", ""), {"search_app": lambda f: setattr(called, "f", f)})
+    source = cell["source"].replace("from course_lib.app import search_app", "")
+    exec(source, {"search_app": lambda folder: setattr(called, "f", folder)})
     assert called.f == str(tmp_path / 'with "quotes"') and language() == "zh"
     settings = json.loads((tmp_path / "voila.json").read_text())
     assert not any(re.fullmatch(p, "app.ipynb") for p in settings["VoilaConfiguration"]["file_allowlist"])

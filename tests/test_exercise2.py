@@ -190,7 +190,7 @@ PAINT_WRONG = [
     (posted(renamed("cfg_scale", "guidance_scale")), "does not know the name guidance_scale"),
     (posted(renamed("steps", "num_inference_steps")), "does not know the name num_inference_steps"),
     (posted(without("negative_prompt")), "There is no negative_prompt in the request"),
-    (posted(lambda s, o, t: s | {"width": s["height"], "height": s["width"]}), "width and height may have changed places"),
+    (posted(lambda s, o, t: s | {"width": s["height"], "height": s["width"]}), "may have changed places"),
     (posted(lambda s, o, t: s | {"steps": 20}), "steps should be 12, 20 was sent"),
     (posted(when_true), "Seed 0 did not arrive and became a random one"),
     (posted(read=lambda data: (from_base64(data["images"][0]), data["parameters"]["seed"])), "The seed returned is -1"),
@@ -261,8 +261,10 @@ def with_loops(template, choices, seeds, common):
 
 
 def from_the_end(template, choices, seeds, common):
-    orders = planned(name=lambda order, _: hashlib.md5(repr(sorted(order.items(), key=str)).encode()).hexdigest() + ".png")
-    return tuple(reversed(orders(template, choices, seeds, common)))
+    def name(order, number):
+        return hashlib.md5(repr(sorted(order.items(), key=str)).encode()).hexdigest() + ".png"
+
+    return tuple(reversed(planned(name=name)(template, choices, seeds, common)))
 
 
 def changes_common(template, choices, seeds, common):
@@ -282,14 +284,16 @@ PLAN_WRONG = [
     (planned(name=lambda order, number: f"{number:03d}.png"), "neither its number"),
     (planned(name=lambda order, _: f"{hash(order['prompt'] + str(order['seed'])) % 10**10}.png"), "nor hash()"),
     (planned(name=lambda order, _: f"{uuid.uuid4()}.png"), "put neither chance nor time"),
-    (planned(name=lambda order, _: hashlib.md5(order["prompt"].encode()).hexdigest() + ".png"), "the seed must go into it"),
+    (planned(name=lambda order, _: hashlib.md5(order["prompt"].encode()).hexdigest() + ".png"),
+     "the seed must go into it"),
     (planned(name=lambda order, _: order["prompt"] + str(order["seed"]) + ".png"), "is no good file name"),
     (planned(name=lambda order, _: digest(order)[:-4]), "is no good file name"),
     (planned(name=lambda order, _: hashlib.md5(f"{order['prompt']}{order['seed']}".encode()).hexdigest() + ".png"),
      "With other steps the name stays the same"),
     (planned(facts=lambda facts: list(facts.values())), "facts should be {name: word chosen}"),
     (planned(common=lambda common: {}), "merge common into each"),
-    (lambda t, c, s, common: [{**order, "prompt": t} for order in planned()(t, c, s, common)], "does not go with its facts"),
+    (lambda t, c, s, common: [{**order, "prompt": t} for order in planned()(t, c, s, common)],
+     "does not go with its facts"),
     (lambda t, c, s, common: {order["name"]: order for order in planned()(t, c, s, common)}, "return a list"),
     (lambda t, c, s, common: planned()(t.replace("color", "colour"), c, s, common), "colour"),
     (changes_common, "The function changes common or choices"),
@@ -505,7 +509,7 @@ GENERATE_WRONG = [
     (runs(why=lambda error: "failed"), "give the error itself"),
     (runs(write=lambda picture, path: renames(picture, path.with_suffix(".jpg"))), "files are missing"),
     (runs(write=lambda picture, path: None), "There is nothing in the folder"),
-    (runs(write=lambda picture, path: renames(Image.new("RGB", (8, 8)), path)), "does not hold its own order's picture"),
+    (runs(write=lambda picture, path: renames(Image.new("RGB", (8, 8)), path)), "does not hold its own order's"),
     (runs(workers=lambda n: 12), "start no thread for each order"),
     (runs(report=remembers), "make a new one in each call"),
     (marks_failures, "a failure is not a picture"),
@@ -613,7 +617,8 @@ MEASURE_WRONG = [
     (measured(lambda rows, there: {f: row.sum() for f, row in rows.items()} | {"all": 1}), "A share is above 1"),
     (measured(lambda rows, there: rows | {"all": together(rows)}), "Each entry should be one number"),
     (measured(lambda rows, there: float(together(rows).mean())), "return a dictionary"),
-    (lambda clip, pictures, orders, template, choices: {**dict.fromkeys(choices, 1.0), "all": 1.0}, "compare no order with"),
+    (lambda clip, pictures, orders, template, choices: {**dict.fromkeys(choices, 1.0), "all": 1.0},
+     "compare no order with"),
     (out_of_step, "stay in step"),
     (crashes, "A picture that was not painted is None"),
 ]  # fmt: skip

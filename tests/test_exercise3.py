@@ -12,7 +12,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from course_lib import CLIPService, CourseError, ImageError, ImageSearchEngine, TextError, app_core, batch, open_image, say
+from course_lib import (
+    CLIPService,
+    CourseError,
+    ImageError,
+    ImageSearchEngine,
+    TextError,
+    app_core,
+    batch,
+    open_image,
+    say,
+)
 from course_lib.app_session import Session
 from course_lib.checking import Exercise3
 from course_lib.checking.ex3.bench import Script, bomb, same, turned
@@ -267,7 +277,7 @@ def added_scores(engine, words="", picture=None, top_k=12):
 
 
 FIND_WRONG = [
-    (lambda engine, words="", picture=None, top_k=12: engine.search_by_text(words, top_k), "take two things out of each"),
+    (lambda engine, words="", picture=None, top_k=12: engine.search_by_text(words, top_k), "take two things out"),
     (finding(made=lambda found: dict(found)), "A dict is returned"),
     (finding(made=lambda found: [name for name, _ in found]), "should be (id, score)"),
     (finding(made=lambda found: [(name, f"{score:.2f}!") for name, score in found]), "A score should be a number"),
@@ -299,9 +309,10 @@ def test_wrong_ways_to_find_are_named(wrong, phrase, check, lang):
 # ------------------------------------------------------------------------------------------------ 3 ask
 
 
-def asking(caught=CourseError, chat_name=lambda vqa: vqa.client.endpoint.model, clip_name=lambda vqa: vqa.clip_service.name,
-           sure=lambda answer: answer.confidence, note=lambda answer, error: " ".join(filter(None, [answer.reason, error])),
-           change=lambda reply: reply, sent=lambda picture, question: (picture, question)):  # fmt: skip
+def asking(caught=CourseError, chat_name=lambda vqa: vqa.client.endpoint.model,
+           clip_name=lambda vqa: vqa.clip_service.name, sure=lambda answer: answer.confidence,
+           note=lambda answer, error: " ".join(filter(None, [answer.reason, error])), change=lambda reply: reply,
+           sent=lambda picture, question: (picture, question)):  # fmt: skip
     """An `ask` with one part replaced by another."""
 
     def ask(vqa, picture, question):
@@ -444,7 +455,7 @@ MEASURE_WRONG = [
     ((plain_by_pattern, lambda a, t: [alike(*pair) for pair in zip(a, t)], recall_with(hit)), "Return one number"),
     ((plain_by_pattern, lambda a, t: sum(alike(*pair) for pair in zip(a, t)), recall_with(hit)), "divided by all"),
     ((plain_by_pattern, accuracy_with(alike), recall_with(hit, lambda ranking, k: ranking)), "only the first k"),
-    ((plain_by_pattern, accuracy_with(alike), recall_with(hit, lambda ranking, k: ranking[:1])), "Only the first place"),
+    ((plain_by_pattern, accuracy_with(alike), recall_with(hit, lambda ranking, k: ranking[:1])), "Only the first"),
     ((plain_by_pattern, accuracy_with(alike), recall_with(lambda f, r, k: len(set(f) & r) / len(r))),
      "the share of right pictures that were found"),
     ((plain_by_pattern, accuracy_with(alike), recall_with(lambda f, r, k: len(set(f) & r) / k)), "precision"),
@@ -623,7 +634,8 @@ def reckless(self, question):
     if self.chosen is None:
         self.note = "Choose first."
         return
-    self.turns.setdefault(self.chosen, []).append((question, app_core.ask(self.vqa, self.pictures[self.chosen], question)))
+    reply = app_core.ask(self.vqa, self.pictures[self.chosen], question)
+    self.turns.setdefault(self.chosen, []).append((question, reply))
 
 
 def too_early(self, question):
@@ -733,7 +745,7 @@ SESSION_WRONG = [
     (changed(ask_all=lambda self, q: [("yes", len(self.results))]), "ask_all should ask each picture"),
     (changed(add=loses_pictures), "put what was taken into self.pictures"),
     (changed(add=hides), "the new pictures should be shown"),
-    (changed(add=lambda self, files, progress: Session.add(self, files, lambda *_: None)), "Progress was not handed on"),
+    (changed(add=lambda self, files, progress: Session.add(self, files, lambda *_: None)), "Progress was not handed"),
     (changed(add=lambda self, files, progress: Session.add(self, files, progress) and None), "return the refused"),
     (changed(add=lambda self, files, progress: []), "The upload is not in the engine"),
     (Shares, "What belongs to this session turned up in another"),

@@ -38,8 +38,8 @@ def call_hints() -> dict[str, str]:
         ),
         r"KeyError: '(seed|image|data|strength|start)'": say(
             zh="回答里没有这个键：图片在 images（列表）里，种子在 info（JSON 字符串）里；strength 只在给了 start 时才有。",
-            en="There is no such key: pictures are in images (a list), the seed is in info (a JSON string); strength is "
-            "there only with a start.",
+            en="There is no such key: pictures are in images (a list), the seed is in info (a JSON string); strength "
+            "is there only with a start.",
         ),
         r"not JSON serializable": say(
             zh="PIL 图片不能直接放进 JSON，请先编码：course_lib.images.to_base64(start)。",
@@ -56,7 +56,8 @@ def call_hints() -> dict[str, str]:
         ),
         r"HTTPError: 40[45]": say(
             zh="地址或方法不对：请向 url + \"/sdapi/v1/txt2img\"（有起始图片时是 img2img）发送 POST。",
-            en="Address or method is wrong: POST to url + \"/sdapi/v1/txt2img\", or img2img with a picture to begin from.",
+            en="Address or method is wrong: POST to url + \"/sdapi/v1/txt2img\", or img2img with a picture to begin "
+            "from.",
         ),
         r"takes 2 positional arguments but 3": say(
             zh="函数要有第三个参数：def paint(url, order, start=None)。",
@@ -217,8 +218,8 @@ def refusal(error: Exception | None) -> str:
         return say(
             zh=f"服务器回答 500，报出来的却是 {type(error).__name__}: {error}，看不出原因："
             "读回答之前先调用 answer.raise_for_status()。",
-            en=f"The server answered 500, and what is raised is {type(error).__name__}: {error}, which tells nobody why: "
-            "call answer.raise_for_status() before reading the answer.",
+            en=f"The server answered 500, and what is raised is {type(error).__name__}: {error}, which tells nobody "
+            "why: call answer.raise_for_status() before reading the answer.",
         )
     return ""
 
@@ -258,8 +259,8 @@ def count(found: int, choices: Mapping[str, Sequence[str]], seeds: Sequence[int]
     if found == max(len(words) for words in choices.values()) * len(seeds) or found == len(seeds):
         return say(
             zh=f"只有 {found} 份订单：zip 只是并排配对，所有组合要用 itertools.product（或嵌套循环）。",
-            en=f"There are {found} orders: zip pairs the lists side by side, all combinations take itertools.product, or "
-            "nested loops.",
+            en=f"There are {found} orders: zip pairs the lists side by side, all combinations take itertools.product, "
+            "or nested loops.",
         )
     return say(
         zh=f"有 {found} 份订单，应为 {combinations} 种组合 × {len(seeds)} 个种子。",
@@ -329,8 +330,8 @@ def names(orders: Sequence[Mapping[str, Any]]) -> str:
         return say(
             zh=f"文件名“{(bad or max(found, key=len))[:60]}”不合适：不要有空格和 / \\ : * ? 等符号，不超过 100 个字符，"
             "以 .png 结尾；用订单的摘要（hashlib）最省心。",
-            en=f"{(bad or max(found, key=len))[:60]!r} is no good file name: no blanks, none of / \\ : * ?, at most 100 "
-            "characters, ending in .png; a digest of the order (hashlib) is the easiest.",
+            en=f"{(bad or max(found, key=len))[:60]!r} is no good file name: no blanks, none of / \\ : * ?, at most "
+            "100 characters, ending in .png; a digest of the order (hashlib) is the easiest.",
         )
     return ""
 
@@ -347,8 +348,7 @@ def unstable(
         )
     if any(longer.get(content) != name for content, name in names.items()):
         return say(
-            zh="计划加长、换一个进程之后，同一份订单的名字变了：不要用序号，也不要用 hash()（每个进程都不同），"
-            "请用订单内容的摘要，例如 hashlib.sha256。",
+            zh="计划加长、换一个进程之后，同一份订单的名字变了：不要用序号，也不要用 hash()（每个进程都不同），请用订单内容的摘要，例如 hashlib.sha256。",
             en="In a longer plan, made by another process, the same order has another name: use neither its number in "
             "the list nor hash() (which differs in each process), but a digest of the order, such as hashlib.sha256.",
         )

@@ -60,15 +60,15 @@ def share(fact: str, found: Mapping[str, float], right: Mapping[str, np.ndarray]
     if all(abs(found[name] - survivors[name]) <= TOLERANCE for name in right):
         return say(
             zh="没画成的图片没有算进去：只量画成的，失败越多成绩越好看。分母应是全部订单。",
-            en="Pictures that were not painted are left out: measuring survivors alone, the more fails the better it looks. "
-            "Divide by all orders.",
+            en="Pictures that were not painted are left out: measuring survivors alone, the more fails the better it "
+            "looks. Divide by all orders.",
         )
     singles = [row for name, row in right.items() if name != "all"]
     if fact == "all" and near(float(np.prod([found[name] for name in right if name != "all"]))):
         return say(
             zh="all 不是各比例的乘积：错误常常凑在同一张图上，请逐张看是否全对，再求平均。",
-            en="all is not the product of the shares, as mistakes come together: see for each picture whether all is right, "
-            "then take the mean.",
+            en="all is not the product of the shares, as mistakes come together: see for each picture whether all is "
+            "right, then take the mean.",
         )
     if fact == "all" and near(float(np.mean([np.mean(row) for row in singles]))):
         return say(
@@ -78,20 +78,19 @@ def share(fact: str, found: Mapping[str, float], right: Mapping[str, np.ndarray]
     if value >= 0.99:
         return say(
             zh="量出来全对，其实有的画的是别的：不要拿订单和订单比，要让 CLIP 在所有候选词里选。",
-            en="Everything is found right, and some pictures show something else: compare no order with itself, let CLIP "
-            "choose among all the words.",
+            en="Everything is found right, and some pictures show something else: compare no order with itself, let "
+            "CLIP choose among all the words.",
         )
     if value <= 0.4:
         return say(
-            zh="几乎全错：请检查图片、订单和候选词有没有错位；候选提示词只换这一个事实，"
-            "template.format(**(facts | {fact: word}))。",
-            en="Nearly all is wrong: see that pictures, orders and words stay in step; a candidate prompt differs in this "
-            "one fact, template.format(**(facts | {fact: word})).",
+            zh="几乎全错：请检查图片、订单和候选词有没有错位；候选提示词只换这一个事实，template.format(**(facts | {fact: word}))。",
+            en="Nearly all is wrong: see that pictures, orders and words stay in step; a candidate prompt differs in "
+            "this one fact, template.format(**(facts | {fact: word})).",
         )
     return say(
         zh=f"{fact} 量得不准：候选提示词只换这一个事实，其余照订单写；与图片余弦最大的词就是 CLIP 的回答。",
-        en=f"{fact} is measured badly: let candidate prompts differ in this one fact and keep the order's others; the word of "
-        "the largest cosine is CLIP's answer.",
+        en=f"{fact} is measured badly: let candidate prompts differ in this one fact and keep the order's others; the "
+        "word of the largest cosine is CLIP's answer.",
     )
 
 
@@ -115,8 +114,8 @@ def layout(sheet: np.ndarray, colors: Sequence[tuple[int, int, int] | None], col
         return say(
             zh=f"{len(colors)} 张图每行 {columns} 张，应有 {-(-len(colors) // columns)} 行，现在是 {len(tops)} 行："
             "行号是 i // columns，列号是 i % columns。",
-            en=f"{len(colors)} pictures, {columns} a row, make {-(-len(colors) // columns)} rows and not {len(tops)}: the row "
-            "is i // columns, the column i % columns.",
+            en=f"{len(colors)} pictures, {columns} a row, make {-(-len(colors) // columns)} rows and not {len(tops)}: "
+            "the row is i // columns, the column i % columns.",
         )
     wide = (lefts[-1] - lefts[0]) / (columns - 1)  # the first row, whose third is missing, reaches to the last column
     for i, box in enumerate(boxes):
@@ -125,8 +124,8 @@ def layout(sheet: np.ndarray, colors: Sequence[tuple[int, int, int] | None], col
         if tops.index(box[0]) != i // columns or abs(box[1] - lefts[0] - i % columns * wide) > 2:
             return say(
                 zh=f"第 {i + 1} 张不在它的位置上：没画成的要空出位置，不能让后面的往前挪。",
-                en=f"Number {i + 1} is not in its place: a missing picture keeps its place empty, the later ones do not move "
-                "up.",
+                en=f"Number {i + 1} is not in its place: a missing picture keeps its place empty, the later ones do "
+                "not move up.",
             )
     return ""
 

@@ -26,7 +26,8 @@ def pictures(found: list | None, wanted: int) -> str:
     if len(found) != wanted:
         return say(
             zh=f"返回了 {len(found)} 张，应为 {wanted} 张：等所有请求都完成，再返回。",
-            en=f"{len(found)} pictures are returned where {wanted} were ordered: wait for all of them before you return.",
+            en=f"{len(found)} pictures are returned where {wanted} were ordered: wait for all of them before you "
+            "return.",
         )
     other = next((one for one in found if not isinstance(one, Image.Image)), None)
     if other is None:
@@ -46,10 +47,9 @@ def order_of(places: Sequence[int]) -> str:
     """Why the pictures do not stand in the order of their orders."""
     if sorted(places) == list(range(len(places))):
         return say(
-            zh="图片按完成的先后排列了（as_completed 就是这样）：慢的那张跑到了后面，请按订单的顺序放回去，"
-            "pool.map 会替你做。",
-            en="The pictures stand in the order in which they were finished, as as_completed has it, the slow one late: put "
-            "them back into the order of the orders, which pool.map does.",
+            zh="图片按完成的先后排列了（as_completed 就是这样）：慢的那张跑到了后面，请按订单的顺序放回去，pool.map 会替你做。",
+            en="The pictures stand in the order in which they were finished, as as_completed has it, the slow one "
+            "late: put them back into the order of the orders, which pool.map does.",
         )
     return say(
         zh="图片与订单对不上：第 i 张应当是第 i 份订单画出来的。",
@@ -61,10 +61,9 @@ def overlap(most: int, wanted: int) -> str:
     """Why there were `most` requests at once instead of `wanted`."""
     if most <= 1:
         return say(
-            zh="请求是一个接一个的：submit 之后不要马上 .result()，先全部交出去；"
-            "用 ThreadPoolExecutor(max_workers=at_once)。",
-            en="The requests came one after the other: use ThreadPoolExecutor(max_workers=at_once), and hand all of them in "
-            "before you ask the first for its .result().",
+            zh="请求是一个接一个的：submit 之后不要马上 .result()，先全部交出去；用 ThreadPoolExecutor(max_workers=at_once)。",
+            en="The requests came one after the other: use ThreadPoolExecutor(max_workers=at_once), and hand all of "
+            "them in before you ask the first for its .result().",
         )
     if most > wanted:
         return say(
@@ -86,8 +85,8 @@ def run_hints() -> dict[str, str]:
     return {
         r"HTTPError|ConnectionError|CUDA|500": say(
             zh="一张图失败，整批就停了：请在每张图自己的 try 里 except Exception，记下原因，继续画别的。",
-            en="One picture failed and took the whole batch with it: give each a try of its own, except Exception, note "
-            "why, and go on with the others.",
+            en="One picture failed and took the whole batch with it: give each a try of its own, except Exception, "
+            "note why, and go on with the others.",
         ),
         r"FileNotFoundError": say(
             zh="文件夹还不存在：请先 Path(folder).mkdir(parents=True, exist_ok=True)。",
@@ -99,7 +98,8 @@ def run_hints() -> dict[str, str]:
         ),
         r"unknown file extension": say(
             zh="临时文件的后缀不是 .png，Pillow 认不出格式：请写 picture.save(path, \"PNG\")。",
-            en="The temporary file does not end in .png, so Pillow cannot tell the format: picture.save(path, \"PNG\").",
+            en="The temporary file does not end in .png, so Pillow cannot tell the format: picture.save(path, "
+            "\"PNG\").",
         ),
     }
 
@@ -129,8 +129,8 @@ def missing(folder: Path, bad: Sequence[Mapping[str, Any]], asked: Counter, trie
         )
     return say(
         zh=f"缺 {len(bad)} 个文件，例如 {bad[0]['name']}，现有 {', '.join(names[:3])} 等：文件名就是 order[\"name\"]。",
-        en=f"{len(bad)} files are missing, {bad[0]['name']} for instance; there are {', '.join(names[:3])} ...: the name is "
-        "order[\"name\"].",
+        en=f"{len(bad)} files are missing, {bad[0]['name']} for instance; there are {', '.join(names[:3])} ...: the "
+        "name is order[\"name\"].",
     )
 
 
@@ -139,7 +139,8 @@ def report(failed: Any, name: str) -> str:
     if not isinstance(failed, Mapping):
         return say(
             zh=f"返回的是 {type(failed).__name__}，应为字典 {{文件名: 原因}}，没有失败就是空字典。",
-            en=f"A {type(failed).__name__} is returned: return a dictionary, {{name: why}}, empty where nothing failed.",
+            en=f"A {type(failed).__name__} is returned: return a dictionary, {{name: why}}, empty where nothing "
+            "failed.",
         )
     if name not in failed:
         return say(
@@ -149,8 +150,8 @@ def report(failed: Any, name: str) -> str:
     if len(failed) > 1:
         return say(
             zh=f"字典里有 {len(failed)} 张，其实只有 {name} 最终失败了：再试成功的不算失败。",
-            en=f"There are {len(failed)} in the dictionary, and only {name} failed in the end: what succeeded when tried "
-            "again has not failed.",
+            en=f"There are {len(failed)} in the dictionary, and only {name} failed in the end: what succeeded when "
+            "tried again has not failed.",
         )
     if not str(failed[name] or "").strip() or "500" not in str(failed[name]):
         return say(
@@ -165,8 +166,8 @@ def tries(often: int, wanted: int, extra: int) -> str:
     if often > wanted:
         return say(
             zh=f"总是失败的那张试了 {often} 次，应至多 {wanted} 次（参数 tries）：只画坏了的，总要停下来。",
-            en=f"The one that always fails was tried {often} times, {wanted} is the most (the parameter tries): whatever is "
-            "broken, the trying must end.",
+            en=f"The one that always fails was tried {often} times, {wanted} is the most (the parameter tries): "
+            "whatever is broken, the trying must end.",
         )
     if often < wanted:
         return say(
@@ -175,8 +176,8 @@ def tries(often: int, wanted: int, extra: int) -> str:
         )
     return say(
         zh=f"多画了 {extra - 1} 张：成功了就不要再试，只重试失败的那一份订单，不是整批。",
-        en=f"{extra - 1} pictures were painted once too often: stop when it has worked, and try the one order again, not "
-        "the whole batch.",
+        en=f"{extra - 1} pictures were painted once too often: stop when it has worked, and try the one order again, "
+        "not the whole batch.",
     )
 
 
@@ -185,8 +186,8 @@ def repeated(again: int, touched: int, failed: Any) -> str:
     if again:
         return say(
             zh=f"第二次运行把已有的图又画了 {again} 张：文件已经在了就跳过，连请求也不发。",
-            en=f"The second run painted {again} pictures that were there: skip an order whose file exists, before anything "
-            "is sent.",
+            en=f"The second run painted {again} pictures that were there: skip an order whose file exists, before "
+            "anything is sent.",
         )
     if touched:
         return say(
@@ -214,8 +215,8 @@ def gone(first: int, told: bool, again: int, bad: int) -> str:
     if not told:
         return say(
             zh="服务器中途消失，返回的字典却没有列出所有没画成的：连接失败（ConnectionError）也要记下。",
-            en="The server vanished, and the dictionary does not name everything that was not painted: a ConnectionError is "
-            "a failure, too.",
+            en="The server vanished, and the dictionary does not name everything that was not painted: a "
+            "ConnectionError is a failure, too.",
         )
     if again:
         return say(
@@ -232,10 +233,9 @@ def half_written(broken: int, again: int) -> str:
     """Why a run that was killed while writing left a broken file, or painted whole ones again."""
     if broken:
         return say(
-            zh="写到一半被杀掉（kill）的文件，续跑时被当成画好的了：先写到临时文件，写完再改名"
-            "（part.replace(path)），名字出现时内容就一定完整。",
-            en="A file that was half written when the run was killed passes for a picture afterwards: write to another name "
-            "and rename when it is whole, part.replace(path), so that what has its name is complete.",
+            zh="写到一半被杀掉（kill）的文件，续跑时被当成画好的了：先写到临时文件，写完再改名（part.replace(path)），名字出现时内容就一定完整。",
+            en="A file that was half written when the run was killed passes for a picture afterwards: write to "
+            "another name and rename when it is whole, part.replace(path), so that what has its name is complete.",
         )
     return say(
         zh=f"中断前已经写好的图，续跑时又画了 {again} 张：文件在了、完整，就跳过。",

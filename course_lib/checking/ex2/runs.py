@@ -64,8 +64,8 @@ class RunChecks(Bench):
                 say(zh="一张画得慢，不耽误别的", en="one slow picture does not hold up the others"),
                 say(
                     zh="一张慢图挡住了后面的：不要一组一组地等，谁先空出来谁就接着画下一张（ThreadPoolExecutor 就是这样）。",
-                    en="A slow picture held up those after it: do not wait for groups, let whoever is free take the next "
-                    "one, as ThreadPoolExecutor does.",
+                    en="A slow picture held up those after it: do not wait for groups, let whoever is free take the "
+                    "next one, as ThreadPoolExecutor does.",
                 ),
             )
         with Studio(company=2) as studio:
@@ -172,8 +172,8 @@ class RunChecks(Bench):
                 say(zh="画好一张就写一张", en="each picture is written as soon as it is painted"),
                 say(
                     zh="全部画完才开始写文件，运行中途被杀掉（kill）时，画好的就都没了：请画好一张就写一张。",
-                    en="Nothing is written until all are painted, and a run that is killed on the way loses what it had: "
-                    "write each as soon as it is painted.",
+                    en="Nothing is written until all are painted, and a run that is killed on the way loses what it "
+                    "had: write each as soon as it is painted.",
                 ),
             )
             studio.received.clear()

@@ -107,7 +107,7 @@ class AskingChecks(Bench):
 
     @check(zh="第 4 步：量一量", en="Step 4: measuring")
     def measure(self, step: Step, plain: Callable, accuracy: Callable, recall_at_k: Callable) -> None:
-        """`plain(text) -> text`, `accuracy(answers, truths) -> share`, `recall_at_k(rankings, relevant, k) -> share`."""
+        """`plain(text) -> text`, `accuracy(answers, truths)` and `recall_at_k(rankings, relevant, k) -> share`."""
         for one, other, alike in mistakes.PLAIN:
             pair = [step.call(plain, text) for text in (one, other)]
             wrong = mistakes.plain(one, other, pair[0], pair[1], alike)

@@ -22,8 +22,8 @@ def ask_hints() -> dict[str, str]:
     return {
         r"ServiceError|RefusalError": say(
             zh="对话出错时（连不上、拒绝回答……）函数也跟着出错了：请 except CourseError，改由 CLIP 回答，use_gpt4v=False。",
-            en="Where the chat fails (out of reach, declining ...) the function fails with it: except CourseError, and let "
-            "CLIP answer, use_gpt4v=False.",
+            en="Where the chat fails (out of reach, declining ...) the function fails with it: except CourseError, "
+            "and let CLIP answer, use_gpt4v=False.",
         ),
         r"has no attribute 'endpoint'|has no attribute 'model'|no attribute 'name'": say(
             zh="对话模型的名字是 vqa.client.endpoint.model，CLIP 的名字是 vqa.clip_service.name。",
@@ -58,8 +58,8 @@ def reached(asked: Sequence[tuple[Any, str, bool]], question: str) -> str:
     if len(asked) > 1:
         return say(
             zh="对话已经答了，又问了一次：每问一次都要花时间和钱，后备只在出错时用。",
-            en="The chat had answered, and something was asked again: each question costs time and money, the second way "
-            "is for failures alone.",
+            en="The chat had answered, and something was asked again: each question costs time and money, the second "
+            "way is for failures alone.",
         )
     if chat[0][1] != question:
         return say(
@@ -129,8 +129,8 @@ def swallowed(error: BaseException | None) -> str:
         return ""
     return say(
         zh="except Exception 把程序自己的错误（ZeroDivisionError）也当成了服务出错：请只 except CourseError。",
-        en="except Exception takes an error of the program itself (ZeroDivisionError) for the service's: except CourseError "
-        "alone.",
+        en="except Exception takes an error of the program itself (ZeroDivisionError) for the service's: except "
+        "CourseError alone.",
     )
 
 
@@ -138,7 +138,8 @@ def swallowed(error: BaseException | None) -> str:
 
 PLAIN = [
     ("Red", "red", True), ("red.", "red", True), (" 红色。", "红色", True), ("a cat", "cat", True),
-    ("The cat!", "cat", True), ("An ant", "ant", True), ("是！", "是", True), ("hot-air  balloon", "hot-air balloon", True),
+    ("The cat!", "cat", True), ("An ant", "ant", True), ("是！", "是", True),
+    ("hot-air  balloon", "hot-air balloon", True),
     ("ant", "t", False), ("theatre", "atre", False), ("cat", "dog", False), ("3", "3.5", False), ("a", "", False),
     ("red car", "redcar", False), ("no", "not sure", False),
 ]  # fmt: skip
@@ -170,13 +171,13 @@ def plain(one: str, other: str, first: Any, second: Any, alike: bool) -> str:
         return say(
             zh=f"{one!r} 和 {other!r} 是同一个答案，却成了 {first!r} 和 {second!r}：大小写、首尾空格、句末标点、"
             "英文冠词都不算。",
-            en=f"{one!r} and {other!r} are the same answer, and became {first!r} and {second!r}: case, blanks, the final stop "
-            "and English articles do not count.",
+            en=f"{one!r} and {other!r} are the same answer, and became {first!r} and {second!r}: case, blanks, the "
+            "final stop and English articles do not count.",
         )
     return say(
         zh=f"{one!r} 和 {other!r} 不是同一个答案，却都成了 {first!r}：冠词是单独的一个词，只去句末的标点。",
-        en=f"{one!r} and {other!r} are different answers, and both became {first!r}: an article is a word of its own, and "
-        "only the final stop goes.",
+        en=f"{one!r} and {other!r} are different answers, and both became {first!r}: an article is a word of its own, "
+        "and only the final stop goes.",
     )
 
 
@@ -200,8 +201,8 @@ def accuracy(found: np.ndarray, answers: Sequence[Any], truths: Sequence[str], w
     if len(given) < len(answers) and abs(value - wanted * len(answers) / len(given)) < 1e-6:
         return say(
             zh="没有回答的（None）没有算进分母：那样只答有把握的题就是满分，没有回答应算错。",
-            en="Those without an answer (None) are left out of the count: who answers only the easy ones would be perfect, "
-            "no answer counts as wrong.",
+            en="Those without an answer (None) are left out of the count: who answers only the easy ones would be "
+            "perfect, no answer counts as wrong.",
         )
     if wanted == 1.0:
         return say(
@@ -231,8 +232,8 @@ def recall(found: np.ndarray, rankings: Sequence[Sequence[str]], relevant: Seque
     if is_mean(lambda first, right: len(set(first) & right) / len(right)):
         return say(
             zh="这是找回了几成对的图；这里的 R@k 问的是：前 k 名里有没有一张对的，有就算 1。",
-            en="This is the share of right pictures that were found; R@k here asks whether one of them is among the first k, "
-            "which counts as 1.",
+            en="This is the share of right pictures that were found; R@k here asks whether one of them is among the "
+            "first k, which counts as 1.",
         )
     if is_mean(lambda first, right: len(set(first) & right) / k):
         return say(
@@ -243,8 +244,8 @@ def recall(found: np.ndarray, rankings: Sequence[Sequence[str]], relevant: Seque
         return say(zh="只看了第一名：请看前 k 名。", en="Only the first place was looked at: look at the first k.")
     return say(
         zh=f"R@{k} 应为 {wanted:g}，算出来是 {value:g}：对每个查询看 set(ranking[:k]) & right 是否非空，再求平均。",
-        en=f"R@{k} should be {wanted:g}, not {value:g}: for each query see whether set(ranking[:k]) & right holds something, "
-        "then take the mean.",
+        en=f"R@{k} should be {wanted:g}, not {value:g}: for each query see whether set(ranking[:k]) & right holds "
+        "something, then take the mean.",
     )
 
 
@@ -255,8 +256,8 @@ def all_hints() -> dict[str, str]:
     return {
         r"ServiceError": say(
             zh="一张图失败，全部都停了：每张图的错误各归各的，course_lib 的 batch 会替你收好（outcome.ok、outcome.error）。",
-            en="One picture failed and stopped all: keep each one's error to itself, course_lib's batch does (outcome.ok, "
-            "outcome.error).",
+            en="One picture failed and stopped all: keep each one's error to itself, course_lib's batch does "
+            "(outcome.ok, outcome.error).",
         ),
     }
 
@@ -268,8 +269,8 @@ def three(found: Any) -> str:
             return ""
     return say(
         zh="请返回三样：回答 {编号: 回答}，计数 [(答案, 次数), ...]（Counter.most_common()），失败 {编号: 原因}。",
-        en="Return three things: replies {id: reply}, counts [(answer, times), ...] (Counter.most_common()), and failures "
-        "{id: why}.",
+        en="Return three things: replies {id: reply}, counts [(answer, times), ...] (Counter.most_common()), and "
+        "failures {id: why}.",
     )
 
 
@@ -334,8 +335,8 @@ def counts(found: Any, wanted: list[tuple[str, int]]) -> str:
     if len(got) > len(wanted):
         return say(
             zh=f"“Red”“red.”“a red”数成了 {len(got)} 种答案：数之前先用第 4 步的 plain。",
-            en=f"\"Red\", \"red.\" and \"a red\" were counted as different, {len(got)} answers in all: use plain of step 4 before "
-            "you count.",
+            en=f"\"Red\", \"red.\" and \"a red\" were counted as different, {len(got)} answers in all: use plain of "
+            "step 4 before you count.",
         )
     return say(
         zh=f"计数是 {got}，应为 {wanted}：只数有回答的。",

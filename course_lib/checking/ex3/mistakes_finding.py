@@ -22,8 +22,8 @@ def add_hints() -> dict[str, str]:
         ),
         r"ImageError|DecompressionBomb|UnidentifiedImage|OSError|SyntaxError": say(
             zh="一个坏文件让整批都停了：请对每个文件单独 try，except CourseError，记下 str(error)，继续下一个。",
-            en="One bad file stopped all of them: give each file a try of its own, except CourseError, keep str(error), go "
-            "on with the next.",
+            en="One bad file stopped all of them: give each file a try of its own, except CourseError, keep "
+            "str(error), go on with the next.",
         ),
         r"not JSON serializable|JSON": say(
             zh="metadata 里只能放 JSON 能写的东西，请写 {\"name\": name}。",
@@ -39,8 +39,8 @@ def added_and_refused(found: Any) -> str:
             return ""
     return say(
         zh="请返回两样：字典 {编号: 图片} 和列表 [(文件名, 原因), ...]；同名的坏文件可能不止一个，所以后者不是字典。",
-        en="Return two things: a dictionary {id: picture}, and a list [(name, why), ...], no dictionary, since two bad files "
-        "may share a name.",
+        en="Return two things: a dictionary {id: picture}, and a list [(name, why), ...], no dictionary, since two "
+        "bad files may share a name.",
     )
 
 
@@ -49,14 +49,14 @@ def how_many(inside: int, added: int, wanted: int) -> str:
     if inside > wanted:
         return say(
             zh=f"图库里有 {inside} 张，应为 {wanted} 张：同一张图换个文件名又收了一次，编号应由内容决定。",
-            en=f"There are {inside} pictures in the engine where {wanted} belong: the same one came in again under another "
-            "name; the content must decide the id.",
+            en=f"There are {inside} pictures in the engine where {wanted} belong: the same one came in again under "
+            "another name; the content must decide the id.",
         )
     if inside < wanted:
         return say(
             zh=f"图库里只有 {inside} 张，应为 {wanted} 张：同名的两张不同的图，后一张不能顶掉前一张；坏文件后面的也要收。",
-            en=f"There are {inside} pictures in the engine where {wanted} belong: two different ones of the same name are two, "
-            "and what comes after a bad file is taken, too.",
+            en=f"There are {inside} pictures in the engine where {wanted} belong: two different ones of the same name "
+            "are two, and what comes after a bad file is taken, too.",
         )
     return say(
         zh=f"返回的字典里有 {added} 张，图库里有 {inside} 张：收下一张就记一张，没收下的不要放进去。",
@@ -76,8 +76,8 @@ def pictures(engine: Any, added: Mapping[str, Any], truth: Sequence[Image.Image]
         if hit.score < 0.999 or not same(added[hit.id], picture):
             return say(
                 zh=f"{name} 收进来变了样（例如手机照片躺倒了）：请用 course_lib 的 open_image 打开，它会按 EXIF 摆正。",
-                en=f"{name} is not itself any more (a telephone's picture lies on its side, say): open it with course_lib's "
-                "open_image, which heeds EXIF.",
+                en=f"{name} is not itself any more (a telephone's picture lies on its side, say): open it with "
+                "course_lib's open_image, which heeds EXIF.",
             )
         if engine.get(hit.id).metadata.get("name") != name:
             return say(
@@ -99,7 +99,8 @@ def refusals(refused: Sequence[Any], wanted: Sequence[str]) -> str:
     if missing := [name for name in wanted if name not in found]:
         return say(
             zh=f"{missing[0]} 没有收下，也没有说明：不能悄悄丢掉，请把它和原因放进列表。",
-            en=f"{missing[0]} was neither taken nor mentioned: drop nothing in silence, put it into the list with the reason.",
+            en=f"{missing[0]} was neither taken nor mentioned: drop nothing in silence, put it into the list with "
+            "the reason.",
         )
     if extra := [name for name in found if name not in wanted]:
         return say(
@@ -129,7 +130,8 @@ def progress(calls: Sequence[tuple[int, int]], total: int) -> str:
     if done and done[-1] < total:
         return say(
             zh=f"进度停在 {calls[-1][0]} / {calls[-1][1]}，没有到头：坏文件也算处理完了，progress 放在 try 之外。",
-            en=f"Progress stops at {calls[-1][0]} of {calls[-1][1]}: a bad file is done, too, call progress outside the try.",
+            en=f"Progress stops at {calls[-1][0]} of {calls[-1][1]}: a bad file is done, too, call progress outside "
+            "the try.",
         )
     return say(
         zh=f"报的进度是 {list(calls)[:4]} ……，应为 (1, {total})、(2, {total})……",
@@ -232,6 +234,6 @@ def together(found: Sequence[str], by_words: Sequence[str], by_picture: Sequence
         )
     return say(
         zh="两样都给时，请用 engine.search(text=words, image=picture)：两种分数的范围不同，不能直接相加。",
-        en="Where both are given, use engine.search(text=words, image=picture): the two kinds of scores differ in range and "
-        "cannot simply be added.",
+        en="Where both are given, use engine.search(text=words, image=picture): the two kinds of scores differ in "
+        "range and cannot simply be added.",
     )

@@ -18,17 +18,19 @@ def hints() -> dict[str, str]:
     return {
         r"ServiceError|RefusalError|StoreError|ImageError|TextError": say(
             zh="一个错误让应用停了：每个方法都要 except CourseError as error，把 str(error) 写进 note。",
-            en="An error stopped the application: in each method, except CourseError as error, and put str(error) into note.",
+            en="An error stopped the application: in each method, except CourseError as error, and put str(error) "
+            "into note.",
         ),
         r"KeyError: 'p\d\d'": say(
             zh="第一次问某张图时，turns 里还没有它：self.turns.setdefault(编号, []).append(...)。",
-            en="The first time a picture is asked, turns does not have it yet: self.turns.setdefault(id, []).append(...).",
+            en="The first time a picture is asked, turns does not have it yet: self.turns.setdefault(id, "
+            "[]).append(...).",
         ),
         r"takes no arguments|positional argument": say(
             zh="参数的个数不对：Session(engine, vqa, pictures)，search(words=\"\", picture=None)，choose(编号)，ask(问题)，"
             "ask_all(问题)，add(文件, progress)。",
-            en="The number of arguments is wrong: Session(engine, vqa, pictures), search(words=\"\", picture=None), choose(id), "
-            "ask(question), ask_all(question), add(files, progress).",
+            en="The number of arguments is wrong: Session(engine, vqa, pictures), search(words=\"\", picture=None), "
+            "choose(id), ask(question), ask_all(question), add(files, progress).",
         ),
     }
 
@@ -37,8 +39,8 @@ def early_hints() -> dict[str, str]:
     return {
         r"KeyError: None|NoneType|StoreError": say(
             zh="还没有选中图片（chosen 是 None）就提问，出错了：先看 chosen，没有就在 note 里写一句提醒。",
-            en="A question before a picture is chosen (chosen is None) raised an error: look at chosen first, and where there "
-            "is none put a reminder into note.",
+            en="A question before a picture is chosen (chosen is None) raised an error: look at chosen first, and "
+            "where there is none put a reminder into note.",
         )
     }
 

@@ -42,8 +42,8 @@ class SessionChecks(Bench):
             say(zh="两个会话互不相干", en="two sessions share nothing"),
             say(
                 zh="另一个会话里出现了这个会话的东西：请在 __init__ 里新建 {} 和 []，不要写成类属性或默认参数。",
-                en="What belongs to this session turned up in another: make {} and [] in __init__, not as attributes of the "
-                "class or as default arguments.",
+                en="What belongs to this session turned up in another: make {} and [] in __init__, not as attributes "
+                "of the class or as default arguments.",
             ),
         )
 
@@ -71,8 +71,8 @@ class SessionChecks(Bench):
             say(zh="也能按图片搜；什么都不写就看全部", en="a picture will do, too; without either all are shown"),
             say(
                 zh="按图片搜，或什么都不写时，结果不对：search(\"\", picture) 按图片找；两样都没有，就列出图库里的图，分数为 None。",
-                en="By a picture, or with nothing at all, the results are wrong: search(\"\", picture) goes by the picture; "
-                "without either show what is there, with None as scores.",
+                en="By a picture, or with nothing at all, the results are wrong: search(\"\", picture) goes by the "
+                "picture; without either show what is there, with None as scores.",
             ),
         )
 
@@ -108,7 +108,8 @@ class SessionChecks(Bench):
             say(zh="问的是选中的那张，用原图", en="it is the chosen picture that is asked, the picture itself"),
             mistakes.sent(sent, [pictures[name] for name in ("p02", "p05", "p02")]),
         )
-        wrong = mistakes.turns(session.turns, {"p02": [("one", "first"), ("three", "second")], "p05": [("two", "second")]})
+        kept = {"p02": [("one", "first"), ("three", "second")], "p05": [("two", "second")]}
+        wrong = mistakes.turns(session.turns, kept)
         step.require(not wrong, say(zh="每张图记着自己的问答", en="each picture keeps its own questions"), wrong)
         step.run(session.search, self.words["kind"][list(self.words["kind"])[0]])
         step.require(
@@ -124,7 +125,8 @@ class SessionChecks(Bench):
             say(zh="点了不存在的图，得到一句提醒", en="a picture that is not there gets a reminder"),
             say(
                 zh="编号不在图库里时，chosen 不变，note 写一句话（engine.get(编号) 会抛出 CourseError）。",
-                en="Where the id is not in the engine chosen stays, and note says so (engine.get(id) raises a CourseError).",
+                en="Where the id is not in the engine chosen stays, and note says so (engine.get(id) raises a "
+                "CourseError).",
             ),
         )
         step.run(session.choose, "p02")
@@ -173,8 +175,8 @@ class SessionChecks(Bench):
             say(zh="一个问题问遍显示的图，各记各的", en="one question goes to all that are shown, each keeps its reply"),
             say(
                 zh="ask_all 应问遍 results 里的每一张（第 5 步），把各自的回答记进 turns，返回计数。",
-                en="ask_all should ask each picture of results (step 5), note each one's reply in turns, and return the "
-                "counts.",
+                en="ask_all should ask each picture of results (step 5), note each one's reply in turns, and return "
+                "the counts.",
             ),
         )
 

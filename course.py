@@ -10,6 +10,7 @@
     python3 course.py classroom    a class with nbgrader: hand out, collect, grade
     python3 course.py bundle       one archive that sets up a room without internet
     python3 course.py book         the course as a site to read
+    python3 course.py app          search pictures and ask about them, as a web page
 
 Everything is installed into .venv beside this file and nowhere else. The file must parse on Python 3.8, so
 that an old Python gets a sentence rather than a syntax error.
@@ -534,6 +535,8 @@ def command_lab(args: argparse.Namespace, _rest: List[str]) -> int:
         "jupyterlab",
         "--ServerApp.root_dir={}".format(ROOT),
         "--LabApp.default_url={}".format(url),
+        # What an upload may weigh; of more than Tornado's own 10 MB, two photographs, the notebook loses its kernel.
+        "--ServerApp.tornado_settings={{'websocket_max_message_size': {}}}".format(100 * 1024**2),
     ]
     command.append("--log-level=WARN")  # leaves the address to open
     if args.port:
@@ -638,6 +641,19 @@ def command_bench(args: argparse.Namespace, rest: List[str]) -> int:
         print("== {}".format(script.stem), flush=True)
         worst = max(worst, abs(in_venv(str(script))))
     return worst
+
+
+def command_app(args: argparse.Namespace, rest: List[str]) -> int:
+    """Serve the search-and-ask app over a folder of pictures, or over the course's own."""
+    ensure(["app"], args)
+    if not rest or rest[0].startswith("-"):
+        rest = [str(ROOT / "data" / "world" / "scenes")] + rest
+    else:
+        rest = [str(Path(rest[0]).expanduser().resolve())] + rest[1:]
+    options = ["--lang", _language]
+    options += ["--port", str(args.port)] if args.port else []
+    options += ["--no-browser"] if args.no_browser else []
+    return in_venv("-m", "course_lib.app", *rest, *options)
 
 
 def command_doctor(_args: argparse.Namespace, _rest: List[str]) -> int:
@@ -778,6 +794,7 @@ COMMANDS = {
         "an archive that sets up a room without internet",
     ),
     "book": (command_book, "生成只读不运行的网站", "make a site to read without running anything"),
+    "app": (command_app, "图文搜索与问答的网页；可给出图片文件夹", "search and ask as a web page; takes a folder"),
 }
 
 
@@ -796,7 +813,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-browser", action="store_true", help=say("不打开浏览器", "do not open a browser")
     )
-    parser.add_argument("--port", type=int, help=say("JupyterLab 的端口", "port for JupyterLab"))
+    parser.add_argument("--port", type=int, help=say("JupyterLab 或网页的端口", "port for JupyterLab, or for the page"))
     parser.add_argument(
         "--torch-index",
         metavar="URL",

@@ -52,18 +52,24 @@ class Step:
         )
 
     def call(self, function: Callable, *arguments: Any, hints: dict[str, str] | None = None) -> Any:
-        """What a learner's function returns; the check ends where it raises or runs too long (`guard.call`)."""
-        outcome = guard.call(function, *arguments, hints=hints)
-        self.printed += outcome.printed
-        if outcome.problem:
-            self.fail(outcome.problem)
-        if outcome.value is None:
+        """What a learner's function returns; the check ends where it raises, runs too long (`guard.call`), or returns
+        nothing."""
+        value = self.run(function, *arguments, hints=hints)
+        if value is None:
             self.fail(
                 say(
                     zh="函数没有返回任何东西，请在最后写 return。",
                     en="The function returns nothing: end it with return and the result.",
                 )
             )
+        return value
+
+    def run(self, function: Callable, *arguments: Any, hints: dict[str, str] | None = None) -> Any:
+        """As `call`, where nothing need be returned: a method that changes its object."""
+        outcome = guard.call(function, *arguments, hints=hints)
+        self.printed += outcome.printed
+        if outcome.problem:
+            self.fail(outcome.problem)
         return outcome.value
 
     def array(self, function: Callable, *arguments: Any, hints: dict[str, str] | None = None) -> np.ndarray:

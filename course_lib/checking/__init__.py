@@ -18,6 +18,6 @@ __all__ = ["EXERCISES", "CheckFailed", "Item", "Result", "steps", *EXERCISES]
 
 
 def __getattr__(name: str):
-    if name in EXERCISES:
-        return getattr(import_module(f".{name.lower().replace('exercise', 'ex')}", __name__), name)
+    if name.startswith("Exercise") and name[8:].isdigit():
+        return getattr(import_module(f".ex{name[8:]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

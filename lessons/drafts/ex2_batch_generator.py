@@ -510,8 +510,8 @@ check.measure(measure, contact_sheet)
 paths = [folder / one["name"] for one in orders]
 made = [Image.open(path) if path.exists() else None for path in paths]
 shares = measure(clip, made, orders, template, game)
-print(service.model, "→", clip.name, {name: f"{share:.0%}" for name, share in shares.items()})
-contact_sheet(made, [" ".join(one["facts"].values()) for one in orders], columns=4)
+print(service, "→", clip.name, {name: f"{share:.0%}" for name, share in shares.items()})
+contact_sheet(made, [" ".join([one["facts"]["color"], one["facts"]["kind"]]) for one in orders], columns=4)
 
 # %% [markdown] lang="zh"
 # ## 与课程库比一比

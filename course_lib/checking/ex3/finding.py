@@ -143,15 +143,16 @@ class FindingChecks(Bench):
                 else say(zh="只有空格的文字等于没有", en="words that are only blanks are none"),
                 wrong and mistakes.by_picture(found, wrong),
             )
-        both = step.call(function, engine, words, query, 5, hints=hints)
-        expected = engine.search(text=words, image=query, top_k=5).ids
+        every = len(engine)
+        both = step.call(function, engine, words, query, every, hints=hints)
+        expected = engine.search(text=words, image=query, top_k=every).ids
         step.require(
             [one[0] for one in both] == expected,
             say(zh="文字和图片都给：两样都算", en="words and a picture together: both count"),
             mistakes.together(
                 [one[0] for one in both],
-                engine.search_by_text(words, 5).ids,
-                engine.search_by_image(query, 5).ids,
+                engine.search_by_text(words, every).ids,
+                engine.search_by_image(query, every).ids,
             ),
         )
         nothing = [_listed(step.call(function, engine, blank, None, 5, hints=hints)) for blank in ("", " \n")]

@@ -15,7 +15,7 @@ from transformers import AutoProcessor, LlavaForConditionalGeneration
 from course_lib import estimate_tokens
 from little_world.dialogue import Turn
 from little_world.training import vlm
-from little_world.training.loop import Ahead, Recipe
+from little_world.training.loop import Ahead
 from little_world.training.vlm_data import Conversation
 
 TURNS = [Turn("count", "图中有几只猫？", "2"), Turn("where", "Where is the dog?", "on the left")]
@@ -40,7 +40,7 @@ def pixels():
 
 def batch_of(conversations, processor, **recipe) -> list[dict]:
     return vlm.Batches(
-        dict(enumerate(conversations)), processor, Recipe(steps=1, learning_rate=1e-3, **recipe), "cpu"
+        dict(enumerate(conversations)), processor, vlm.Stage(steps=1, learning_rate=1e-3, **recipe), "cpu"
     )[0]
 
 
@@ -64,7 +64,7 @@ def test_a_packed_turn_is_as_if_it_were_asked_alone(model, processor, pixels, pi
     shown = pixels[:pictures]
     (part,) = batch_of([Conversation(shown, TURNS)], processor, batch_size=1)
     with torch.no_grad():
-        states, wanted = vlm.answer_states(model, part)
+        states, wanted, _ = vlm.answer_states(model, part)
         logits = model.lm_head(states)
     expected = [alone(model, processor, shown, [turn])[1] for turn in TURNS]
     assert torch.allclose(logits, torch.cat(expected), atol=1e-4)
@@ -78,7 +78,7 @@ def test_a_chat_is_what_the_template_writes(model, processor, pixels, monkeypatc
     ids, logits = alone(model, processor, pixels[:1], TURNS)
     assert part["input_ids"][0, : len(ids)].tolist() == ids.tolist()
     with torch.no_grad():
-        states, _ = vlm.answer_states(model, part)
+        states, *_ = vlm.answer_states(model, part)
     assert torch.allclose(model.lm_head(states)[-len(logits) :], logits, atol=1e-4)
 
 
@@ -89,6 +89,18 @@ def test_padding_changes_nothing(model, processor, pixels):
     with torch.no_grad():
         together, alone_ = (vlm.answer_states(model, part)[0] for part in (both, one))
     assert torch.allclose(together[: len(alone_)], alone_, atol=1e-4)
+
+
+def test_an_answer_weighs_as_the_stage_says(model, processor, pixels, monkeypatch):
+    monkeypatch.setattr(vlm, "CHATS", 0.0)
+    turns = [Turn("count", "图中有几只猫？", "2"), Turn("describe", "?", "2 0 1 9 " * 4)]
+    for by_answer in (0.0, 0.5, 1.0):
+        (part,) = batch_of([Conversation(pixels[:1], turns)], processor, batch_size=1, by_answer=by_answer)
+        lengths = [len(processor.tokenizer(t.answer)["input_ids"]) + 1 for t in turns]
+        with torch.no_grad():
+            weight = vlm.answer_states(model, part)[2]
+        assert [float(w) for w in (weight[0], weight[-1])] == pytest.approx([n**-by_answer for n in lengths])
+        assert float(weight.sum()) == pytest.approx(sum(n ** (1 - by_answer) for n in lengths), rel=1e-4)
 
 
 def test_parts_keep_every_conversation(processor, pixels, monkeypatch):

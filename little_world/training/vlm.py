@@ -45,10 +45,12 @@ IMAGE_TOKENS = 1 + (IMAGE_SIZE // PATCH) ** 2  # the class token, in which mini-
 SCENES, DOCUMENTS, CHARTS = 60_000, 60_000, 30_000
 
 # As LLaVA is trained: first only projector and language model learn, to tell what the tower sees already, which gradients
-# of a model that cannot yet speak would spoil; then all of it.
+# of a model that cannot yet speak would spoil; then all of it; and at last every answer counts, not every token: a yes or
+# no, for which the named thing has to be looked for in the picture, is one token beside the hundred of a chart's JSON.
 STAGES = (
     Stage(steps=700, batch_size=64, learning_rate=1e-3, warmup=100, horizon=2800, tower=False),
     Stage(steps=800, batch_size=64, learning_rate=8e-4, warmup=100, seed=1),
+    Stage(steps=700, batch_size=64, learning_rate=7e-4, warmup=50, seed=2, by_answer=0.75),
 )
 STAGE_SIZE = 100_000_000  # conversations of a stage at most: no stage sees another's
 LOOK = 32_000  # conversations between two looks at what it says
@@ -213,13 +215,14 @@ class Batches:
         ]
         row = {"ids": [user] + [image] * (IMAGE_TOKENS * images)}
         start = len(row["ids"])
-        row |= {"labels": [-100] * start, "turn": [0] * start, "position": list(range(start))}
+        row |= {"labels": [-100] * start, "turn": [0] * start, "position": list(range(start)), "weight": [0.0] * start}
         for i in range(len(turns)):
             question, answer = texts[2 * i], [*texts[2 * i + 1], end]
             asked = [*([user] if chat and i else []), *question, end, assistant]
             first = len(row["ids"]) if chat else start
             row["ids"] += asked + answer
             row["labels"] += [-100] * len(asked) + answer
+            row["weight"] += [0.0] * len(asked) + [len(answer) ** -self.recipe.by_answer] * len(answer)
             row["turn"] += [0 if chat else i + 1] * len(asked + answer)
             row["position"] += range(first, first + len(asked + answer))
         return row
@@ -228,7 +231,8 @@ class Batches:
         longest = -(-max(len(row["ids"]) for row in rows) // 16) * 16  # few lengths: a CPU prepares kernels for each
         shape = len(rows), longest
         padded = {"ids": torch.full(shape, self.ids[PAD]), "labels": torch.full(shape, -100),
-                  "turn": torch.full(shape, -1), "position": torch.zeros(shape, dtype=torch.long)}  # fmt: skip
+                  "turn": torch.full(shape, -1), "position": torch.zeros(shape, dtype=torch.long),
+                  "weight": torch.zeros(shape)}  # fmt: skip
         for i, row in enumerate(rows):
             for name, tensor in padded.items():
                 tensor[i, : len(row["ids"])] = torch.tensor(row[name])
@@ -236,7 +240,7 @@ class Batches:
         seen = ((at == 0) | (at == of)) & torch.ones(longest, longest, dtype=torch.bool).tril()
         mask = torch.zeros(seen.shape).masked_fill(~seen, torch.finfo(torch.bfloat16).min)[:, None]
         pixels = torch.from_numpy(np.stack([p for c in conversations for p in c.pixels])).permute(0, 3, 1, 2)
-        part = {"input_ids": padded["ids"], "labels": padded["labels"], "position_ids": padded["position"],
+        part = {"input_ids": padded["ids"], "labels": padded["labels"], "weight": padded["weight"], "position_ids": padded["position"],
                 "attention_mask": mask, "pixel_values": (pixels.float() / 255 - self.mean) / self.std}  # fmt: skip
         return {name: tensor.to(self.device) for name, tensor in part.items()}
 
@@ -270,16 +274,18 @@ def learn_to_see(
     return seconds
 
 
-def answer_states(model: LlavaForConditionalGeneration, part: dict) -> tuple[torch.Tensor, torch.Tensor]:
-    """Hidden states that predict answer tokens, `(k, hidden)`, and those tokens, `(k,)`.
+def answer_states(
+    model: LlavaForConditionalGeneration, part: dict
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Hidden states that predict answer tokens, `(k, hidden)`, those tokens, `(k,)`, and what each weighs, `(k,)`.
 
     The vocabulary's logits are worth computing only there: most positions are picture and question.
     """
     labels = part["labels"][:, 1:]
-    inputs = {name: tensor for name, tensor in part.items() if name != "labels"}
+    inputs = {name: tensor for name, tensor in part.items() if name not in ("labels", "weight")}
     hidden = model.model(**inputs, use_cache=False).last_hidden_state[:, :-1]
     kept = labels != -100
-    return hidden[kept], labels[kept]
+    return hidden[kept], labels[kept], part["weight"][:, 1:][kept]
 
 
 def train(
@@ -315,10 +321,13 @@ def train(
     )
 
     def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
-        states, wanted = zip(*(answer_states(model, part) for part in batches[step]))
-        logits, target = model.lm_head(torch.cat(states)).float(), torch.cat(wanted)
-        return torch.nn.functional.cross_entropy(logits, target), {
-            "token accuracy": float((logits.argmax(-1) == target).float().mean())
+        states, target, weight = map(torch.cat, zip(*(answer_states(model, part) for part in batches[step])))
+        logits = model.lm_head(states).float()
+        right = (logits.argmax(-1) == target).float()
+        each = torch.nn.functional.cross_entropy(logits, target, reduction="none")
+        return (each * weight).sum() / weight.sum(), {
+            "token accuracy": float(right.mean()),
+            "weighted accuracy": float((right * weight).sum() / weight.sum()),
         }
 
     look = lambda step, shown: print({"step": step, **quick_look(shown, processor)}, flush=True)  # noqa: E731

@@ -35,6 +35,7 @@ from traitlets.config import PyFileConfigLoader
 from course_lib.settings import language, say, set_language
 from tools import kernels
 from tools.build_lessons import write as write_notebook
+from tools.handed_in import ClassroomError, read_notebook, student_name
 from tools.lessons import LANGUAGES, SOLUTION_STUB, Lesson, make_notebook, read_lessons
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -84,10 +85,6 @@ This is an nbgrader course folder, made by `python3 course.py classroom`.
 CELL_TIMEOUT = 300  # seconds; the slowest check takes about fifteen on a slow core
 
 
-class ClassroomError(Exception):
-    """Something the teacher can mend; the message is one sentence that says how."""
-
-
 @dataclass(frozen=True)
 class Grade:
     """What one learner got for one exercise: points per check, in the notebook's order, or why there are none."""
@@ -123,7 +120,7 @@ class Classroom:
         meant = {
             lesson.name: make_notebook(lesson, "source", lang, self._root) for lesson in self.exercises
         }
-        stored = {name: _read(path) for name in meant if (path := self._path("source", name)).exists()}
+        stored = {name: read_notebook(path) for name in meant if (path := self._path("source", name)).exists()}
         if any(nb.metadata.course.lang != lang for nb in stored.values()):
             raise ClassroomError(
                 say(
@@ -164,9 +161,9 @@ class Classroom:
                 continue
             shown = path.relative_to(folder)
             try:
-                nb = _read(path)
+                nb = read_notebook(path)
                 exercise = self._exercise_of(nb)
-                student = _student(shown, exercise)
+                student = student_name(shown, exercise)
             except ClassroomError as error:
                 refused.append(f"{shown.as_posix()}: {error}")
                 continue
@@ -184,7 +181,7 @@ class Classroom:
     def _exercise_of(self, nb: NotebookNode) -> str:
         ids = {cell.metadata.get("nbgrader", {}).get("grade_id") for cell in nb.cells} - {None}
         shared = {
-            name: len(ids & {cell.metadata.nbgrader.grade_id for cell in _graded(_read(self._path("source", name)))})
+            name: len(ids & {cell.metadata.nbgrader.grade_id for cell in _graded(read_notebook(self._path("source", name)))})
             for name in self._names()
         }
         best = max(shared, key=shared.__getitem__, default=None)
@@ -201,7 +198,7 @@ class Classroom:
         """Insert the steps and checks that a learner deleted, each after the one it was released after."""
         # nbgrader's own `add_missing_cells` gives up where the cell before is missing as well
         place = 0
-        for released in _read(self._path("release", exercise)).cells:
+        for released in read_notebook(self._path("release", exercise)).cells:
             grade_id = released.metadata.get("nbgrader", {}).get("grade_id")
             if grade_id is None:
                 continue
@@ -225,7 +222,7 @@ class Classroom:
                 continue
             started = time.perf_counter()
             try:
-                _read(self._path("submitted", exercise, student))
+                read_notebook(self._path("submitted", exercise, student))
                 self._done(self._api.autograde(exercise, student, force=True))
                 self._done(self._api.generate_feedback(exercise, student, force=True))
             except ClassroomError as error:
@@ -249,7 +246,7 @@ class Classroom:
         return None not in stamps and stamps[0] > stamps[1]
 
     def _grade(self, student: str, exercise: str, problem: str = "") -> Grade:
-        checks = [cell.metadata.nbgrader for cell in _graded(_read(self._path("source", exercise)))]
+        checks = [cell.metadata.nbgrader for cell in _graded(read_notebook(self._path("source", exercise)))]
         of = tuple(float(check.points) for check in checks)
         if problem or not self._path("autograded", exercise, student).exists():
             return Grade(student, exercise, (0.0,) * len(of), of, problem or say(zh="未批改", en="not graded"))
@@ -318,33 +315,6 @@ class Classroom:
     def _path(self, step: str, exercise: str, student: str = "") -> Path:
         """Where nbgrader keeps a notebook: "source" and "release" have no student."""
         return self.folder / step / student / exercise / f"{exercise}.ipynb"
-
-
-def _student(shown: Path, exercise: str) -> str:
-    """Whose notebook it is: what its name says beside the exercise's, else its folder's name."""
-    short = exercise.partition("_")[0]
-    rest = re.sub(r"\s*\(\d+\)$", "", shown.stem)  # a browser's second download
-    rest = re.sub(rf"(?<![A-Za-z0-9])(?:{exercise}|{short})(?![A-Za-z0-9])", "", rest)
-    name = rest.strip(" _-.") or re.sub(r"_\d+_assignsubmission_file_?$", "", shown.parent.name)  # Moodle's folders
-    if not name.strip(" ."):
-        raise ClassroomError(
-            say(
-                zh=f"看不出是谁的：请改名为“姓名_{exercise}.ipynb”。",
-                en=f"whose it is cannot be told: name it NAME_{exercise}.ipynb.",
-            )
-        )
-    return name
-
-
-def _read(path: Path) -> NotebookNode:
-    try:
-        nb = nbformat.read(path, as_version=4)
-        nbformat.validate(nb)
-    except (ValueError, AttributeError, KeyError, TypeError, nbformat.ValidationError) as error:
-        raise ClassroomError(
-            say(zh="这不是能打开的笔记本，请要求重新提交。", en="it is no readable notebook, ask for it again.")
-        ) from error
-    return nb
 
 
 def _graded(nb: NotebookNode) -> list[NotebookNode]:

@@ -133,7 +133,8 @@ class PaintPlayground(WithStill, VBox):
     def still(self) -> str:
         if not self.made:
             return f"<div>{self._note.value}</div>"
-        picture = f'<img width="{_SHOWN}" height="{_SHOWN}" src="{to_data_uri(thumbnail(self.made[-1], _SHOWN))}">'
+        source = to_data_uri(thumbnail(self.made[-1], _SHOWN), "JPEG")
+        picture = f'<img width="{_SHOWN}" height="{_SHOWN}" src="{source}">'
         settings = f"seed {self.made[-1].seed}, steps {self.steps.value}, guidance_scale {self.guidance.value:g}"
         return f"<div>{picture}<div>{escape(self.prompt.value)}</div><div>{settings}</div></div>"
 

@@ -38,7 +38,7 @@ def test_it_paints_at_once_and_carries_a_picture_for_readers_without_a_kernel(wi
     asked = server.painted[0]
     assert (asked["steps"], asked["cfg_scale"], asked["width"], asked["seed"]) == (5, 3.0, 64, 0)
     still = widget._repr_mimebundle_()["text/html"]
-    assert "data:image/png" in still and "a cat" in still and "seed 0" in still
+    assert "data:image/jpeg" in still and "a cat" in still and "seed 0" in still
 
 
 def test_each_control_reaches_the_server(widget, server):

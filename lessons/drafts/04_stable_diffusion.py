@@ -19,9 +19,9 @@
 # # 04 · Text to image, image to image: Stable Diffusion
 #
 # The models of the earlier lessons *look* at pictures; this one *paints* them. You write a sentence, and it starts from
-# nothing but noise and wipes the noise away, step by step, until a picture is left. That sounds like magic, but each step
-# is an ordinary computation that can be opened and looked at. We build the whole thing in thirty lines on a plane first,
-# then walk through a real Stable Diffusion, and in the end drive any painting service over HTTP.
+# nothing but noise and wipes the noise away, step by step, until a picture is left. That sounds like magic, but each
+# step is an ordinary computation that can be opened and looked at. We build the whole thing in thirty lines on a plane
+# first, then walk through a real Stable Diffusion, and in the end drive any painting service over HTTP.
 #
 # **After this lesson you can**
 #
@@ -33,8 +33,9 @@
 #
 # **Time**: about 80 minutes. **You need**: Python; no graphics card, no network, no API key.
 #
-# The painter is **mini-sd**: built like Stable Diffusion, only small, trained from scratch on a drawn world (Little World),
-# and able to paint what is in that world and nothing else. The judge is **mini-clip**, which you know from lesson 02.
+# The painter is **mini-sd**: built like Stable Diffusion, only small, trained from scratch on a drawn world (Little
+# World), and able to paint what is in that world and nothing else. The judge is **mini-clip**, which you know from
+# lesson 02.
 
 # %%
 import numpy as np
@@ -45,7 +46,7 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 from course_lib import StableDiffusionService, plots, say
 from little_world import Scene, Thing, caption, draw
 
-set_matplotlib_formats("jpeg", pil_kwargs={"quality": 85})  # figures full of painted pictures, in fewer bytes
+set_matplotlib_formats("jpeg", pil_kwargs={"quality": 80})  # figures full of painted pictures, in fewer bytes
 generator = torch.manual_seed(0)
 
 # %% [markdown] lang="zh"
@@ -65,8 +66,8 @@ generator = torch.manual_seed(0)
 # ## 1 A cloud of points first: diffusion in thirty lines
 #
 # A picture of Little World is 128 x 128 pixels of three numbers each, and so *one point* in a space of tens of
-# thousands of dimensions. All cats make a cloud there, all cars another. **To paint a new cat is to pick a new point from its
-# cloud.** The trouble is that nobody can write down a formula for the cloud; all we have is examples.
+# thousands of dimensions. All cats make a cloud there, all cars another. **To paint a new cat is to pick a new point
+# from its cloud.** The trouble is that nobody can write down a formula for the cloud; all we have is examples.
 #
 # Diffusion takes a detour:
 #
@@ -74,7 +75,8 @@ generator = torch.manual_seed(0)
 # - train a network to *undo* one small step of that;
 # - then start from nothing but noise and undo step by step; at the end stands a new example.
 #
-# Nobody can draw so many dimensions, so do it in two. Our cloud is the outline of a duck, with a point for each dark pixel.
+# Nobody can draw so many dimensions, so do it in two. Our cloud is the outline of a duck, with a point for each dark
+# pixel.
 
 # %%
 duck = Scene((Thing("duck", "black", 0.5, 0.5, 0.45),), background="snow", time="day")
@@ -101,8 +103,8 @@ print(f"{np.asarray(draw(duck)).size:,} → 2; {len(points):,}", say(zh="个样�
 #
 # Mix an example $x$ with noise $\epsilon$, in proportions that an angle $\varphi$ decides:
 # $x_\varphi = \cos\varphi \cdot x + \sin\varphi \cdot \epsilon$. At 0° it is as it was, at 90° it is noise alone. Sine and
-# cosine, because $\cos^2 + \sin^2 = 1$: the cloud does not grow while it is mixed. The colour of a point is its *former* place
-# from left to right.
+# cosine, because $\cos^2 + \sin^2 = 1$: the cloud does not grow while it is mixed. The colour of a point is its *former*
+# place from left to right.
 
 # %%
 def mix(x, noise, angle):
@@ -130,9 +132,9 @@ show([mix(x, noise, angle) for angle in angles], [f"{angle.rad2deg():.0f}°" for
 # ### Training: take any angle, guess where the point is heading
 #
 # Let $\varphi$ grow evenly, and the point $x_\varphi$ moves; its velocity is the derivative by the angle,
-# $v = \cos\varphi \cdot \epsilon - \sin\varphi \cdot x$. The network is told *where the point is* and *what the angle is*, and has
-# to guess the velocity. It sees neither $x$ nor $\epsilon$, so what it learns is the *mean* over all that could have led there.
-# (`waves` are sines and cosines of the place: they help a small network to see detail.)
+# $v = \cos\varphi \cdot \epsilon - \sin\varphi \cdot x$. The network is told *where the point is* and *what the angle is*,
+# and has to guess the velocity. It sees neither $x$ nor $\epsilon$, so what it learns is the *mean* over all that could
+# have led there. (`waves` are sines and cosines of the place: they help a small network to see detail.)
 
 # %%
 network = torch.nn.Sequential(
@@ -170,8 +172,8 @@ print(f"{sum(p.numel() for p in network.parameters()):,}", say(zh="个参数", e
 # %% [markdown] lang="en"
 # ### Sampling: walk back from noise
 #
-# Who knows the velocity can walk back. Each step makes the angle smaller by $\delta$; and as $x_\varphi$ and $v$ are to each other
-# like a place on a circle and its tangent, a step back is just a rotation:
+# Who knows the velocity can walk back. Each step makes the angle smaller by $\delta$; and as $x_\varphi$ and $v$ are to
+# each other like a place on a circle and its tangent, a step back is just a rotation:
 # $x_{\varphi-\delta} = \cos\delta \cdot x_\varphi - \sin\delta \cdot v$. Sampling is that line in a loop:
 
 # %%
@@ -200,10 +202,10 @@ show(way[::10], [f"{90 - 1.8 * i:.0f}°" for i in range(0, 51, 10)], way[-1][:, 
 # %% [markdown] lang="en"
 # **What to notice**:
 #
-# - The figure above and this one both run from left to right, but this one walks back: noise gathers into a duck. *None* of
-#   these points is a training example; they are new.
-# - Colour is the place a point *ends* at. In the noise on the far left the colours are in order already: the way back is
-#   fixed, and **the noise at the start decides what comes out**. That is what a "seed" means.
+# - The figure above and this one both run from left to right, but this one walks back: noise gathers into a duck.
+#   *None* of these points is a training example; they are new.
+# - Colour is the place a point *ends* at. In the noise on the far left the colours are in order already: the way back
+#   is fixed, and **the noise at the start decides what comes out**. That is what a "seed" means.
 # - The large shape comes first, details such as beak and tail come last. So it will be with pictures.
 #
 # **Why not go back in one step?** Think of what the network guesses, then look at the next figure.
@@ -221,12 +223,13 @@ show(ends, titles, way[-1][:, 0])
 # 扩散模型到此就讲完了。下面的 mini-sd 用的是同一个公式（余弦加噪、猜速度、旋转），只是“点”变成了压缩过的画，网络变大了，还多看一样东西：你的那句话。
 
 # %% [markdown] lang="en"
-# The percentage is the share of the duck that new points cover. In a single step from noise alone, anything may have been the
-# origin, and all the network can guess is *the mean of the whole duck*: the points crowd in the middle. After a small step fewer
-# origins are possible, and the next guess is better. **Steps buy chances to change one's mind.**
+# The percentage is the share of the duck that new points cover. In a single step from noise alone, anything may have
+# been the origin, and all the network can guess is *the mean of the whole duck*: the points crowd in the middle. After
+# a small step fewer origins are possible, and the next guess is better. **Steps buy chances to change one's mind.**
 #
-# That is all there is to diffusion. The mini-sd below uses the same formulas (noise by the cosine, a guess of the velocity, a
-# rotation); only its points are compressed pictures, its network is larger, and it is told one thing more: your sentence.
+# That is all there is to diffusion. The mini-sd below uses the same formulas (noise by the cosine, a guess of the
+# velocity, a rotation); only its points are compressed pictures, its network is larger, and it is told one thing more:
+# your sentence.
 
 # %% [markdown] lang="zh"
 # ## 2 mini-sd，一步一步
@@ -252,7 +255,8 @@ jobs = {"text_encoder": say(zh="读提示词", en="reads the prompt"), "unet": s
 table = [say(zh="| 零件 | 类 | 参数 | 做什么 |", en="| part | class | parameters | what it does |"), "|---|---|--:|---|"]
 for name, job in jobs.items():
     part = getattr(pipe, name)
-    table.append(f"| `{name}` | {type(part).__name__} | {sum(p.numel() for p in part.parameters()) / 1e6:.1f} M | {job} |")
+    size = sum(weights.numel() for weights in part.parameters()) / 1e6
+    table.append(f"| `{name}` | {type(part).__name__} | {size:.1f} M | {job} |")
 table.append(f"| `scheduler` | {type(pipe.scheduler).__name__} | - | {say(zh='决定走哪些步', en='decides on the steps')} |")
 display(Markdown("\n".join(table)))
 
@@ -265,8 +269,8 @@ display(Markdown("\n".join(table)))
 # ### The VAE: make the picture small first
 #
 # Diffusion on tens of thousands of numbers is expensive. What made Stable Diffusion possible (Rombach et al. 2022) is a
-# **variational autoencoder** (VAE) that packs a picture into a much smaller **latent**; diffusion happens in latents alone. See
-# what they look like, and what is lost when they are unpacked again:
+# **variational autoencoder** (VAE) that packs a picture into a much smaller **latent**; diffusion happens in latents
+# alone. See what they look like, and what is lost when they are unpacked again:
 
 # %%
 @torch.no_grad()
@@ -287,17 +291,23 @@ def distance(a, b):
 
 
 # %%
-scene = Scene((Thing("car", "red", 0.5, 0.62, 0.23),), background="meadow", time="day", place="center", size="large")
+def one(kind, color, background, time):
+    """A scene of one large thing in the middle."""
+    return Scene((Thing(kind, color, 0.5, 0.6, 0.22),), background, time, place="center", size="large")
+
+
+scene = one("car", "red", "meadow", "day")
 drawn = draw(scene)
 latents = encode(drawn)
 again = decode(latents)
-print(tuple(latents.shape), say(zh="压缩到", en="packed to one part in"), f"{np.asarray(drawn).size / latents.numel():.0f}")
+print(f"{np.asarray(drawn).size:,} → {latents.numel():,}", tuple(latents.shape))
 print(say(zh="还原后每个数平均差（0 到 255）", en="mean error after unpacking, of 255:"), f"{distance(drawn, again):.1f}")
 
 # %%
 figure, axes = plots.figure(9, 1.8, 1, 6)
 tiles = [drawn, *latents[0], again]
-names = [say(zh="原图", en="picture"), *(say(zh=f"潜变量 {i}", en=f"latent {i}") for i in (1, 2, 3, 4)), say(zh="还原", en="unpacked")]
+latent = say(zh="潜变量", en="latent")
+names = [say(zh="原图", en="picture"), *(f"{latent} {i}" for i in (1, 2, 3, 4)), say(zh="还原", en="unpacked")]
 for axis, tile, name in zip(axes[0], tiles, names):
     axis.imshow(tile, cmap="viridis")
     axis.set(title=name, xticks=[], yticks=[])
@@ -307,9 +317,9 @@ figure
 # **看什么**：潜变量像一张模糊的小图，位置还认得出来，每个“像素”管着原图的一小块。VAE 是*有损*的：它弄丢的细节，后面画得再好也回不来，图生图时也一样，哪怕你让模型什么也别改。
 
 # %% [markdown] lang="en"
-# **What to notice**: a latent looks like a small, blurred picture. Places can still be made out, and each of its "pixels" stands
-# for a small block of the original. The VAE is *lossy*: details it drops cannot come back however well one paints later. That
-# holds for image to image, too, even if the model is asked to change nothing.
+# **What to notice**: a latent looks like a small, blurred picture. Places can still be made out, and each of its
+# "pixels" stands for a small block of the original. The VAE is *lossy*: details it drops cannot come back however well
+# one paints later. That holds for image to image, too, even if the model is asked to change nothing.
 
 # %% [markdown] lang="zh"
 # ### 文本编码器：一句话变成一串向量
@@ -319,8 +329,8 @@ figure
 # %% [markdown] lang="en"
 # ### The text encoder: a sentence becomes a row of vectors
 #
-# The prompt is cut into tokens, and each token becomes a vector. mini-sd's text encoder began as mini-clip's text tower, so it
-# reads Chinese and English. All prompts are padded to one length, since the UNet wants one shape.
+# The prompt is cut into tokens, and each token becomes a vector. mini-sd's text encoder began as mini-clip's text
+# tower, so it reads Chinese and English. All prompts are padded to one length, since the UNet wants one shape.
 
 # %%
 PROMPT = caption(scene, LANG)
@@ -350,12 +360,14 @@ plots.tokens({PROMPT: list(zip(shown, numbers))}, width=8)
 # %% [markdown] lang="en"
 # ### The denoising loop: the one of section 1
 #
-# It begins with noise in the shape of latents. In each step the UNet guesses the velocity twice, once shown the prompt, once an
-# empty text (or the negative prompt). The *difference* of the two is "what the prompt wants", and it is enlarged by $g$:
+# It begins with noise in the shape of latents. In each step the UNet guesses the velocity twice, once shown the prompt,
+# once an empty text (or the negative prompt). The *difference* of the two is "what the prompt wants", and it is
+# enlarged by $g$:
 #
 # $$v = v_{empty} + g\,(v_{prompt} - v_{empty})$$
 #
-# That is **classifier-free guidance** (Ho & Salimans 2022), and $g$ is what an API calls `guidance_scale` or `cfg_scale`.
+# That is **classifier-free guidance** (Ho & Salimans 2022), and $g$ is what an API calls `guidance_scale` or
+# `cfg_scale`.
 
 # %%
 @torch.no_grad()
@@ -374,6 +386,7 @@ def denoise(prompt, *, negative="", guidance=5.0, steps=50, seed=0):
     return way, [*expected, latents]
 
 
+# %%
 start_shape = (pipe.unet.config.in_channels, pipe.unet.config.sample_size, pipe.unet.config.sample_size)
 way, expected = denoise(PROMPT, seed=7)
 print(len(way) - 1, tuple(way[-1].shape))
@@ -382,8 +395,8 @@ print(len(way) - 1, tuple(way[-1].shape))
 # 每隔十步停下来看三样东西：潜变量本身（前三个通道当作红绿蓝），把它*直接*解码的样子，以及模型此刻*以为*画完会是什么样。
 
 # %% [markdown] lang="en"
-# Stop at each tenth step and look at three things: the latents themselves (three channels as red, green and blue), what they
-# look like when unpacked *as they are*, and what the model *expects* the finished picture to be at that moment.
+# Stop at each tenth step and look at three things: the latents themselves (three channels as red, green and blue), what
+# they look like when unpacked *as they are*, and what the model *expects* the finished picture to be at that moment.
 
 # %%
 def as_colors(latents):
@@ -408,8 +421,8 @@ plots.gallery(sum(three, []), titles, columns=6, size=1.2)
 # **What to notice**:
 #
 # - Rows one and two: the noise stays, and is gone only in the last steps.
-# - Row three: the model has an idea early on. At first it is a blurred mean (the points that crowd in the middle, in section 1);
-#   sky and ground part first, then come the colours, and shapes last.
+# - Row three: the model has an idea early on. At first it is a blurred mean (the points that crowd in the middle, in
+#   section 1); sky and ground part first, then come the colours, and shapes last.
 # - Is our loop right? Compare it with the library's own pipeline, for the same seed and number of steps:
 
 # %%
@@ -427,10 +440,10 @@ assert difference <= 2
 # %% [markdown] lang="en"
 # ## 3 One line: `StableDiffusionService`
 #
-# Running a pipeline yourself means loading a model and finding the memory for it. Most people let a *service* paint and send
-# HTTP requests. The protocol in widest use comes from AUTOMATIC1111's WebUI (A1111 for short): `POST /sdapi/v1/txt2img`. The
-# course's own server speaks it, so with another address this code works with a WebUI at your home. `StableDiffusionService`
-# keeps the chapter's names and the order of its arguments:
+# Running a pipeline yourself means loading a model and finding the memory for it. Most people let a *service* paint and
+# send HTTP requests. The protocol in widest use comes from AUTOMATIC1111's WebUI (A1111 for short): `POST
+# /sdapi/v1/txt2img`. The course's own server speaks it, so with another address this code works with a WebUI at your
+# home. `StableDiffusionService` keeps the chapter's names and the order of its arguments:
 
 # %%
 HOW = {"steps": 20, "guidance_scale": 5.0, "sampler": "DDIM"}
@@ -447,9 +460,9 @@ picture
 # 服务画的和我们手写的循环画的是同一张。返回的是一张普通的 PIL 图片，多了一项 `parameters`：它*真正*是用什么参数画的。这些参数也写在 PNG 文件里（和 A1111 的格式一样），所以一年以后还能知道一张图是怎么来的：
 
 # %% [markdown] lang="en"
-# The service paints what our own loop painted. What comes back is an ordinary PIL picture with one thing more, `parameters`:
-# what it was *really* painted with. They are written into the PNG file as well (in A1111's own form), so that a year from now
-# a picture can still tell where it came from:
+# The service paints what our own loop painted. What comes back is an ordinary PIL picture with one thing more,
+# `parameters`: what it was *really* painted with. They are written into the PNG file as well (in A1111's own form), so
+# that a year from now a picture can still tell where it came from:
 
 # %%
 from pathlib import Path
@@ -475,11 +488,11 @@ print(found.infotext)
 #
 # ### Seed
 #
-# A seed decides the noise at the start, and the start decides the end. `count=6` asks for six at once, whose seeds follow each
-# other:
+# A seed decides the noise at the start, and the start decides the end. `count=6` asks for six at once, whose seeds
+# follow each other:
 
 # %%
-beach = Scene((Thing("turtle", "green", 0.5, 0.55, 0.2),), background="beach", time="dusk", place="center", size="large")
+beach = one("turtle", "green", "beach", "dusk")
 TURTLE = caption(beach, LANG)
 six = service.text_to_image(TURTLE, seed=0, count=6, **HOW)
 once, twice = (service.text_to_image(TURTLE, seed=3, **HOW) for _ in range(2))
@@ -495,14 +508,15 @@ plots.gallery(six, [f"seed {picture.seed}" for picture in six], columns=6, size=
 # 固定四个种子，把引导从 1（等于没有引导）开到很大。每一行量三样：提示词里的四件事（种类、颜色、地点、时间）mini-clip 认得出几成；画面的对比度；四张画之间的差别。
 
 # %% [markdown] lang="en"
-# **What to notice**: one sentence, six pictures; one seed, the same to the last bit. So whenever you change a prompt or a
-# parameter, *hold the seed still*, and what differs is your doing. Seed 0 is a seed like any other (in section 7 you will see how
-# the chapter loses it).
+# **What to notice**: one sentence, six pictures; one seed, the same to the last bit. So whenever you change a prompt or
+# a parameter, *hold the seed still*, and what differs is your doing. Seed 0 is a seed like any other (in section 7 you
+# will see how the chapter loses it).
 #
 # ### Guidance
 #
-# The same four seeds, with guidance from 1 (none at all) to very much. Each row is measured three times: how much of what the
-# prompt says (kind, colour, place, hour) mini-clip recognises; the contrast; and how much the four differ from each other.
+# The same four seeds, with guidance from 1 (none at all) to very much. Each row is measured three times: how much of
+# what the prompt says (kind, colour, place, hour) mini-clip recognises; the contrast; and how much the four differ from
+# each other.
 
 # %%
 from little_world.training.judge import Judge
@@ -523,7 +537,8 @@ head = say(zh="| guidance | 认得出 | 对比度 | 四张之间的差别 |", en
 table = [head, "|--:|--:|--:|--:|"]
 for g, pictures in sweep.items():
     pixels = np.array([np.asarray(picture, float) for picture in pictures])
-    table.append(f"| {g:g} | {recognised(pictures, beach):.0%} | {pixels.std(axis=(1, 2)).mean():.0f} | {pixels.std(axis=0).mean():.0f} |")
+    contrast, variety = pixels.std(axis=(1, 2)).mean(), pixels.std(axis=0).mean()
+    table.append(f"| {g:g} | {recognised(pictures, beach):.0%} | {contrast:.0f} | {variety:.0f} |")
 display(Markdown("\n".join(table)))
 
 # %%
@@ -536,9 +551,10 @@ plots.gallery(pictures, [f"guidance {g:g}" for g in guidances for _ in range(4)]
 # ### 步数（steps）
 
 # %% [markdown] lang="en"
-# **What to notice**: what of the prompt do the four without guidance leave out? With more of it pictures obey better, and the four
-# grow alike: **guidance trades variety for obedience**. And with the most, are colours and edges still right? The enlarged
-# difference pushes the latents to where no training picture ever was. Which value is best differs from model to model, so measure.
+# **What to notice**: what of the prompt do the four without guidance leave out? With more of it pictures obey better,
+# and the four grow alike: **guidance trades variety for obedience**. And with the most, are colours and edges still
+# right? The enlarged difference pushes the latents to where no training picture ever was. Which value is best differs
+# from model to model, so measure.
 #
 # ### Steps
 
@@ -555,14 +571,14 @@ plots.gallery(by_steps, [f"steps {n}" for n in numbers], columns=6, size=1.2)
 # 负面提示词不是魔法，它就是公式里代替“空话”的那一句：每一步都*背离*它走。所以它最好和提示词只差你不想要的那一点。不说时间，模型会画白天、黄昏和夜晚；我们请它别画夜晚，然后数一数：
 
 # %% [markdown] lang="en"
-# As with the duck of section 1: one step is enough for a mean and no more. From which picture on do more steps change nothing that
-# can be seen? The time goes on growing with them.
+# As with the duck of section 1: one step is enough for a mean and no more. From which picture on do more steps change
+# nothing that can be seen? The time goes on growing with them.
 #
 # ### Negative prompt
 #
-# A negative prompt is no magic. It is the sentence that takes the place of the empty one in the formula: each step leads *away*
-# from it. So it should differ from the prompt in just what you do not want. If no hour is named, the model paints days, dusks and
-# nights; we ask it for no nights, and count:
+# A negative prompt is no magic. It is the sentence that takes the place of the empty one in the formula: each step
+# leads *away* from it. So it should differ from the prompt in just what you do not want. If no hour is named, the model
+# paints days, dusks and nights; we ask it for no nights, and count:
 
 # %%
 from course_lib import CLIPService
@@ -576,7 +592,8 @@ without = service.text_to_image(house, night, seed=20, count=6, **HOW)
 # %% tags=["nbval-ignore-output"]
 clip = CLIPService()
 template = {"zh": "{}的房子", "en": "a house {}"}[LANG]
-hours = [found.label for found in clip.zero_shot_classify(plain + without, list(TIME[LANG].values()), template=template)]
+results = clip.zero_shot_classify(plain + without, list(TIME[LANG].values()), template=template)
+hours = [result.label for result in results]
 for name, some in {say(zh="没有负面提示词", en="without a negative prompt"): hours[:6], night: hours[6:]}.items():
     print(name, "|", TIME[LANG]["night"], some.count(TIME[LANG]["night"]), "/ 6")
 plots.gallery(plain + without, hours, columns=6, size=1.1)
@@ -589,17 +606,16 @@ plots.gallery(plain + without, hours, columns=6, size=1.1)
 # 三个场景，各用中文和英文说一遍，种子相同：
 
 # %% [markdown] lang="en"
-# Above each picture stands the hour that mini-clip sees. The seeds of the two rows are the same: which houses changed, which
-# hardly did?
+# Above each picture stands the hour that mini-clip sees. The seeds of the two rows are the same: which houses changed,
+# which hardly did?
 #
 # ### One sentence, two languages
 #
 # Three scenes, each described in Chinese and in English, with the same seeds:
 
 # %%
-things = [Thing("cat", "orange", 0.5, 0.6, 0.2), Thing("rocket", "white", 0.5, 0.5, 0.2), Thing("umbrella", "red", 0.5, 0.55, 0.2)]
-places = (("room", "day"), ("desert", "dusk"), ("city", "night"))
-scenes = [Scene((thing,), *place, place="center", size="large") for thing, place in zip(things, places)]
+scenes = [one("cat", "orange", "room", "day"), one("rocket", "white", "desert", "dusk")]
+scenes.append(one("umbrella", "red", "city", "night"))
 both = {lang: [service.text_to_image(caption(s, lang), seed=5, **HOW) for s in scenes] for lang in ("zh", "en")}
 for scene_told in scenes:
     print(caption(scene_told, "zh"), "|", caption(scene_told, "en"))
@@ -614,9 +630,9 @@ plots.gallery(both["zh"] + both["en"], ["zh"] * 3 + ["en"] * 3, columns=6, size=
 # 画得像，是因为两句话在文本编码器里走到了相近的地方；画得不完全一样，是因为只是相近。完整的 Stable Diffusion 1.5 只读英文，给它中文，它照样会画出点什么来，一句报错也没有：这正是第 02 课“英文 CLIP 配中文标签”的那个陷阱。
 
 # %% [markdown] lang="en"
-# They are alike because in the text encoder the two sentences end close to each other, and not the same because they are only
-# close. The full-size Stable Diffusion 1.5 reads English alone; given Chinese it paints something all the same, without any
-# error: the pitfall of lesson 02, an English CLIP with Chinese labels, once more.
+# They are alike because in the text encoder the two sentences end close to each other, and not the same because they
+# are only close. The full-size Stable Diffusion 1.5 reads English alone; given Chinese it paints something all the
+# same, without any error: the pitfall of lesson 02, an English CLIP with Chinese labels, once more.
 
 # %% [markdown] lang="zh"
 # ## 5 图生图：从半路出发
@@ -628,32 +644,39 @@ plots.gallery(both["zh"] + both["en"], ["zh"] * 3 + ["en"] * 3, columns=6, size=
 # %% [markdown] lang="en"
 # ## 5 Image to image: set out half-way
 #
-# Image to image does not begin with noise alone: your picture is noised *half-way*, and then the walk back begins. **Strength**
-# says how far that is: 0 leaves it alone, 1 begins from scratch. With `steps=20` and `strength=0.5`, ten steps are taken.
+# Image to image does not begin with noise alone: your picture is noised *half-way*, and then the walk back begins.
+# **Strength** says how far that is: 0 leaves it alone, 1 begins from scratch. With `steps=20` and `strength=0.5`, ten
+# steps are taken.
 #
-# Take the drawn red car of section 2, ask for a blue one in the snow at night, and measure two things: how far the result is from
-# the original, and how much of the new wish is fulfilled.
+# Take the drawn red car of section 2, ask for a blue one in the snow at night, and measure two things: how far the
+# result is from the original, and how much of the new wish is fulfilled.
 
 # %%
-wish = Scene((Thing("car", "blue", 0.5, 0.62, 0.23),), background="snow", time="night", place="center", size="large")
+wish = one("car", "blue", "snow", "night")
 WISH = caption(wish, LANG)
 strengths = (0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 0.95)
 changed = [service.image_to_image(drawn, WISH, s, seed=2, count=2, **HOW) for s in strengths]
 print(WISH)
-plots.gallery([drawn, *(two[0] for two in changed)], [say(zh="原图", en="original"), *map(str, strengths)], columns=8, size=1.1)
+titles = [say(zh="原图", en="original"), *map(str, strengths)]
+plots.gallery([drawn, *(two[0] for two in changed)], titles, columns=8, size=1.1)
 
 # %%
 far = [np.mean([distance(drawn, picture) for picture in two]) for two in changed]
 new, old = ([recognised(two, told) for two in changed] for told in (wish, scene))
-figure, axes = plots.figure(8.6, 2.7, 1, 2)
-axes[0, 0].plot(strengths, far, marker="o")
-axes[0, 0].axhline(distance(drawn, again), linestyle="--", color=plots.MUTED, label=say(zh="只经过 VAE", en="through the VAE alone"))
-axes[0, 0].set(title=say(zh="离原图的距离（0 到 255）", en="distance from the original, of 255"), xlabel="strength", ylim=(0, 1.15 * max(far)))
-axes[0, 0].legend(fontsize=9)
-axes[0, 1].plot(strengths, new, marker="o", label=say(zh="新的要求", en="the new wish"))
-axes[0, 1].plot(strengths, old, marker="o", label=say(zh="原图的内容", en="the original"))
-axes[0, 1].set(title=say(zh="认得出几成", en="share recognised") + " · mini-clip", xlabel="strength", ylim=(0, 1.05))
-axes[0, 1].legend(fontsize=9)
+
+# %% tags=["nbval-ignore-output"]
+figure, axes = plots.figure(8.2, 2.6, 1, 2)
+left, right = axes[0]
+left.plot(strengths, far, marker="o")
+floor = say(zh="只经过 VAE", en="through the VAE alone")
+left.axhline(distance(drawn, again), linestyle="--", color=plots.MUTED, label=floor)
+left.set(title=say(zh="离原图的距离（0 到 255）", en="distance from the original, of 255"), ylim=(0, 1.15 * max(far)))
+right.plot(strengths, new, marker="o", label=say(zh="新的要求", en="the new wish"))
+right.plot(strengths, old, marker="o", label=say(zh="原图的内容", en="the original"))
+right.set(title=say(zh="认得出几成", en="share recognised") + " · mini-clip", ylim=(0, 1.05))
+for axis in (left, right):
+    axis.set_xlabel("strength")
+    axis.legend(fontsize=9)
 figure
 
 # %% [markdown] lang="zh"
@@ -666,12 +689,12 @@ figure
 # %% [markdown] lang="en"
 # **What to notice**:
 #
-# - Left: the distance grows with `strength`, but does not begin at 0. The dashed line is what a trip through the VAE alone costs,
-#   and nothing comes below it.
-# - Right: where do the two lines cross? Before that it is the original with a touch of the new, after that a new picture with a
-#   shadow of the original.
-# - A small `strength` can change colours and light, but no shapes: the large shape is decided in the first steps of the way back
-#   (section 1), and those were skipped.
+# - Left: the distance grows with `strength`, but does not begin at 0. The dashed line is what a trip through the VAE
+#   alone costs, and nothing comes below it.
+# - Right: where do the two lines cross? Before that it is the original with a touch of the new, after that a new
+#   picture with a shadow of the original.
+# - A small `strength` can change colours and light, but no shapes: the large shape is decided in the first steps of the
+#   way back (section 1), and those were skipped.
 
 # %% [markdown] lang="zh"
 # ## 6 局部重绘：蒙版之外，一位都不许动
@@ -681,16 +704,16 @@ figure
 # %% [markdown] lang="en"
 # ## 6 Inpainting: outside the mask not a bit may change
 #
-# Inpainting takes a **mask** as well: what is white is repainted, what is black is kept. Draw one with PIL around the car, and ask
-# for a yellow duck in its place:
+# Inpainting takes a **mask** as well: what is white is repainted, what is black is kept. Draw one with PIL around the
+# car, and ask for a yellow duck in its place:
 
 # %%
 from PIL import Image, ImageDraw
 
 mask = Image.new("L", drawn.size, 0)
 ImageDraw.Draw(mask).rounded_rectangle((26, 42, 102, 112), radius=18, fill=255)
-meadow = Scene((Thing("duck", "yellow", 0.5, 0.62, 0.2),), background="meadow", time="day", place="center", size="large")
-inpainted = service.inpaint(drawn, mask, caption(meadow, LANG), strength=1.0, mask_blur=0, seed=1, **HOW)
+DUCK = caption(one("duck", "yellow", "meadow", "day"), LANG)
+inpainted = service.inpaint(drawn, mask, DUCK, strength=1.0, mask_blur=0, seed=1, **HOW)
 
 outside = np.asarray(mask) == 0
 assert np.array_equal(np.asarray(inpainted)[outside], np.asarray(drawn)[outside])  # to the bit
@@ -700,16 +723,17 @@ print(say(zh="蒙版外的像素，全部相同", en="pixels outside the mask, a
 # > **陷阱：扩散库自己并不保留蒙版外的像素。** 整张图都要过一遍 VAE，所以*处处*都变了一点。A1111（和课程的服务器）会在最后把原图贴回去。直接用 diffusers 的话，这一步得自己做：
 
 # %% [markdown] lang="en"
-# > **Pitfall: the library by itself does not keep the pixels outside.** All of the picture goes through the VAE, so it changes a
-# > little *everywhere*. A1111 (and the course's server) pastes the original back in the end. With diffusers alone that is up to you:
+# > **Pitfall: the library by itself does not keep the pixels outside.** All of the picture goes through the VAE, so it
+# > changes a little *everywhere*. A1111 (and the course's server) pastes the original back in the end. With diffusers
+# > alone that is up to you:
 
 # %%
 from diffusers import AutoPipelineForInpainting
 
 bare_pipe = AutoPipelineForInpainting.from_pipe(pipe)
 bare_pipe.set_progress_bar_config(disable=True)
-sizes = {"width": drawn.width, "height": drawn.height, "num_inference_steps": 20, "guidance_scale": 5.0}
-bare = bare_pipe(caption(meadow, LANG), drawn, mask, strength=1.0, generator=torch.Generator().manual_seed(1), **sizes).images[0]
+options |= {"num_inference_steps": 20, "generator": torch.Generator().manual_seed(1)}
+bare = bare_pipe(DUCK, drawn, mask, strength=1.0, **options).images[0]
 pasted = Image.composite(bare, drawn, mask)  # the cure: bare where the mask is white, else the original
 for name, result in {"diffusers": bare, "+ composite": pasted, "StableDiffusionService": inpainted}.items():
     moved = (np.asarray(result)[outside] != np.asarray(drawn)[outside]).any(axis=1).mean()
@@ -718,16 +742,20 @@ for name, result in {"diffusers": bare, "+ composite": pasted, "StableDiffusionS
 # %%
 change = np.abs(np.asarray(bare, int) - np.asarray(drawn, int)).sum(axis=2)
 change = np.repeat(np.clip(4 * change, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
-soft = service.inpaint(drawn, mask, caption(meadow, LANG), strength=1.0, mask_blur=4, seed=1, **HOW)
-titles = say(zh="原图|蒙版|重绘|mask_blur=4|diffusers 改了哪里", en="original|mask|inpainted|mask_blur=4|changed by diffusers").split("|")
+soft = service.inpaint(drawn, mask, DUCK, strength=1.0, mask_blur=4, seed=1, **HOW)
+titles = {
+    "zh": ["原图", "蒙版", "重绘", "mask_blur=4", "diffusers 改了哪里"],
+    "en": ["original", "mask", "inpainted", "mask_blur=4", "changed by diffusers"],
+}[LANG]
 plots.gallery([drawn, mask, inpainted, soft, change], titles, columns=5, size=1.4)
 
 # %% [markdown] lang="zh"
 # **看什么**：最右边一张越亮变得越多，蒙版外也不是全黑。`mask_blur` 让边缘过渡柔和，代价是边缘*外侧*几个像素也会变；要“一位都不动”，就设成 0。
 
 # %% [markdown] lang="en"
-# **What to notice**: in the last picture, the brighter the more it changed, and outside the mask it is not black either.
-# `mask_blur` softens the edge, at the price of a few pixels *outside* it; where not a bit may change, set it to 0.
+# **What to notice**: in the last picture, the brighter the more it changed, and outside the mask it is not black
+# either. `mask_blur` softens the edge, at the price of a few pixels *outside* it; where not a bit may change, set it to
+# 0.
 
 # %% [markdown] lang="zh"
 # ## 7 陷阱：参数被悄悄忽略
@@ -737,8 +765,8 @@ plots.gallery([drawn, mask, inpainted, soft, change], titles, columns=5, size=1.
 # %% [markdown] lang="en"
 # ## 7 The trap: parameters ignored without a word
 #
-# This is how the chapter sends its requests, in other words. It runs, it raises nothing, and it gives you a picture each time.
-# What is wrong is in the names of the fields. Let each mistake really happen, then see the cure.
+# This is how the chapter sends its requests, in other words. It runs, it raises nothing, and it gives you a picture
+# each time. What is wrong is in the names of the fields. Let each mistake really happen, then see the cure.
 
 # %%
 import base64
@@ -765,18 +793,19 @@ class Naive:
 # > **陷阱：`guidance_scale` 和 `strength`。** 这是 diffusers 的叫法，A1111 的协议里没有这两个字段。不认识的字段，它一声不响地丢掉，状态码照样是 200：
 
 # %% [markdown] lang="en"
-# > **Pitfall: `guidance_scale` and `strength`.** These are diffusers' names; A1111's protocol has no such fields. What it does not
-# > know it drops without a word, and the status is 200 all the same:
+# > **Pitfall: `guidance_scale` and `strength`.** These are diffusers' names; A1111's protocol has no such fields. What
+# > it does not know it drops without a word, and the status is 200 all the same:
 
 # %%
 naive = Naive(settings.local_server())
 small = {"prompt": PROMPT, "width": 128, "height": 128, "steps": 10, "seed": 7}
 weak, strong = (naive.post("txt2img", guidance_scale=g, **small) for g in (1, 15))
-print("guidance_scale 1, 15:", say(zh="两张图每一位都相同", en="the two pictures are the same to the bit"), weak.tobytes() == strong.tobytes())
+same = say(zh="每一位都相同：", en="the same to the bit:")
+print("guidance_scale 1, 15 |", same, weak.tobytes() == strong.tobytes())
 
 original = to_base64(drawn)
 little, much = (naive.post("img2img", init_images=[original], strength=s, **small) for s in (0.1, 0.9))
-print("strength 0.1, 0.9:", say(zh="两张图每一位都相同", en="the two pictures are the same to the bit"), little.tobytes() == much.tobytes())
+print("strength 0.1, 0.9 |", same, little.tobytes() == much.tobytes())
 
 echo = naive.answer["parameters"]
 print({name: echo.get(name, "-") for name in ("strength", "denoising_strength", "guidance_scale", "cfg_scale")})
@@ -785,9 +814,9 @@ print({name: echo.get(name, "-") for name in ("strength", "denoising_strength", 
 # 线索在最后一行：回答里的 `parameters` 是服务器*理解到*的请求，里面根本没有 `strength` 和 `guidance_scale`，用的一直是默认值。`StableDiffusionService` 把这两个参数翻译成 `cfg_scale` 和 `denoising_strength`，每次都核对服务器的回显，不一致就警告：
 
 # %% [markdown] lang="en"
-# The clue is in the last line: `parameters` in the answer is the request *as the server understood it*, and holds neither
-# `strength` nor `guidance_scale`; it was the defaults all the time. `StableDiffusionService` translates the two into `cfg_scale` and
-# `denoising_strength`, compares what the server echoes each time, and warns where that differs:
+# The clue is in the last line: `parameters` in the answer is the request *as the server understood it*, and holds
+# neither `strength` nor `guidance_scale`; it was the defaults all the time. `StableDiffusionService` translates the two
+# into `cfg_scale` and `denoising_strength`, compares what the server echoes each time, and warns where that differs:
 
 # %%
 import warnings
@@ -808,14 +837,16 @@ def aloud(call):
 quick = HOW | {"steps": 10, "seed": 7}
 weak, strong = (service.text_to_image(PROMPT, **quick | {"guidance_scale": g}) for g in (1, 15))
 little, much = (service.image_to_image(drawn, PROMPT, s, **quick) for s in (0.1, 0.9))
-print("guidance_scale 1, 15:", f"{distance(weak, strong):.1f}", "| strength 0.1, 0.9:", f"{distance(little, much):.1f}")
+for name, pair in {"guidance_scale 1, 15": (weak, strong), "strength 0.1, 0.9": (little, much)}.items():
+    print(name, "|", same, pair[0].tobytes() == pair[1].tobytes())
 aloud(lambda: service.text_to_image(PROMPT, guidence_scale=3, **quick));  # a typing error
 
 # %% [markdown] lang="zh"
 # > **陷阱：`if seed > 0`。** 原章节只有种子大于 0 才发出去。0 是合法的种子，于是它悄悄变成了“随机”：
 
 # %% [markdown] lang="en"
-# > **Pitfall: `if seed > 0`.** The chapter sends a seed only if it is above 0. 0 is a seed, too, and quietly becomes "any":
+# > **Pitfall: `if seed > 0`.** The chapter sends a seed only if it is above 0. 0 is a seed, too, and quietly becomes
+# > "any":
 
 # %%
 def naive_seed(seed):
@@ -833,8 +864,9 @@ print("StableDiffusionService, seed 0:", first.tobytes() == second.tobytes(), fi
 # > **陷阱：图生图不发尺寸。** 不发 `width` 和 `height`，用的就是默认的 512 × 512，你的宽图被压扁，小图被拉大；步数也退回默认的 50。`StableDiffusionService` 取输入图片自己的尺寸：
 
 # %% [markdown] lang="en"
-# > **Pitfall: image to image without a size.** Without `width` and `height` the default of 512 x 512 holds: a wide picture is squashed,
-# > a small one blown up; and the steps fall back to 50. `StableDiffusionService` takes the size of the input:
+# > **Pitfall: image to image without a size.** Without `width` and `height` the default of 512 x 512 holds: a wide
+# > picture is squashed, a small one blown up; and the steps fall back to 50. `StableDiffusionService` takes the size of
+# > the input:
 
 # %%
 wide = Image.new("RGB", (256, 128))
@@ -848,17 +880,18 @@ plots.gallery([wide, squashed, kept], [f"{p.width} × {p.height}" for p in (wide
 # > **陷阱：局部重绘的默认值。** 原章节只发图、蒙版和提示词。其余的默认值（只看蒙版那一块、四周留 0 像素、用周围的颜色打底）各家服务器还不一样；蒙版的大小也没人检查，不对就悄悄拉伸。`StableDiffusionService` 每一项都明确发出去，大小不对就用一句话告诉你：
 
 # %% [markdown] lang="en"
-# > **Pitfall: inpainting's defaults.** The chapter sends picture, mask and prompt. The other defaults (only the masked part, 0 pixels
-# > around it, filled with the surroundings' colours) differ from server to server; and nobody checks the mask's size: a wrong one
-# > is stretched in silence. `StableDiffusionService` sends each of them, and where the size is wrong it says so in a sentence:
+# > **Pitfall: inpainting's defaults.** The chapter sends picture, mask and prompt. The other defaults (only the masked
+# > part, 0 pixels around it, filled with the surroundings' colours) differ from server to server; and nobody checks the
+# > mask's size: a wrong one is stretched in silence. `StableDiffusionService` sends each of them, and where the size is
+# > wrong it says so in a sentence:
 
 # %%
 from course_lib import CourseError
 
 half = mask.resize((64, 64))
 print("Naive:", naive.post("img2img", init_images=[original], mask=to_base64(half), **small).size)
-defaults = {name: naive.answer["parameters"][name] for name in ("inpaint_full_res", "inpaint_full_res_padding", "inpainting_fill", "mask_blur_x")}
-print("      ", defaults)
+unsaid = ("inpaint_full_res", "inpaint_full_res_padding", "inpainting_fill", "mask_blur_x")
+print("      ", {name: naive.answer["parameters"][name] for name in unsaid})
 try:
     service.inpaint(drawn, half, PROMPT)
 except CourseError as problem:
@@ -868,8 +901,8 @@ except CourseError as problem:
 # > **陷阱：Bearer 密钥。** 原章节把密钥放进 `Authorization: Bearer`。A1111 的 `--api-auth` 要的是 HTTP Basic，也就是“用户名:密码”。开一个带密码的服务器试试：
 
 # %% [markdown] lang="en"
-# > **Pitfall: a bearer key.** The chapter puts its key into `Authorization: Bearer`. What A1111's `--api-auth` wants is HTTP Basic,
-# > "user:password". Try it on a server with a password:
+# > **Pitfall: a bearer key.** The chapter puts its key into `Authorization: Bearer`. What A1111's `--api-auth` wants is
+# > HTTP Basic, "user:password". Try it on a server with a password:
 
 # %%
 from little_world.server import LocalServer
@@ -878,16 +911,19 @@ guarded = LocalServer(sd_model=MODEL, api_auth="reader:open-sesame", lazy=True)
 try:
     Naive(guarded.url, "open-sesame").post("txt2img", **small)
 except requests.HTTPError as problem:
-    print("Naive:", problem.response.status_code, problem.response.json()["detail"], problem.response.headers["www-authenticate"])
-print("StableDiffusionService:", StableDiffusionService(guarded.url, "reader:open-sesame").text_to_image(PROMPT, width=128, height=128, **quick).size)
+    refusal = problem.response
+    print("Naive:", refusal.status_code, refusal.json()["detail"], refusal.headers["www-authenticate"])
+let_in = StableDiffusionService(guarded.url, "reader:open-sesame")
+print("StableDiffusionService:", let_in.text_to_image(PROMPT, width=128, height=128, **quick).size)
 guarded.close()
 
 # %% [markdown] lang="zh"
 # > **陷阱：丢掉 `info` 和第二张以后的图。** 原章节只取 `images[0]`。没指定种子时，真正用的种子在 `info` 里（一个*装着 JSON 的字符串*），丢了它，这张图就再也画不出来了：
 
 # %% [markdown] lang="en"
-# > **Pitfall: `info` and all pictures but the first are thrown away.** The chapter takes `images[0]`. Where no seed was chosen, the one
-# > that was used is in `info` (a *string that holds JSON*); lose it, and this picture can never be painted again:
+# > **Pitfall: `info` and all pictures but the first are thrown away.** The chapter takes `images[0]`. Where no seed was
+# > chosen, the one that was used is in `info` (a *string that holds JSON*); lose it, and this picture can never be
+# > painted again:
 
 # %%
 naive.post("txt2img", batch_size=3, **small)
@@ -930,8 +966,8 @@ print("StableDiffusionService:", [picture.seed for picture in several])
 # %% [markdown] lang="en"
 # ## 8 Batches: a failure stays alone, a kill loses nothing
 #
-# The chapter's batch paints one, saves one, and sleeps for a second. What if the third prompt fails? (Here it is a whole page, pasted
-# by accident.)
+# The chapter's batch paints one, saves one, and sleeps for a second. What if the third prompt fails? (Here it is a
+# whole page, pasted by accident.)
 
 # %%
 page = PROMPT * 2000
@@ -955,26 +991,27 @@ except requests.HTTPError as problem:
 # 整个循环停了：前两张画了也没交出来，第四张没轮到。再跑一遍，文件名相同，旧图被覆盖。（`sleep(1)` 也限制不了什么：调用本来就是一个等一个的。）
 
 # %% [markdown] lang="en"
-# The loop is over: two pictures were painted and not handed out, the fourth never had its turn. Run it again, and files of the same
-# names are overwritten. (And `sleep(1)` limits nothing: the calls wait for each other anyway.)
+# The loop is over: two pictures were painted and not handed out, the fourth never had its turn. Run it again, and files
+# of the same names are overwritten. (And `sleep(1)` limits nothing: the calls wait for each other anyway.)
 
 # %%
 from IPython.display import Image as Shown
 
 from course_lib import batch_generate
 from course_lib.images import encode as as_file
-from course_lib.images import thumbnail
+from course_lib.images import resize
 
 work = TemporaryDirectory(ignore_cleanup_errors=True)
 made = aloud(lambda: batch_generate(service, prompts, Path(work.name, "four"), seed=5, **HOW))
-Shown(as_file(thumbnail(made.sheet, 560), "JPEG"))
+Shown(as_file(resize(made.sheet, 552), "JPEG"))
 
 # %% [markdown] lang="zh"
 # 三张画好了，失败的那张有自己的记录，还有一张总览图。文件夹里的 `manifest.jsonl` 记着每一张的提示词、种子、参数和校验和。改好那个提示词再跑一遍，只画缺的那一张：
 
 # %% [markdown] lang="en"
-# Three are painted, the one that failed has a record of its own, and there is a contact sheet. `manifest.jsonl` in the folder holds
-# prompt, seed, parameters and checksum of each picture. Mend the prompt and run again: only what is missing is painted:
+# Three are painted, the one that failed has a record of its own, and there is a contact sheet. `manifest.jsonl` in the
+# folder holds prompt, seed, parameters and checksum of each picture. Mend the prompt and run again: only what is
+# missing is painted:
 
 # %%
 before = {path: path.stat().st_mtime_ns for path in made.paths}
@@ -991,8 +1028,9 @@ print(f"{len(made.paths)} / {len(made)}", say(zh="这一次画的：", en="paint
 # %% [markdown] lang="en"
 # ### Kill it
 #
-# The real test: half-way through, the process is ended by `kill -9`, with no time to tidy up anything. We write the batch as a script
-# of its own that paints the dozens of pictures which the next section needs, kill it after a few, and run it again *unchanged*.
+# The real test: half-way through, the process is ended by `kill -9`, with no time to tidy up anything. We write the
+# batch as a script of its own that paints the dozens of pictures which the next section needs, kill it after a few, and
+# run it again *unchanged*.
 
 # %%
 from little_world import HELD_OUT
@@ -1000,8 +1038,12 @@ from little_world.scenes import allowed_pairs, single
 from little_world.training.data import TEST, scene_rng
 
 new_pairs = sorted(HELD_OUT)  # never in any training picture
-known_pairs = [next(p for p in allowed_pairs()[i:] if p[0] == kind) for i, (kind, _) in enumerate(new_pairs)]
-asked = [single(scene_rng(TEST, 230_000_000 + i), kind=k, color=c, pairs=[(k, c)]) for i, (k, c) in enumerate(known_pairs + new_pairs)]
+known_pairs = [next(pair for pair in allowed_pairs() if pair[0] == kind) for kind, _ in new_pairs]
+asked = []
+for i, pair in enumerate(known_pairs + new_pairs):
+    asked.append(single(scene_rng(TEST, 230_000_000 + i), kind=pair[0], color=pair[1], pairs=[pair]))
+
+# %%
 script = f"""import json, sys
 from course_lib import StableDiffusionService, batch_generate
 prompts = json.load(open("prompts.json", encoding="utf-8"))
@@ -1035,15 +1077,16 @@ batch = Batch.load(out)
 assert not batch.failures and [entry.seed for entry in batch] == list(range(len(asked)))
 assert all(path.stat().st_mtime_ns == when for path, when in killed.items())  # nothing was painted twice
 print(len(batch.paths), "/", len(asked))
-Shown(as_file(thumbnail(batch.sheet, 760), "JPEG"))
+Shown(as_file(resize(batch.sheet, 880), "JPEG"))
 
 # %% [markdown] lang="zh"
 # **它是怎么做到的**：画*之前*先把“打算画什么、用哪个种子”写进清单并落盘；图片先写到临时文件，写完才改名，所以不会有半张图；改了名还没来得及记账的，从 PNG 里的标记认出来。再运行时对照清单，只补缺的，种子也照旧。
 
 # %% [markdown] lang="en"
-# **How it does that**: *before* a picture is painted, what it is to be and its seed are in the manifest, and on the disk. A picture is
-# written to a temporary file and renamed when it is whole, so there never is half of one; one that was renamed but not yet
-# noted is known by the mark in its PNG. The next run compares with the manifest and paints what is missing, with the same seeds.
+# **How it does that**: *before* a picture is painted, what it is to be and its seed are in the manifest, and on the
+# disk. A picture is written to a temporary file and renamed when it is whole, so there never is half of one; one that
+# was renamed but not yet noted is known by the mark in its PNG. The next run compares with the manifest and paints what
+# is missing, with the same seeds.
 
 # %% [markdown] lang="zh"
 # ## 9 给生成模型打分
@@ -1058,29 +1101,32 @@ Shown(as_file(thumbnail(batch.sheet, 760), "JPEG"))
 # %% [markdown] lang="en"
 # ## 9 Score a generator
 #
-# "Looks lovely" is no measurement. We know what each picture *ought* to be, so let mini-clip look at them and say: what is it, of what
-# colour, where, when, in which part of the picture? Two groups of the same
-# size:
+# "Looks lovely" is no measurement. We know what each picture *ought* to be, so let mini-clip look at them and say: what
+# is it, of what colour, where, when, in which part of the picture? Two groups of the same size:
 #
 # - **seen pairs**: colour and kind occurred together in training;
-# - **held-out pairs** (`HELD_OUT`, a purple cat for one): the colour was seen, the kind was seen, never the two together.
+# - **held-out pairs** (`HELD_OUT`, a purple cat for one): the colour was seen, the kind was seen, never the two
+#   together.
 #
-# And for each, the *same scenes* as code draws them, shown to the same judge. That is the judge's ceiling: where it misreads even
-# these, the painter is not to blame.
+# And for each, the *same scenes* as code draws them, shown to the same judge. That is the judge's ceiling: where it
+# misreads even these, the painter is not to blame.
 
 # %%
 from little_world.training.judge import FACTS, question
 
 paintings = [picture for _, picture in batch.pictures()]
 n = len(known_pairs)
+groups = {say(zh="见过的组合", en="seen pairs"): slice(0, n), say(zh="没见过的组合", en="held-out pairs"): slice(n, 2 * n)}
 rows = {}
-for pairs, some in {say(zh="见过的组合", en="seen pairs"): slice(0, n), say(zh="没见过的组合", en="held-out pairs"): slice(n, 2 * n)}.items():
-    for by, pictures in {"mini-sd": paintings[some], say(zh="标准画", en="drawn by code"): [draw(s) for s in asked[some]]}.items():
+for pairs, some in groups.items():
+    drawings = [draw(s) for s in asked[some]]
+    for by, pictures in {Path(MODEL).name: paintings[some], say(zh="标准画", en="drawn by code"): drawings}.items():
         rows[f"{pairs} · {by}"] = list(judge.shares(pictures, asked[some], LANG).values())
 
 # %% tags=["nbval-ignore-output"]
 columns = say(zh="种类|颜色|地点|时间|位置", en="kind|colour|background|hour|place").split("|")
-plots.heatmap(np.array(list(rows.values())), list(rows), columns, title=say(zh="mini-clip 认得出的比例", en="share that mini-clip recognises"), width=7.2, row_height=0.42)
+title = say(zh="mini-clip 认得出的比例", en="share that mini-clip recognises")
+plots.heatmap(np.array(list(rows.values())), list(rows), columns, title=title, width=7.2, row_height=0.42)
 
 # %% tags=["nbval-ignore-output"]
 share = next(iter(rows.values()))[0]
@@ -1104,11 +1150,11 @@ if card.is_file():
 # %% [markdown] lang="en"
 # **What to notice**:
 #
-# - Compare each row with the row of drawings *below* it. Of held-out pairs, how many drawings does the judge itself get right (lesson
-#   02 showed this weakness of it)? Only what is worse than that is the painter's fault.
+# - Compare each row with the row of drawings *below* it. Of held-out pairs, how many drawings does the judge itself get
+#   right (lesson 02 showed this weakness of it)? Only what is worse than that is the painter's fault.
 # - A dozen pictures or so prove little, and the error is printed above; the model card's table stands on many more.
-# - **The judge is not neutral**: mini-sd's text encoder began as mini-clip's, and the two may make the *same* mistakes. Before you
-#   rely on such a score, find another judge: a different model, or people.
+# - **The judge is not neutral**: mini-sd's text encoder began as mini-clip's, and the two may make the *same* mistakes.
+#   Before you rely on such a score, find another judge: a different model, or people.
 #
 # A score says how bad it is, pictures say *in which way*. The worst of them, "asked → seen":
 
@@ -1141,10 +1187,10 @@ plots.gallery([paintings[i] for i in worst], ["\n".join(wrong[i][:2]) or "✓" f
 #
 # | 模型 | 有公开的 API 吗 | 怎么用 |
 # |---|---|---|
-# | Midjourney | **没有** | 只能在它的网站和 Discord 里用。网上卖的“Midjourney API”都是借别人账号的转手买卖，随时会断，也违反使用条款 |
+# | Midjourney | **没有** | 只能在它的网站和 Discord 里用；网上以它的名义卖的 API 都不是它自己的 |
 # | Stable Diffusion | 有：自己架 | 本课的协议：A1111、Forge、SD.Next、stable-diffusion.cpp，或课程的服务器 |
 # | DALL·E 3 | 已关闭 | 接班的是 GPT Image 系列，用 OpenAI 的图片接口 |
-# | Adobe Firefly | 有：REST，异步 | 先提交任务，再查状态，最后取图；按张收费 |
+# | Adobe Firefly | 有：REST，异步 | 先提交任务，再查状态，最后取图；收费 |
 #
 # 课程把有 API 的几家放在*同样的三个方法*后面，换一家只换名字。具体的模型名和停用日期由程序里的登记表打印：
 
@@ -1155,20 +1201,23 @@ plots.gallery([paintings[i] for i in worst], ["\n".join(wrong[i][:2]) or "✓" f
 #
 # | model | is there a public API? | how |
 # |---|---|---|
-# | Midjourney | **no** | on its web site and in Discord alone. What is sold as a "Midjourney API" goes through somebody's account, may end any day, and breaks the terms of use |
+# | Midjourney | **no** | on its web site and in Discord alone; what is sold as its API is not its own |
 # | Stable Diffusion | yes: your own server | the protocol of this lesson: A1111, Forge, SD.Next, stable-diffusion.cpp, or the course's server |
 # | DALL·E 3 | shut down | succeeded by the GPT Image models, over OpenAI's images API |
-# | Adobe Firefly | yes: REST, asynchronous | hand in a job, ask after it, fetch the pictures; billed by the picture |
+# | Adobe Firefly | yes: REST, asynchronous | hand in a job, ask after it, fetch the pictures; not free |
 #
-# The course puts those that have an API behind *the same three methods*; another painter is another name. The models' names, and when
-# they end, are printed from the program's registry:
+# The course puts those that have an API behind *the same three methods*; another painter is another name. The models'
+# names, and when they end, are printed from the program's registry:
 
 # %%
 from course_lib import image_service, registry
 
 head = say(zh="| 服务 | 模型 | 停用日期 | 依据 |", en="| service | model | ends | source |")
-rows = [f"| {p.provider} | `{p.id}` | {p.ends or '-'} | {p.source} |" for p in registry.painters() if p.provider != "local"]
-display(Markdown("\n".join([head, "|---|---|---|---|", *rows])))
+table = [head, "|---|---|---|---|"]
+for painter in registry.painters():
+    if painter.provider != "local":
+        table.append(f"| {painter.provider} | `{painter.id}` | {painter.ends or '-'} | {painter.source} |")
+display(Markdown("\n".join(table)))
 for name in ("midjourney", "firefly"):
     try:
         image_service(name)
@@ -1179,33 +1228,34 @@ for name in ("midjourney", "firefly"):
 # OpenAI 的图片接口，课程的服务器也会说，所以不用密钥就能真的走一遍：`/v1/images/generations` 和 `/v1/images/edits`。它没有种子、步数、引导和负面提示词；你传了，`course_lib` 会明说它们不起作用。它的蒙版和 A1111 *正好相反*：透明的地方才重画。你仍然传白色，转换由库来做：
 
 # %% [markdown] lang="en"
-# The course's server speaks OpenAI's images API, too, so you can go through with it without a key: `/v1/images/generations` and
-# `/v1/images/edits`. It has no seed, steps, guidance or negative prompt; pass one, and `course_lib` says that it does nothing. Its mask
-# means *the opposite* of A1111's: what is transparent is repainted. You still pass white, the library turns it around:
+# The course's server speaks OpenAI's images API, too, so you can go through with it without a key:
+# `/v1/images/generations` and `/v1/images/edits`. It has no seed, steps, guidance or negative prompt; pass one, and
+# `course_lib` says that it does nothing. Its mask means *the opposite* of A1111's: what is transparent is repainted.
+# You still pass white, the library turns it around:
 
 # %%
 other = image_service("openai", provider="local")
 painted = aloud(lambda: other.text_to_image(PROMPT, seed=7, steps=20))
-edited = other.inpaint(painted, mask, caption(meadow, LANG))
+edited = other.inpaint(painted, mask, DUCK)
 assert np.array_equal(np.asarray(edited)[outside], np.asarray(painted)[outside])
 plots.gallery([painted, edited], ["generations", "edits"], columns=2, size=1.4)
 
 # %% [markdown] lang="zh"
 # ## 11 换成完整模型
 #
-# > **完整模型。** 有显卡（例如 Colab 的免费 GPU），一个参数就够了：课程的服务器能加载任何 diffusers 模型。下表由登记表打印，第一次使用要下载：
+# > **完整模型。** 有显卡（在 Colab 上选一个 GPU 运行时），一个参数就够了：课程的服务器能加载任何 diffusers 模型。下表由登记表打印，第一次使用要下载：
 
 # %% [markdown] lang="en"
 # ## 11 Swap in a full-size model
 #
-# > **Full-size.** With a graphics card (Colab's free GPU, for one) a single argument will do: the course's server loads any diffusers
-# > model. The table is printed from the registry; the first use downloads:
+# > **Full-size.** With a graphics card (on Colab, choose a GPU runtime) a single argument will do: the course's server
+# > loads any diffusers model. The table is printed from the registry; the first use downloads:
 
 # %%
 display(Markdown(registry.table(task="diffusion")))
 classic, turbo = (next(m for m in registry.models(task="diffusion") if word in m.id) for word in ("v1-5", "turbo"))
-print(f'service = StableDiffusionService(model="{classic.id}")')
-print(f'service = StableDiffusionService(model="{turbo.id}")   # steps=2, guidance_scale=1')
+print(f'service = StableDiffusionService(model="{classic.id}")   # {classic.size} x {classic.size}')
+print(f'service = StableDiffusionService(model="{turbo.id}")   # {turbo.size} x {turbo.size}, few steps')
 print(say(zh="# 或者让服务器单独跑，几台电脑共用：", en="# or as a server of its own, for several computers:"))
 print(f"python -m little_world.server --port 7860 --sd-model {classic.id}")
 
@@ -1213,30 +1263,30 @@ print(f"python -m little_world.server --port 7860 --sd-model {classic.id}")
 # - **Turbo 一类的模型**是“蒸馏”过的：一到四步就画完，也不要引导（`guidance_scale=1`）。给它 20 步、引导 7，反而画坏。
 # - 登记表里语言写着 en 的，请用英文提示词；要用中文，选写着 zh 的。
 #
-# > **家里的 WebUI。** A1111、Forge、SD.Next 启动时加 `--api`（SD.Next 不用），课程的代码只换地址。写进 `.env`，整门课都换：
+# > **家里的 WebUI。** A1111 和 Forge 启动时加 `--api`，课程的代码只换地址。写进 `.env`，整门课都换：
 # >
 # > ```
 # > COURSE_SD_URL=http://localhost:7860
 # > COURSE_SD_AUTH=reader:open-sesame     # 启动时用了 --api-auth 才需要
 # > ```
 #
-# 换成完整模型后，第 1 到 8 节照样能跑（第 2 节会慢）。第 9 节的考官只认识小世界，要换成完整的 CLIP。
+# 想拿完整模型再跑一遍这一课，就把 128 改成它的尺寸（上面印着），提示词换成你自己的。第 9 节的考官只认识小世界，要换成完整的 CLIP。
 
 # %% [markdown] lang="en"
-# - **Turbo models** are "distilled": they paint in one to four steps and want no guidance (`guidance_scale=1`). With 20 steps and a
-#   guidance of 7 they paint worse.
+# - **Turbo models** are "distilled": they paint in one to four steps and want no guidance (`guidance_scale=1`). With 20
+#   steps and a guidance of 7 they paint worse.
 # - Where the registry says en alone, write English prompts; for Chinese ones take a model that says zh.
 #
-# > **The WebUI at home.** Start A1111 or Forge with `--api` (SD.Next needs no such option), and all that changes in the course's code is
-# > an address. In `.env` it holds for the whole course:
+# > **The WebUI at home.** Start A1111 or Forge with `--api`, and all that changes in the course's code is an address.
+# > In `.env` it holds for the whole course:
 # >
 # > ```
 # > COURSE_SD_URL=http://localhost:7860
 # > COURSE_SD_AUTH=reader:open-sesame     # only where it was started with --api-auth
 # > ```
 #
-# Sections 1 to 8 run with a full-size model as they are (section 2 slowly). The judge of section 9 knows Little World alone: take a
-# full-size CLIP in its place.
+# To run this lesson again with a full-size model, put its size (printed above) in place of 128, and prompts of your
+# own. The judge of section 9 knows Little World alone: take a full-size CLIP in its place.
 
 # %% [markdown] lang="zh"
 # ## 12 动手玩
@@ -1246,9 +1296,9 @@ print(f"python -m little_world.server --port 7860 --sd-model {classic.id}")
 # %% [markdown] lang="en"
 # ## 12 Play
 #
-# Change prompt, guidance, steps or seed, and press Paint. Keep a picture on the left, tick the box, and move `strength`. Try: the seed
-# alone; guidance 1 and 15; a pair that was never trained; something from outside Little World (what does it paint?); a photograph of
-# your own, for image to image.
+# Change prompt, guidance, steps or seed, and press Paint. Keep a picture on the left, tick the box, and move
+# `strength`. Try: the seed alone; guidance 1 and 15; a pair that was never trained; something from outside Little World
+# (what does it paint?); a photograph of your own, for image to image.
 
 # %% tags=["nbval-ignore-output"]
 from course_lib.paint_widget import paint_playground
@@ -1275,7 +1325,7 @@ quiz(
         ),
         say(zh="网络猜的是所有可能的平均", en="It guesses the mean of all that is possible"): say(
             zh="从纯噪声看，什么都有可能，平均就是一团模糊；走一小步，可能性就少一些。",
-            en="Seen from noise anything is possible, and the mean of that is a blur; a small step leaves fewer possibilities.",
+            en="Seen from noise anything is possible, and the mean of that is a blur; a small step leaves less.",
         ),
         say(zh="VAE 丢了细节", en="The VAE dropped the details"): say(
             zh="鸭子没有用 VAE，也是一样。", en="The duck had no VAE, and it was the same."
@@ -1288,7 +1338,7 @@ quiz(
 quiz(
     say(
         zh="你向一个 A1111 服务器发了 `guidance_scale=1` 和 `guidance_scale=15`，种子相同，两张图一模一样。最可能的原因？",
-        en="You send `guidance_scale=1` and `guidance_scale=15` to an A1111 server, with one seed, and get the same picture twice. Why, most likely?",
+        en="You send `guidance_scale` 1 and 15 to an A1111 server, with one seed, and get the same picture twice. Why?",
     ),
     {
         say(zh="种子固定了，图当然一样", en="The seed is fixed, so of course they are the same"): say(
@@ -1296,7 +1346,8 @@ quiz(
         ),
         say(zh="服务器有缓存", en="The server has a cache"): say(zh="A1111 不缓存图片。", en="A1111 keeps no pictures."),
         say(zh="字段名不对，被悄悄忽略了", en="The field's name is wrong, and was ignored without a word"): say(
-            zh="协议里叫 cfg_scale。看回答里的 parameters 就知道。", en="The protocol calls it cfg_scale. `parameters` in the answer tells."
+            zh="协议里叫 cfg_scale。看回答里的 parameters 就知道。",
+            en="The protocol calls it cfg_scale. `parameters` in the answer tells.",
         ),
     },
     answer="C",
@@ -1361,13 +1412,14 @@ work.cleanup()
 # %% [markdown] lang="en"
 # ## Summary
 #
-# - A diffusion model learns "which way from here?". It guesses a mean, so it takes many small steps; and the noise at the start (the
-#   seed) decides where they end.
-# - Stable Diffusion = a text encoder + a UNet that walks among latents + a scheduler + a VAE. Guidance enlarges the difference between
-#   "with the prompt" and "without"; a negative prompt replaces the "without".
-# - Image to image sets out half-way, and `strength` is how far that is. Inpainting keeps what is outside the mask to the bit only if the
-#   original is pasted back.
-# - The protocol's names count. That a server raises no error does not mean it obeyed: **look at the echo, keep the seed**.
+# - A diffusion model learns "which way from here?". It guesses a mean, so it takes many small steps; and the noise at
+#   the start (the seed) decides where they end.
+# - Stable Diffusion = a text encoder + a UNet that walks among latents + a scheduler + a VAE. Guidance enlarges the
+#   difference between "with the prompt" and "without"; a negative prompt replaces the "without".
+# - Image to image sets out half-way, and `strength` is how far that is. Inpainting keeps what is outside the mask to
+#   the bit only if the original is pasted back.
+# - The protocol's names count. That a server raises no error does not mean it obeyed: **look at the echo, keep the
+#   seed**.
 # - A batch must be able to fail, to be killed and to go on: plan first, paint then, and rename a file once it is whole.
 # - Score a generator: fact by fact, with a ceiling, with an error, and remember that the judge can be wrong.
 #

@@ -20,7 +20,7 @@ from typing import Any
 from ipywidgets import HTML, Button, FileUpload, HBox, Image, IntProgress, Text, ToggleButtons, VBox
 
 from . import settings
-from .app_parts import LARGE, Card, note_html, png, refused_html, tally_html, turns_html
+from .app_parts import LARGE, Card, jpeg, note_html, refused_html, tally_html, turns_html
 from .app_session import SHOWN, AppSession, open_folder
 from .app_style import CSS
 from .bulk import AddReport
@@ -73,7 +73,7 @@ class SearchApp(WithStill, VBox):
         self.note, self.tally, self.report = HTML(), HTML(), HTML()
         self.progress = IntProgress(layout={"display": "none", "width": "auto"})
         self.cards = [Card(self.click) for _ in range(SHOWN)]
-        self.large, self.facts, self.turns = Image(format="png"), HTML(), HTML()
+        self.large, self.facts, self.turns = Image(format="jpeg"), HTML(), HTML()
         self.question, self.send = Text(), Button(button_style="primary")
         self.alike = Button(icon="clone")
         self.suggestions = [Button() for _ in SUGGESTIONS["en"]]
@@ -253,12 +253,12 @@ class SearchApp(WithStill, VBox):
     def _still_cell(self, picture_id: str, score: float | None) -> str:
         known = self.session.engine.get(picture_id)
         said = escape(self._name(known)) if score is None else f"{score:.2f} {escape(self._name(known))}"
-        image = "" if known.thumbnail is None else f'<img width="96" src="{to_data_uri(resize(known.thumbnail, 96))}">'
+        image = "" if known.thumbnail is None else f'<img width="96" src="{to_data_uri(resize(known.thumbnail, 96), "JPEG")}">'
         return f'<div style="width:96px;font-size:12px;overflow:hidden">{image}<div>{said}</div></div>'
 
     def _show_detail(self, picture_id: str) -> None:
         known, picture = self.session.engine.get(picture_id), open_image(self._picture(picture_id))
-        self.large.value = png(picture, LARGE)
+        self.large.value = jpeg(picture, LARGE)
         self.facts.value = (
             f'<div class="ml-name"><b>{escape(self._name(known))}</b> '
             f'<span class="ml-soft">{picture.width} × {picture.height}</span></div>'

@@ -19,14 +19,14 @@ class Card(VBox):
 
     def __init__(self, clicked: Callable[[str], None]):
         self.picture_id = ""
-        self.picture, self.caption, self.button = Image(format="png"), HTML(), Button()
+        self.picture, self.caption, self.button = Image(format="jpeg"), HTML(), Button()
         self.button.on_click(lambda _: clicked(self.picture_id))
         super().__init__([self.picture, self.caption, self.button])
         self.add_class("ml-card")
 
     def show(self, picture_id: str, name: str, score: float | None, picture: ImageSource | None) -> None:
         self.picture_id = picture_id
-        self.picture.value = b"" if picture is None else png(picture, CARD)
+        self.picture.value = b"" if picture is None else jpeg(picture, CARD)
         badge = "" if score is None else f'<span class="ml-score">{score:.2f}</span> '
         self.caption.value = f'<div class="ml-name" title="{escape(name)}">{badge}{escape(name)}</div>'
         self.button.description = self.button.tooltip = name
@@ -39,9 +39,9 @@ class Card(VBox):
         (self.add_class if chosen else self.remove_class)("ml-chosen")
 
 
-def png(picture: ImageSource, side: int) -> bytes:
-    """The picture, at most `side` pixels on its longer side, as a PNG file's bytes."""
-    return encode(resize(open_image(picture), side))
+def jpeg(picture: ImageSource, side: int) -> bytes:
+    """The picture, at most `side` pixels on its longer side, as a JPEG file's bytes: a page has many of them."""
+    return encode(resize(open_image(picture), side), "JPEG", quality=88)
 
 
 def turns_html(turns: Sequence[tuple[str, Reply]]) -> str:

@@ -211,7 +211,7 @@ def show(results, columns=6):
     return plots.gallery([pictures[i] for i, _ in results], names, columns=columns)
 
 
-show(find(engine, say(zh="红色的汽车", en="a red car"), top_k=6))
+show(find(engine, say(zh="黄色的猫", en="a yellow cat"), top_k=6))
 
 # %% [markdown] lang="zh"
 # ## 第 3 步：问一张图

@@ -13,8 +13,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import requests
 from pydantic import SecretStr
-from urllib3.filepost import encode_multipart_formdata
 
 from . import settings
 from .errors import AnswerError, CourseError, RefusalError, ServiceError
@@ -63,11 +63,12 @@ class VideoJobs:
 
         Never sent twice but where nothing arrived or the server turned it away: an order may be paid for.
         """
-        form: dict[str, Any] = {name: str(value) for name, value in fields.items()}
+        form: dict[str, tuple] = {name: (None, str(value)) for name, value in fields.items()}
         if picture is not None:
             form["input_reference"] = ("first_frame.png", picture, "image/png")
-        body, kind = encode_multipart_formdata(form)
-        return self._video("POST", "/v1/videos", body, headers={"Content-Type": kind}, stop=stop)
+        made = requests.Request("POST", "http://localhost", files=form).prepare()  # for its body alone
+        kind = {"Content-Type": made.headers["Content-Type"]}
+        return self._video("POST", "/v1/videos", made.body, headers=kind, stop=stop)
 
     def get(self, number: str, stop: threading.Event | None = None) -> dict[str, Any]:
         """How far a video is."""

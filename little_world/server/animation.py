@@ -25,7 +25,7 @@ from course_lib import loading, settings
 
 from ..first_frame import from_first_frame
 from . import pipelines
-from .engine import SMALL, Engine, threads
+from .pipelines import PipelineEngine
 from .worker import Cancelled, Job
 
 _RATES = {"WanPipeline": 16, "LTXPipeline": 24, "CogVideoXPipeline": 8}  # frames a second, as their authors play them
@@ -66,10 +66,10 @@ class Animation:
     share: float = 0.0  # of its steps that are done
 
 
-class AnimationEngine(Engine):
+class AnimationEngine(PipelineEngine):
     """`submit` makes a clip: `emit` gets its frames, `(n, h, w, 3)` uint8. See `Engine` for `model`.
 
-    `model` and `base` may be ids on the hub. At most `places` clips are in the house, waiting ones counted in.
+    `base` may be an id on the hub, too. At most `places` clips are in the house, waiting ones counted in.
     """
 
     default = "mini-motion"
@@ -96,10 +96,6 @@ class AnimationEngine(Engine):
         """Whether a clip can begin with a picture."""
         return isinstance(self.pipe, AnimateDiffPipeline) or "image" in pipelines.arguments(self.pipe)
 
-    def check(self) -> None:
-        if not pipelines.is_on_hub(self.source):
-            super().check()
-
     def _check(self) -> None:
         folder = Path(self.source)
         if (folder / "model_index.json").is_file():
@@ -111,16 +107,11 @@ class AnimationEngine(Engine):
 
     def _forget(self) -> None:
         self.pipe: Any = None
-        self.habits, self.small = Habits(), True
+        self.habits = Habits()
 
     def _open(self) -> None:
         with loading.quiet(bars=False), pipelines.quiet():
-            pipe = self._adapted() if self._is_adapter() else pipelines.load(self.source)
-            self.pipe = pipelines.to_device(pipe)
-        self.pipe.set_progress_bar_config(disable=True)
-        if tokenizer := getattr(self.pipe, "tokenizer", None):
-            tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
-        self.small = pipelines.parameters(self.pipe) < SMALL
+            self.pipe = self._prepare(self._adapted() if self._is_adapter() else pipelines.load(self.source))
         self.habits = self._habits()
         if self.small:  # a first clip for nobody: what cannot move shows at once
             trial = Animation("?", "", 0, 64, 64, 1 + self.habits.every, 8, 1, 7.0)
@@ -158,9 +149,6 @@ class AnimationEngine(Engine):
         found = {ours: told[theirs] for ours, theirs in names.items() if theirs in told}
         most = adapter.motion_max_seq_length
         return Habits(**{"frames": min(16, most), **found}, width=side, height=side, most=most)
-
-    def _threads(self):
-        return threads(1 if self.small else torch.get_num_threads())
 
     def _animate(self, jobs: list[Job]) -> None:
         (job,) = jobs

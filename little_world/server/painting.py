@@ -26,7 +26,7 @@ from PIL import Image
 from course_lib import loading
 
 from . import pipelines
-from .engine import SMALL, Engine, threads
+from .pipelines import PipelineEngine
 from .samplers import Choice, choose
 from .worker import Job
 
@@ -76,11 +76,8 @@ class Painting:
         return "text" if self.pictures is None else "image" if self.mask is None else "mask"
 
 
-class PaintingEngine(Engine):
-    """`submit` paints. At most `places` requests are in the house at a time. See `Engine` for `model`.
-
-    `model` may be an id on the hub as well: it is taken from the cache, or else fetched.
-    """
+class PaintingEngine(PipelineEngine):
+    """`submit` paints. At most `places` requests are in the house at a time. See `Engine` for `model`."""
 
     default = "mini-sd"
 
@@ -132,42 +129,28 @@ class PaintingEngine(Engine):
         pixels = vae.decode(latents.to(vae.dtype), return_dict=False)[0]
         return pipe.image_processor.postprocess(pixels, output_type="pil")[0]
 
-    def _threads(self):
-        return threads(1 if self.small else torch.get_num_threads())
-
-    def check(self) -> None:
-        if not pipelines.is_on_hub(self.source):
-            super().check()
-
     def _check(self) -> None:
         pipelines.check_folder(Path(self.source))
 
     def _forget(self) -> None:
         self.pipes: dict[str, Any] = {}
-        self.scheduler, self.small = None, True
+        self.scheduler = None
 
     def _open(self) -> None:
         with loading.quiet(bars=False), pipelines.quiet():
-            pipe = pipelines.to_device(pipelines.load(self.source, AutoPipelineForText2Image))
-        self.small = pipelines.parameters(pipe) < SMALL
+            pipe = self._prepare(pipelines.load(self.source, AutoPipelineForText2Image))
         self.scheduler = pipe.scheduler
-        self._add("text", pipe)
-        if tokenizer := getattr(pipe, "tokenizer", None):  # what is too long is said in the answer
-            tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
+        self.pipes["text"] = pipe
         self._warm_up()
-
-    def _add(self, family: str, pipe: Any) -> Any:
-        pipe.set_progress_bar_config(disable=True)
-        self.pipes[family] = pipe
-        return pipe
 
     def _pipe(self, family: str) -> Any:
         """The pipeline for text, for a picture or for a mask; the last two are made of the first one's
         parts."""
-        if family in self.pipes:
-            return self.pipes[family]
-        with pipelines.quiet():
-            return self._add(family, _FAMILIES[family].from_pipe(self.pipes["text"]))
+        if family not in self.pipes:
+            with pipelines.quiet():
+                pipe = self.pipes[family] = _FAMILIES[family].from_pipe(self.pipes["text"])
+            pipe.set_progress_bar_config(disable=True)
+        return self.pipes[family]
 
     def _warm_up(self) -> None:
         """A first picture for nobody: libraries prepare themselves, and a model that cannot paint shows."""

@@ -18,6 +18,33 @@ from course_lib import loading
 from course_lib.errors import ModelError
 from course_lib.settings import say
 
+from .engine import SMALL, Engine, threads
+
+
+class PipelineEngine(Engine):
+    """An engine whose model may be an id on the hub as well: it is taken from the cache, or else fetched."""
+
+    small = True
+
+    def check(self) -> None:
+        if not is_on_hub(self.source):
+            super().check()
+
+    def _prepare(self, pipe: Any) -> Any:
+        """The pipeline where the course computes, without bars; what a prompt loses is said in an answer."""
+        device = loading.pick_device()
+        # whatever the files hold: a CPU computes half precision slowly and roughly
+        pipe = pipe.to(device, torch.float32 if device == "cpu" else torch.float16)
+        pipe.set_progress_bar_config(disable=True)
+        if tokenizer := getattr(pipe, "tokenizer", None):
+            tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
+        models = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
+        self.small = sum(weight.numel() for model in models for weight in model.parameters()) < SMALL
+        return pipe
+
+    def _threads(self):
+        return threads(1 if self.small else torch.get_num_threads())
+
 
 def is_on_hub(source: str) -> bool:
     """Whether a name is an id on the hub, and no folder."""
@@ -75,18 +102,6 @@ def load_part(kind: Any, source: str | Path, **options: Any) -> torch.nn.Module:
     if missing := report["missing_keys"]:
         raise ValueError(f"{len(missing)} weights of its {options.get('subfolder', 'model')} are missing")
     return part.eval()
-
-
-def to_device(pipe: Any) -> Any:
-    """Where the course computes; whatever the files hold, a CPU computes half precision slowly and roughly."""
-    device = loading.pick_device()
-    return pipe.to(device, torch.float32 if device == "cpu" else torch.float16)
-
-
-def parameters(pipe: Any) -> int:
-    """How many parameters the models of a pipeline have."""
-    models = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
-    return sum(weight.numel() for model in models for weight in model.parameters())
 
 
 def arguments(pipe: Any) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from starlette.datastructures import UploadFile
 
 from . import inpainting, pictures
 from .animation import Animation, AnimationEngine, Habits
@@ -212,9 +211,10 @@ async def _read(request: Request) -> tuple[VideoRequest, bytes | None]:
     if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
         given: Any = {}
         for name, value in (await request.form()).multi_items():
-            if isinstance(value, UploadFile) != (name == "input_reference") or name in given:
+            is_file = not isinstance(value, str)
+            if is_file != (name == "input_reference") or name in given:
                 raise ApiError(400, f"Invalid value for '{name[:80]}'.", param=name[:80], code="invalid_value")
-            if isinstance(value, UploadFile):
+            if is_file:
                 sent = await value.read()
             elif match := re.fullmatch(r"input_reference\[(\w+)\]", name):  # as the SDK writes an object into a form
                 given.setdefault("input_reference", {})[match[1]] = value
@@ -262,7 +262,7 @@ def _frames(asked: VideoRequest, habits: Habits, rate: float) -> int:
     elif asked.seconds is not None:
         param, wanted = "seconds", round(float(asked.seconds) * rate)
     else:
-        param, wanted = "fps", habits.frames
+        param, wanted = "num_frames", habits.frames
     if habits.every > 1:
         wanted = max(0, round((wanted - 1) / habits.every)) * habits.every + 1
     if not 1 <= wanted <= habits.most:

@@ -539,3 +539,21 @@ def test_doctor_finds_a_wrong_version_and_a_model_that_is_not_there(monkeypatch)
 @pytest.mark.parametrize(("text", "width"), [("abc", 3), ("内存", 4), ("内存 GB", 7)])
 def test_columns_counts_a_chinese_character_as_two(text, width):
     assert load().columns(text) == width
+
+
+@pytest.mark.parametrize(
+    ("given", "folder", "rest"),
+    [
+        ([], ROOT / "data" / "world" / "scenes", []),
+        (["--theme", "dark"], ROOT / "data" / "world" / "scenes", ["--theme", "dark"]),
+        (["pictures", "--theme", "dark"], Path.cwd() / "pictures", ["--theme", "dark"]),
+    ],
+)
+def test_app_serves_the_folder_that_is_named_or_the_courses_own(given, folder, rest, monkeypatch):
+    module, called = load(), []
+    monkeypatch.setattr(module, "ensure", lambda extras, args: called.append(extras))
+    monkeypatch.setattr(module, "in_venv", lambda *arguments: called.append(list(arguments)) or 0)
+    assert module.main(["app", *given, "--port", "8899", "--no-browser", "--lang", "zh"]) == 0
+    extras, line = called
+    assert extras == ["app"] and line[:3] == ["-m", "course_lib.app", str(folder)]
+    assert line[3:] == [*rest, "--lang", "zh", "--port", "8899", "--no-browser"]

@@ -16,7 +16,6 @@ from course_lib import (
     CLIPService,
     CourseError,
     ImageError,
-    ImageSearchEngine,
     TextError,
     app_core,
     batch,

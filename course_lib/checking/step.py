@@ -43,6 +43,11 @@ class Step:
         if not passed:
             raise _Ended
 
+    def once(self, holds: Any, claim: str, remedy: str = "") -> None:
+        """As `require`, for a claim that is looked at several times: shown once, unless it fails."""
+        if not holds or not any(item.claim == claim for item in self.items):
+            self.require(holds, claim, remedy)
+
     def fail(self, remedy: str, claim: str = "") -> None:
         """Record a failure found before a claim could be looked at, and end the check."""
         self.require(
@@ -71,6 +76,20 @@ class Step:
         if outcome.problem:
             self.fail(outcome.problem)
         return outcome.value
+
+    def raised(self, function: Callable, *arguments: Any) -> Exception | None:
+        """The error that a learner's function raises, where it should; None where it returns."""
+
+        def call() -> tuple[Exception | None]:
+            try:
+                function(*arguments)
+            except NotImplementedError:  # the step is not written yet
+                raise
+            except Exception as error:
+                return (error,)
+            return (None,)
+
+        return self.call(call)[0]
 
     def array(self, function: Callable, *arguments: Any, hints: dict[str, str] | None = None) -> np.ndarray:
         """As `call`, where numbers are returned: float64, whether they come as array, tensor or list."""

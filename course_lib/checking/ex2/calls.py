@@ -64,9 +64,9 @@ class CallChecks(Bench):
         found = step.call(function, studio.url, dict(order), *start, hints=mistakes.call_hints())
         received: list[Received] = studio.received[before:]
         wrong = mistakes.route(received, route)
-        _once(step, not wrong, say(zh=f"请求送到 /sdapi/v1/{route}", en=f"the request goes to /sdapi/v1/{route}"), wrong)
+        step.once(not wrong, say(zh=f"请求送到 /sdapi/v1/{route}", en=f"the request goes to /sdapi/v1/{route}"), wrong)
         wrong = mistakes.returned(found)
-        _once(step, not wrong, say(zh="返回图片和种子", en="a picture and a seed are returned"), wrong)
+        step.once(not wrong, say(zh="返回图片和种子", en="a picture and a seed are returned"), wrong)
         return found, next(one.payload for one in received if one.path.endswith(route))
 
     def _picture_and_seed(self, step: Step, found: tuple[Any, Any], order: Mapping[str, Any]) -> None:
@@ -101,7 +101,7 @@ class CallChecks(Bench):
 
     def _refused(self, step: Step, function: Callable, order: Mapping[str, Any]) -> None:
         with Studio(broken={order["prompt"]: 500}) as studio:
-            error = raised(step, function, studio.url, dict(order))
+            error = step.raised(function, studio.url, dict(order))
         wrong = mistakes.refusal(error)
         step.require(
             not wrong,
@@ -161,8 +161,7 @@ class CallChecks(Bench):
         orders = mistakes.as_list(found)
         claim = say(zh="返回订单（字典）的列表", en="a list of orders, each a dictionary")
         right = orders is not None and all(isinstance(order, dict) for order in orders)
-        _once(
-            step,
+        step.once(
             right,
             claim,
             say(
@@ -192,27 +191,6 @@ class CallChecks(Bench):
             ),
             wrong,
         )
-
-
-def raised(step: Step, function: Callable, *arguments: Any) -> Exception | None:
-    """The error that the learner's function raises; None where it returns something."""
-
-    def run() -> tuple[Exception | None]:
-        try:
-            function(*arguments)
-        except NotImplementedError:
-            raise
-        except Exception as error:
-            return (error,)
-        return (None,)
-
-    return step.call(run)[0]
-
-
-def _once(step: Step, holds: bool, claim: str, remedy: str) -> None:
-    """A claim that is looked at several times, and shown once unless it fails."""
-    if not holds or not any(item.claim == claim for item in step.items):
-        step.require(holds, claim, remedy)
 
 
 def _content(order: Mapping[str, Any]) -> str:

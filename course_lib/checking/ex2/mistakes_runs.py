@@ -11,9 +11,6 @@ from typing import Any
 from PIL import Image
 
 from ...settings import say
-from .mistakes_calls import as_list
-
-__all__ = ["as_list"]
 
 
 def pictures(found: list | None, wanted: int) -> str:

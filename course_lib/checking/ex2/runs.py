@@ -16,6 +16,7 @@ from ..step import Step, check
 from . import mistakes_runs as mistakes
 from .bench import Bench
 from .killing import Kill, Killed, killed_while_writing
+from .mistakes_calls import as_list
 from .studio import Studio, shows
 
 Order = dict[str, Any]
@@ -32,7 +33,7 @@ class RunChecks(Bench):
         """`function(paint, orders, at_once) -> pictures`: up to `at_once` under way, in the orders' order."""
         orders, at_once = _orders(10), 4
         with Studio(company=at_once, slow=orders[0]["prompt"], expected=len(orders)) as studio:
-            found = mistakes.as_list(step.call(function, studio.paint, list(orders), at_once))
+            found = as_list(step.call(function, studio.paint, list(orders), at_once))
             wrong = mistakes.pictures(found, len(orders))
             step.require(
                 not wrong,
@@ -70,7 +71,7 @@ class RunChecks(Bench):
             )
         with Studio(company=2) as studio:
             step.call(function, studio.paint, _orders(6), 2)
-            nothing = mistakes.as_list(step.call(function, studio.paint, [], 2))
+            nothing = as_list(step.call(function, studio.paint, [], 2))
             step.require(
                 studio.most == 2 and nothing == [],
                 say(zh="换一个上限、没有订单，也都成立", en="it holds for another bound, and for no orders at all"),

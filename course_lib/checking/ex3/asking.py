@@ -72,7 +72,7 @@ class AskingChecks(Bench):
                 en="Where CLIP gives no answer, answer.reason says why: put that into the note as well.",
             ),
         )
-        wrong = mistakes.swallowed(_raised(step, function, Script(chat=ZeroDivisionError("a bug")), picture, question))
+        wrong = mistakes.swallowed(step.raised(function, Script(chat=ZeroDivisionError("a bug")), picture, question))
         step.require(
             not wrong, say(zh="程序自己的错误不会被掩盖", en="an error of the program itself is not hidden"), wrong
         )
@@ -111,8 +111,7 @@ class AskingChecks(Bench):
         for one, other, alike in mistakes.PLAIN:
             pair = [step.call(plain, text) for text in (one, other)]
             wrong = mistakes.plain(one, other, pair[0], pair[1], alike)
-            _once(
-                step,
+            step.once(
                 not wrong,
                 say(zh="写法不同、意思相同的答案算同一个", en="answers that differ in nothing but spelling are the same")
                 if alike
@@ -122,12 +121,11 @@ class AskingChecks(Bench):
         for answers, truths, expected in mistakes.ANSWERS:
             found = step.array(accuracy, list(answers), list(truths), hints=mistakes.accuracy_hints())
             wrong = mistakes.accuracy(found, answers, truths, expected)
-            _once(step, not wrong, say(zh="正确率是答对的除以全部", en="accuracy is the right ones among all"), wrong)
+            step.once(not wrong, say(zh="正确率是答对的除以全部", en="accuracy is the right ones among all"), wrong)
         for rankings, relevant, k, expected in mistakes.RANKINGS:
             found = step.array(recall_at_k, [list(r) for r in rankings], [set(r) for r in relevant], k)
             wrong = mistakes.recall(found, rankings, relevant, k, expected)
-            _once(
-                step,
+            step.once(
                 not wrong,
                 say(zh="R@k 是前 k 名里有对的图的查询所占的比例",
                     en="R@k is the share of queries with a right picture among the first k"),
@@ -211,24 +209,3 @@ class _Crowd:
             raise ServiceError(say(zh="这张图看不清，请换一张。", en="This one cannot be seen, please take another."),
                                kind="bad_request")  # fmt: skip
         return {"text": self.said[name], "model": CHAT, "sure": None, "note": ""}
-
-
-def _raised(step: Step, function: Callable, *arguments: Any) -> BaseException | None:
-    """The error that the learner's function raises; None where it returns something."""
-
-    def call() -> tuple[BaseException | None]:
-        try:
-            function(*arguments)
-        except Exception as error:
-            return (error,)
-        return (None,)
-
-    return step.call(call)[0]
-
-
-def _once(step: Step, holds: bool, claim: str, remedy: str) -> None:
-    """A claim that is looked at several times, and shown once unless it fails."""
-    if not holds or not any(item.claim == claim for item in step.items):
-        step.require(holds, claim, remedy)
-
-

@@ -384,7 +384,8 @@ _REMEDIES = (
     ),
     (
         "version",
-        r"No matching distribution found|Could not find a version|No solution found|no wheels? (with|for)",
+        # The last is what pip says of a version it cannot find while a constraint of the user's own names the package.
+        r"No matching distribution found|Could not find a version|No solution found|no wheels? (with|for)|ResolutionImpossible",
         "软件源里没有适合这台机器的版本：请换用 Python 3.12，或换一个更完整的镜像，再运行一次。",
         "The package index has no version for this machine: use Python 3.12, or a more complete mirror, and "
         "try again.",

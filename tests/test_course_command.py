@@ -268,6 +268,9 @@ FAILURES = {
     "version": [
         "ERROR: Could not find a version that satisfies the requirement torch==2.13.0+cpu (from versions: "
         "2.12.0, 2.13.0)\nERROR: No matching distribution found for torch==2.13.0+cpu",
+        "ERROR: Cannot install torch==2.13.0+cpu because these package versions have conflicting dependencies.\n"
+        "The conflict is caused by:\n    The user requested torch==2.13.0+cpu\n    The user requested (constraint) "
+        "torch<=2.14.1\nERROR: ResolutionImpossible: for help visit the documentation",
     ],
     "disk": ["ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device"],
     "venv": [

@@ -50,7 +50,7 @@ def make(path: Path, seconds: float, size: tuple[int, int]) -> None:
         stream = file.add_stream("libx264", rate=FPS, options={"preset": "veryfast"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         count = round(seconds * FPS)
-        for i in tqdm(range(count), desc="encoding", leave=False):
+        for i in tqdm(range(count), desc="encoding", leave=False, mininterval=10):
             if i % (5 * FPS) == 0:
                 world = np.asarray(draw(random_scene(rng), size=width + width // 8))
             phase = i % (5 * FPS) / (5 * FPS)
@@ -194,7 +194,7 @@ def measure(path: Path, rounds: int) -> None:
 
 def chapter_analysis(service, path: str) -> np.ndarray:
     """The chapter's analyze_video: a picture a forward pass."""
-    return np.mean([service.encode_image(Image.fromarray(frame)) for frame in chapter_16(path)], axis=0)[0]
+    return np.mean([service.encode_image(Image.fromarray(frame), progress=False) for frame in chapter_16(path)], axis=0)[0]
 
 
 def measure_analysis(path: Path, rounds: int, folder: Path) -> None:
@@ -219,7 +219,7 @@ def measure_analysis(path: Path, rounds: int, folder: Path) -> None:
         mean = results["chapter"] / np.linalg.norm(results["chapter"])
         ratio = median(a / b for a, b in zip(seconds["chapter"], seconds["ours"]))
         print(f"| {name} | {median(seconds['chapter']):.2f} s | {median(seconds['ours']):.2f} s | {ratio:.2f} | "
-              f"{mean @ results['ours']['avg_features']:.4f} |")  # fmt: skip
+              f"{mean @ results['ours']['avg_features']:.4f} |", flush=True)  # fmt: skip
 
 
 def peak_memory(path: Path, code: str) -> float:

@@ -228,6 +228,16 @@ _MODELS = (
              parameters=417_500_000, source="file list; parameters are download / 4 bytes; on Stable Diffusion 1.5"),
     # fmt: on
     FullSize(
+        "microsoft/xclip-base-patch32",
+        "video",
+        "xclip",
+        ("en",),
+        license="mit",
+        parameters=196_600_000,
+        download_gb=0.786,
+        source="model card and file list; parameters are download / 4 bytes",
+    ),
+    FullSize(
         "HuggingFaceTB/SmolVLM2-256M-Video-Instruct",
         "video",
         "smolvlm",

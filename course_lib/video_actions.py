@@ -100,7 +100,11 @@ class ActionModel:
         self.network.eval()
 
     def classify(
-        self, timeline: Timeline, labels: Iterable[str] | None, start: float | None, end: float | None
+        self,
+        timeline: Timeline,
+        labels: Iterable[str] | None = None,
+        start: float | None = None,
+        end: float | None = None,
     ) -> Classification:
         """The action in a span, of several shots each by itself, weighted by its length."""
         kept = self.actions if labels is None else as_labels(labels)
@@ -120,11 +124,12 @@ class ActionModel:
         shares /= shares.sum()
         return Classification(dict(zip(kept, shares.tolist(), strict=True)), {}, none=0.0, abstain=False)
 
-    def events(self, timeline: Timeline, threshold: float) -> list[VideoEvent]:
+    def events(self, timeline: Timeline, threshold: float = 0.5) -> list[VideoEvent]:
         """The events of every shot, in order."""
         found = []
         for shot in timeline.shots:
-            features = timeline.within(shot.start, shot.end)
+            inside = timeline.inside(shot.start, shot.end)
+            features = timeline.features[inside]
             chances = np.zeros((len(features), len(self.event_sorts)))
             for piece, inner in _pieces(len(features)):
                 _, logits = self._read(features[piece])
@@ -132,8 +137,8 @@ class ActionModel:
             for moment in peaks(chances.max(axis=1), threshold):
                 sort = int(chances[moment].argmax())
                 # the first moment that shows the change: it happened between this one and the one before
-                time = shot.start + max(0.0, moment - 0.5) / self.fps
-                found.append(VideoEvent(time, self.event_sorts[sort], float(chances[moment, sort])))
+                time = max(shot.start, timeline.times[inside[moment]] - 0.5 / self.fps)
+                found.append(VideoEvent(float(time), self.event_sorts[sort], float(chances[moment, sort])))
         return found
 
     @torch.inference_mode()
@@ -159,7 +164,7 @@ def _shots(timeline: Timeline, start: float | None, end: float | None) -> Iterat
     for shot in timeline.shots:
         low, high = max(shot.start, first), min(shot.end, last)
         if low < high:
-            yield timeline.within(low, high)
+            yield timeline.features[timeline.inside(low, high)]
 
 
 def _pieces(count: int) -> Iterator[tuple[slice, slice]]:

@@ -17,6 +17,7 @@ from .texts import Texts, some_texts
 from .video import VideoProcessor
 from .video_alignment import cosines, ordered_similarity
 from .video_moments import Moment, moments
+from .video_shots import Shot
 from .video_source import VideoSource, source_name
 from .video_timeline import Timeline, build_timeline, encode_frames, is_clip
 
@@ -32,6 +33,21 @@ if TYPE_CHECKING:
 FPS = 4.0  # times a second that a video is looked at for a search
 STEP = 10.0  # logits: how far a similarity must rise or fall for a moment to begin or end
 _KEPT = 8  # timelines that are kept for further questions
+
+
+class VideoAnalysis(dict):
+    """What `analyze_video` found. `shots` are looked for when they are first asked for: that takes every frame."""
+
+    def __init__(self, found: dict[str, Any], video: VideoSource):
+        super().__init__(found)
+        self._video = video
+
+    def __missing__(self, key: str) -> list[Shot]:
+        if key != "shots":
+            raise KeyError(key)
+        with VideoProcessor(self._video) as video:
+            self[key] = video.detect_shots()
+        return self[key]
 
 
 class VideoAnalyzer:
@@ -58,18 +74,17 @@ class VideoAnalyzer:
 
     # ---------------------------------------------------------------------------------------- the whole video
 
-    def analyze_video(self, video_path: VideoSource, num_frames: int = 16) -> dict[str, Any]:
+    def analyze_video(self, video_path: VideoSource, num_frames: int = 16) -> VideoAnalysis:
         """What a video looks like, from frames evenly spread over it, decoded in one pass and encoded in batches.
 
         The chapter's keys: `duration` in seconds, `fps`, `num_frames`, `avg_features` (d,) of length 1, and
-        `frame_features`, a list of {"timestamp", "features" (d,)}. And `timestamps` (n,), `features` (n, d),
-        `shots`, `model`. A short video has fewer frames than were asked for.
+        `frame_features`, a list of {"timestamp", "features" (d,)}. And `timestamps` (n,), `features` (n, d), `model`,
+        `shots`. A short video has fewer frames than were asked for.
         """
         with VideoProcessor(video_path) as video:
-            scan = video.scan(num_frames)
-            times, features = encode_frames(self.clip_service, scan)
+            times, features = encode_frames(self.clip_service, video.sample(num_frames))
             _there_must_be(times, video_path)
-            return {
+            found = {
                 "duration": video.duration,
                 "fps": video.fps,
                 "num_frames": len(times),
@@ -79,9 +94,9 @@ class VideoAnalyzer:
                 ],
                 "timestamps": times,
                 "features": features,
-                "shots": scan.shots,
                 "model": self.clip_service.name,
             }
+        return VideoAnalysis(found, video_path)
 
     def compare_videos(
         self, video1_path: VideoSource, video2_path: VideoSource, *, ordered: bool = False, num_frames: int = 16

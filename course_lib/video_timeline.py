@@ -33,8 +33,15 @@ class Timeline:
     shots: list[Shot]
     duration: float
     fps: float
-    service: CLIPService | XCLIPService = field(repr=False)
+    service: CLIPService | XCLIPService | None = field(repr=False)
     watched: Watched | None = field(default=None, repr=False)
+
+    @classmethod
+    def of_one_shot(cls, features: np.ndarray, fps: float, service: CLIPService | None = None) -> Timeline:
+        """Vectors (n, d) of frames, `fps` a second, that are at hand already."""
+        n = len(features)
+        shot = Shot(0, n - 1, 0.0, n / fps)
+        return cls(np.arange(n) / fps, features, [shot], n / fps, fps, service)
 
     def __len__(self) -> int:
         return len(self.times)
@@ -59,12 +66,10 @@ class Timeline:
             )
         return first, last
 
-    def within(self, start: float, end: float) -> np.ndarray:
-        """The vectors from second `start` until second `end`, (m, d); at least the nearest one."""
-        inside = np.flatnonzero((self.times >= start - 1e-6) & (self.times < end - 1e-6))
-        if not len(inside):
-            inside = [int(np.abs(self.times - (start + end) / 2).argmin())]
-        return self.features[inside]
+    def inside(self, start: float, end: float) -> np.ndarray:
+        """The numbers (m,) of the vectors from second `start` until second `end`; at least that of the nearest one."""
+        found = np.flatnonzero((self.times >= start - 1e-6) & (self.times < end - 1e-6))
+        return found if len(found) else np.abs(self.times - (start + end) / 2).argmin(keepdims=True)
 
 
 def build_timeline(service: CLIPService | XCLIPService, video: VideoProcessor, fps: float) -> Timeline:

@@ -10,7 +10,6 @@ import torch
 
 from course_lib.clip import CLIPService
 from course_lib.video_actions import ActionModel
-from course_lib.video_shots import Shot
 from course_lib.video_timeline import Timeline
 
 from ..clips import EVENTS, MOTIONS
@@ -20,16 +19,14 @@ TOLERANCE = 0.25  # seconds that an event may be away from where it is
 TARGETS = {"action": 0.95, "events, F1": 0.9}
 
 
-def timeline(course: Course, features: np.ndarray | None = None) -> Timeline:
-    """A clip of one shot as the analyzer sees it."""
-    features = course.features if features is None else features
-    n = len(features)
-    return Timeline(np.arange(n) / FPS, features, [Shot(0, n - 1, 0.0, n / FPS)], n / FPS, FPS, None)
+def timeline(course: Course) -> Timeline:
+    """A clip as the analyzer sees it."""
+    return Timeline.of_one_shot(course.features, FPS)
 
 
 def answers(model: ActionModel, found: list[Course]) -> np.ndarray:
     """(n,) the motion that mini-action sees in each, by its number."""
-    return np.array([MOTIONS.index(model.classify(timeline(course), None, None, None).label) for course in found])
+    return np.array([MOTIONS.index(model.classify(timeline(course)).label) for course in found])
 
 
 def mean_probe(found: list[Course]) -> torch.nn.Module:
@@ -50,12 +47,12 @@ def mean_probe(found: list[Course]) -> torch.nn.Module:
     return probe.eval()
 
 
-def events(model: ActionModel, found: list[Course], threshold: float = 0.5) -> dict[str, tuple[int, int, int]]:
+def events(model: ActionModel, found: list[Course]) -> dict[str, tuple[int, int, int]]:
     """For each sort of event: how many were found rightly (the sort, and the second to 0.25), found wrongly, missed."""
     counts = {sort: [0, 0, 0] for sort in EVENTS}
     for course in found:
         missing = course.event
-        for event in model.events(timeline(course), threshold):
+        for event in model.events(timeline(course)):
             if event.sort == missing and abs(event.time - course.at) <= TOLERANCE:
                 counts[event.sort][0] += 1
                 missing = None

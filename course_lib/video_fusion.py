@@ -8,8 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from .clip import Classification, CLIPService
+from .errors import ImageError
 from .hearing import SoundEncoder
 from .images import ImageSource
+from .settings import say
 from .texts import as_labels, fill
 from .video_sound import Sound
 
@@ -35,9 +37,11 @@ def fuse(
     A product of experts (Hinton 2002): given the answer, what is seen and what is heard are taken to be independent,
     so that probabilities are multiplied. See `log_probabilities` for how sure each of them is.
     """
-    labels = as_labels(labels)
+    labels, frames = as_labels(labels), list(frames)
+    if not frames:
+        raise ImageError(say(zh="没有图片：请至少给出一帧画面。", en="There is no picture: give at least one frame."))
     texts = service.encode_text(fill(template, labels))
-    seen = (service.encode_image(list(frames), progress=False) @ texts.T).mean(axis=0)
+    seen = (service.encode_image(frames, progress=False) @ texts.T).mean(axis=0)
     heard = (ears.encode_sound(sound) @ texts.T).mean(axis=0)
     by_picture = log_probabilities(seen, ears.confidence["picture"])
     by_sound = log_probabilities(heard, ears.confidence["sound"])

@@ -21,7 +21,7 @@ from little_world.drawing import draw
 from little_world.first_frame import from_first_frame
 from little_world.paths import MODELS
 from little_world.scenes import HELD_OUT, landscape
-from little_world.training import evaluate_motion, motion, motion_data, motion_model, sd_model
+from little_world.training import evaluate_motion, motion, motion_data, motion_model, parallel, sd_model
 from little_world.training.data import TEST, scene_rng
 from little_world.training.loop import fit
 from little_world.training.motion_data import FRAMES, RATE, motion_clip
@@ -193,6 +193,20 @@ def test_a_batch_follows_from_its_step(trained, base):
     assert torch.allclose(first.latents[5].transpose(0, 1), wanted, atol=0.02)  # bfloat16 on the way
 
 
+def test_two_processes_share_a_batch(trained, base, monkeypatch):
+    known = motion_data.clip_latents(base.vae, SMALL.clips)
+    batches = motion_data.ClipBatches(known, 1.0, base.tokenizer, 1000, "cpu")
+    stage = replace(SMALL.stages[1], batch_size=4)
+    whole, parts = batches.get(stage, 0), []
+    monkeypatch.setattr(parallel, "_world", 2)
+    for rank in range(2):
+        monkeypatch.setattr(parallel, "_rank", rank)
+        parts.append(batches.get(stage, 0))
+    for name, value in vars(whole).items():
+        first, second = (vars(part)[name] for part in parts)
+        assert torch.equal(torch.stack([first, second], dim=1).flatten(0, 1), value)
+
+
 # ---------------------------------------------------------------------------------------------- the training
 
 
@@ -213,7 +227,7 @@ def test_a_given_first_frame_stands_without_noise_and_is_not_judged(base):
     scheduler = base.scheduler
     clean = torch.ones(2, 4, FRAMES, 16, 16)
     batch = motion_data.ClipBatch(clean, torch.zeros_like(clean), torch.tensor([999, 999]), torch.zeros(2, 40).long(),
-                                  torch.zeros(2 * FRAMES, 2, 8, 8).long(), torch.tensor([True, False]))  # fmt: skip
+                                  torch.zeros(2, FRAMES, 2, 8, 8).long(), torch.tensor([True, False]))  # fmt: skip
     shown = []
 
     class Blind:
@@ -280,7 +294,7 @@ def test_motion_modules_learn(base):
     for k in range(FRAMES):
         latents[:, :, k, :, 2 * k : 2 * k + 2] = 2.0
     ids = base.tokenizer("a cat", padding="max_length", return_tensors="pt").input_ids
-    cells = torch.zeros(FRAMES, 2, 8, 8).long()
+    cells = torch.zeros(1, FRAMES, 2, 8, 8).long()
     noise, times, given = torch.randn_like(latents), torch.tensor([700]), torch.tensor([False])
     batch = motion_data.ClipBatch(latents, noise, times, ids, cells, given)
     optimizer = torch.optim.AdamW([p for p in mover.parameters() if p.requires_grad], lr=3e-3)

@@ -21,6 +21,7 @@ from .data import cache_folder
 from .loop import finished, fit
 from .motion_data import ClipBatch, ClipBatches, clip_latents
 from .motion_model import MINI, SMALL, Mover, Setup, Stage, build_mover, pipeline, save
+from .parallel import start_processes
 from .sd import snr_weight
 from .sd_data import Latents
 
@@ -40,7 +41,7 @@ def motion_loss(
     predicted, middle = mover(torch.where(known, batch.latents, noisy), batch.timesteps, batch.input_ids)
     error = (predicted.float() - velocity).square().masked_fill(known, 0.0).flatten(1).mean(dim=1)
     moved = (snr_weight(scheduler.alphas_cumprod.to(error.device), batch.timesteps) * error).mean()
-    named = mover.naming_loss(middle, batch.cells)
+    named = mover.naming_loss(middle, batch.cells.flatten(0, 1))
     return moved + naming * named, {"moving": float(moved.detach()), "naming": float(named.detach())}
 
 
@@ -63,7 +64,7 @@ def load_base(folder: Path, device: str = "cpu") -> StableDiffusionPipeline:
 
 
 def train(
-    setup: Setup, base: StableDiffusionPipeline, device: str = "cpu"
+    setup: Setup, base: StableDiffusionPipeline, device: str = "cpu", processes: int = 1
 ) -> tuple[AnimateDiffPipeline, dict[str, float]]:
     """Train stage by stage (or go on); returns the pipeline and the seconds each part took."""
     from .evaluate_motion import Glance
@@ -91,7 +92,7 @@ def train(
             print({"stage": number, "step": step, **seen}, flush=True)
 
         seconds["training"] += fit(
-            mover, loss, stage, checkpoint, device=device, look=look, look_every=setup.look_every
+            mover, loss, stage, checkpoint, device=device, look=look, look_every=setup.look_every, processes=processes
         )
     return pipeline(base, mover.eval()), seconds
 
@@ -108,6 +109,9 @@ def main() -> None:
     parser.add_argument("--base", type=Path, help="the folder of the mini-sd that it is made for")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--small", action="store_true", help="a tiny adapter and a few steps: to try the code")
+    parser.add_argument(
+        "--processes", type=int, help="processes of one thread each; as many as there are cores, if not given"
+    )
     args = parser.parse_args()
     setup = SMALL if args.small else MINI
     folder = args.folder or (work_folder(setup) / "model" if args.small else MODELS / setup.name)
@@ -123,7 +127,7 @@ def main() -> None:
     if args.stage == "latents":
         clip_latents(base.vae, setup.clips)
         return
-    pipe, seconds = train(setup, base, args.device)
+    pipe, seconds = train(setup, base, args.device, start_processes(args.processes, args.device))
     save(pipe.to("cpu"), setup, folder, base)
     write_card(folder, table(folder, base_folder, clips), base_folder, setup=setup, seconds=seconds, device=args.device)
 

@@ -18,6 +18,7 @@ from ..clip_captions import shot_caption
 from ..clip_drawing import draw_moment
 from ..clips import PERIOD, Clip, random_clip
 from .data import scene_rng
+from .parallel import share
 from .sd_data import UNPROMPTED, Latents, latents, scene_cells
 from .tracking import MOTIONS
 
@@ -97,7 +98,7 @@ class ClipBatch:
     noise: torch.Tensor  # (n, c, frames, h, w)
     timesteps: torch.Tensor  # (n,)
     input_ids: torch.Tensor  # (n, tokens)
-    cells: torch.Tensor  # (n * frames, 2, 8, 8): kind and color in each cell of each frame, see `scene_cells`
+    cells: torch.Tensor  # (n, frames, 2, 8, 8): kind and color in each cell of each frame, see `scene_cells`
     given: torch.Tensor  # (n,) bool: the first frame is known and only the others are to be made
 
 
@@ -124,9 +125,9 @@ class ClipBatches:
         times = (torch.arange(n) + torch.rand((), generator=generator)) / n  # spread evenly, as in `sd_data`
         times = (times[torch.randperm(n, generator=generator)] * self.timesteps).long()
         noise = torch.randn(clips.shape, generator=generator)
-        cells = torch.from_numpy(np.stack([scene_cells(_moment(k)) for some in frames for k in some]))
+        cells = torch.from_numpy(np.stack([[scene_cells(_moment(k)) for k in some] for some in frames]))
         given = torch.rand(n, generator=generator) < stage.given
-        return ClipBatch(*(v.to(self.device) for v in (clips, noise, times, ids, cells, given)))
+        return ClipBatch(*(share(v).to(self.device) for v in (clips, noise, times, ids, cells, given)))
 
     @staticmethod
     def _caption(index: int, rng: np.random.Generator) -> str:

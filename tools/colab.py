@@ -118,7 +118,7 @@ def main(argv: list[str] | None = None) -> int:
                 continue
             with tempfile.TemporaryDirectory(prefix="content-") as content:
                 try:
-                    environment = {"COURSE_SOURCE": source, "HF_HUB_OFFLINE": "1"}
+                    environment = {"COURSE_SOURCE": source, "HF_HUB_OFFLINE": "1", "COURSE_PROGRESS": "off"}
                     run_alone(nbformat.read(path, as_version=4), args.python, Path(content), environment)
                     print(f"ok      {path.relative_to(ROOT)}", flush=True)
                 except CellExecutionError as error:

@@ -50,6 +50,7 @@ KNOWN = {
         Known("AZURE_OPENAI_ENDPOINT"),
         Known("DASHSCOPE_API_KEY", secret=True),
         Known("ZAI_API_KEY", secret=True),
+        Known("MILVUS_TOKEN", secret=True),  # "user:password", or a key, where a Milvus server asks for one
     )
 }
 

@@ -51,6 +51,7 @@ KNOWN = {
         Known("DASHSCOPE_API_KEY", secret=True),
         Known("ZAI_API_KEY", secret=True),
         Known("MILVUS_TOKEN", secret=True),  # "user:password", or a key, where a Milvus server asks for one
+        Known("RAY_ADDRESS"),  # the Ray cluster that embeds in bulk; without it, this computer's cores
     )
 }
 

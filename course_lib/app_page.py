@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -93,9 +94,13 @@ def main(arguments: list[str] | None = None) -> None:
         notebook = prepare(Path(place), folder, asked.lang)
         line = command(notebook, port=asked.port, host=asked.host, theme=asked.theme, browser=not asked.no_browser)
         process = subprocess.Popen(line, cwd=place, env=environment())
+        # Whoever ends this one ends the page, too, and through it its visitors' kernels.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         try:
             sys.exit(process.wait())
         except KeyboardInterrupt:
+            pass  # Ctrl-C is the way to end it
+        finally:
             process.terminate()
             process.wait()
 

@@ -70,7 +70,13 @@ def address(folder):
             yield _answering(f"http://127.0.0.1:{port}/", process)
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(60)
+            assert not answers(port), "the page outlived the command that served it"
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _answering(url: str, process: subprocess.Popen) -> str:

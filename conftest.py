@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))  # the tests run from a checkout that is not insta
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ["COURSE_PROGRESS"] = "off"  # a test is nobody's progress
 
 # A shell's background job ignores Ctrl-C, and so would the tests that press it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

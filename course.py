@@ -7,6 +7,10 @@
     python3 course.py doctor       what is installed, what is missing, and the remedy
     python3 course.py build        lessons/*.py to notebooks
     python3 course.py bench        the benchmarks
+    python3 course.py classroom    a class with nbgrader: hand out, collect, grade
+    python3 course.py bundle       one archive that sets up a room without internet
+    python3 course.py book         the course as a site to read
+    python3 course.py app          search pictures and ask about them, as a web page
 
 Everything is installed into .venv beside this file and nowhere else. The file must parse on Python 3.8, so
 that an old Python gets a sentence rather than a syntax error.
@@ -35,6 +39,8 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "course-stamp.json"
 LOG = VENV / "course-install.log"
+WHEELS = ROOT / "wheels"  # in a bundle alone: everything that an install needs
+MANIFEST = WHEELS / "manifest.json"
 OLDEST, NEWEST = (3, 10), (3, 13)
 NEEDED_DISK = 3 * 1024**3  # bytes: the installed packages and pip's downloads beside them
 FIRST_LESSON = "00_start_here.ipynb"
@@ -167,9 +173,10 @@ def ensure(extras: Sequence[str], args: argparse.Namespace) -> None:
                 "Only {:.1f} GB of disk are free, the install needs about {:.0f} GB: make room, try again.",
             ).format(free / 1024**3, NEEDED_DISK / 1024**3)
         )
-    make_venv()
-    install_torch(args.torch_index, args.allow_cuda)
     wanted = sorted(set(extras) | set(have))
+    offline = from_bundle(wanted)
+    make_venv()
+    install_torch(args.torch_index, args.allow_cuda, offline)
     target = "{}[{}]".format(ROOT, ",".join(wanted))
     command = [
         "-m",
@@ -181,10 +188,58 @@ def ensure(extras: Sequence[str], args: argparse.Namespace) -> None:
         str(ROOT / "constraints.txt"),
         "-e",
         target,
-    ]
+    ] + offline
     step(say("安装课程和它的依赖", "Installing the course and what it needs"), command)
     quiet_jupyterlab()
     write_atomically(STAMP, json.dumps({"fingerprint": fingerprint(), "extras": wanted}))
+
+
+def from_bundle(extras: Sequence[str]) -> List[str]:
+    """pip's options to install from a bundle's wheels and nothing else; none where this is no bundle.
+
+    Raises `Problem` where the bundle is another machine's, or a wheel was damaged on the way.
+    """
+    try:
+        manifest = json.loads(MANIFEST.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    if not set(extras) <= set(manifest["extras"]):
+        return []  # what only a network can give
+    here = bundle_platform()
+    if manifest["platform"] != here:
+        raise Problem(
+            say(
+                "这个离线包是为 {} 做的，这里是 {}：请换用那个版本的 Python，或在同样的机器上另做一个离线包。",
+                "This bundle was made for {}, this is {}: use that Python, or make a bundle on a machine like this.",
+            ).format(" ".join(manifest["platform"]), " ".join(here))
+        )
+    print(say("检查离线包", "Checking the bundle"), flush=True)
+    for name, digest in manifest["wheels"].items():
+        if sha256(WHEELS / name) != digest:
+            raise Problem(
+                say(
+                    "离线包里的 {} 缺失或损坏：请重新复制一份离线包，再解压一次。",
+                    "{} in the bundle is missing or damaged: copy the bundle once more and unpack it again.",
+                ).format(name)
+            )
+    return ["--no-index", "--find-links", str(WHEELS)]
+
+
+def bundle_platform() -> List[str]:
+    """What wheels depend on: system, processor, Python."""
+    return [platform.system(), platform.machine(), "Python {}.{}".format(*sys.version_info[:2])]
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file's content, "" where there is none."""
+    digest = hashlib.sha256()
+    try:
+        with open(str(path), "rb") as file:
+            for block in iter(lambda: file.read(1 << 20), b""):
+                digest.update(block)
+    except OSError:
+        return ""
+    return digest.hexdigest()
 
 
 def make_venv() -> None:
@@ -234,10 +289,21 @@ def torch_attempts(
     return cpu_only + [ordinary] if allow_cuda else cpu_only
 
 
-def install_torch(index: Optional[str], allow_cuda: bool) -> None:
-    """Install the torch version of constraints.txt, the CPU build where there is no NVIDIA driver."""
-    version = re.search(r"^torch==([^\s;]+)", read_text(ROOT / "constraints.txt"), re.MULTILINE)[1]
+def torch_version() -> str:
+    return re.search(r"^torch==([^\s;]+)", read_text(ROOT / "constraints.txt"), re.MULTILINE)[1]
+
+
+def install_torch(index: Optional[str], allow_cuda: bool, offline: Sequence[str] = ()) -> None:
+    """Install the torch version of constraints.txt, the CPU build where there is no NVIDIA driver.
+
+    `offline` holds pip's options for a bundle, whose one torch it is then.
+    """
+    version = torch_version()
     if installed("torch-{}*.dist-info".format(version)):
+        return
+    if offline:
+        title = say("安装 PyTorch {}", "Installing PyTorch {}").format(version)
+        step(title, ["-m", "pip", "install", "--progress-bar", "off", "torch==" + version] + list(offline))
         return
     nvidia = has_nvidia()
     attempts = torch_attempts(version, platform.system(), nvidia, index, allow_cuda)
@@ -318,7 +384,8 @@ _REMEDIES = (
     ),
     (
         "version",
-        r"No matching distribution found|Could not find a version|No solution found|no wheels? (with|for)",
+        # The last is what pip says of a version it cannot find while a constraint of the user's own names the package.
+        r"No matching distribution found|Could not find a version|No solution found|no wheels? (with|for)|ResolutionImpossible",
         "软件源里没有适合这台机器的版本：请换用 Python 3.12，或换一个更完整的镜像，再运行一次。",
         "The package index has no version for this machine: use Python 3.12, or a more complete mirror, and "
         "try again.",
@@ -469,6 +536,8 @@ def command_lab(args: argparse.Namespace, _rest: List[str]) -> int:
         "jupyterlab",
         "--ServerApp.root_dir={}".format(ROOT),
         "--LabApp.default_url={}".format(url),
+        # What an upload may weigh; of more than Tornado's own 10 MB, two photographs, the notebook loses its kernel.
+        "--ServerApp.tornado_settings={{'websocket_max_message_size': {}}}".format(100 * 1024**2),
     ]
     command.append("--log-level=WARN")  # leaves the address to open
     if args.port:
@@ -524,6 +593,35 @@ def command_build(args: argparse.Namespace, rest: List[str]) -> int:
     return in_venv("-m", "tools.build_lessons", *rest)
 
 
+def command_classroom(args: argparse.Namespace, rest: List[str]) -> int:
+    """Make a class, sort in what learners handed in, grade it."""
+    ensure(["lab", "teach"], args)
+    return in_venv("-m", "tools.classroom", "--lang", _language, *absolute(rest))
+
+
+def command_bundle(args: argparse.Namespace, rest: List[str]) -> int:
+    """Make an archive that sets up a room without internet."""
+    ensure(["lab"], args)
+    index = ["--torch-index", args.torch_index] if args.torch_index else []
+    return in_venv("-m", "tools.bundle", "--lang", _language, *index, *absolute(rest))
+
+
+def command_book(args: argparse.Namespace, rest: List[str]) -> int:
+    """Make the site that reads without running."""
+    ensure(["lab", "book"], args)
+    return in_venv("-m", "tools.book", *absolute(rest))
+
+
+def absolute(arguments: Sequence[str]) -> List[str]:
+    """Arguments with their paths made absolute: what a tool is told is meant from the reader's own folder."""
+    found = []
+    for argument in arguments:
+        option, equals, value = argument.partition("=") if argument.startswith("-") else ("", "", argument)
+        is_path = value and (equals or not option)
+        found.append(option + equals + os.path.abspath(value) if is_path else argument)
+    return found
+
+
 def command_run(args: argparse.Namespace, rest: List[str]) -> int:
     """Run every notebook without a browser."""
     ensure(["lab"], args)
@@ -544,6 +642,19 @@ def command_bench(args: argparse.Namespace, rest: List[str]) -> int:
         print("== {}".format(script.stem), flush=True)
         worst = max(worst, abs(in_venv(str(script))))
     return worst
+
+
+def command_app(args: argparse.Namespace, rest: List[str]) -> int:
+    """Serve the search-and-ask app over a folder of pictures, or over the course's own."""
+    ensure(["app"], args)
+    if not rest or rest[0].startswith("-"):
+        rest = [str(ROOT / "data" / "world" / "scenes")] + rest
+    else:
+        rest = [str(Path(rest[0]).expanduser().resolve())] + rest[1:]
+    options = ["--lang", _language]
+    options += ["--port", str(args.port)] if args.port else []
+    options += ["--no-browser"] if args.no_browser else []
+    return in_venv("-m", "course_lib.app", *rest, *options)
 
 
 def command_doctor(_args: argparse.Namespace, _rest: List[str]) -> int:
@@ -673,6 +784,18 @@ COMMANDS = {
     "run": (command_run, "不开浏览器运行全部 notebook", "run every notebook without a browser"),
     "doctor": (command_doctor, "检查安装，给出补救办法", "check the install and name the remedies"),
     "bench": (command_bench, "运行性能测试", "run the benchmarks"),
+    "classroom": (
+        command_classroom,
+        "一个班：classroom 文件夹 [--collect 作业文件夹 | --grade]",
+        "a class with nbgrader: classroom FOLDER [--collect HANDED_IN | --grade]",
+    ),
+    "bundle": (
+        command_bundle,
+        "做一个离线包，给没有网络的教室用",
+        "an archive that sets up a room without internet",
+    ),
+    "book": (command_book, "生成只读不运行的网站", "make a site to read without running anything"),
+    "app": (command_app, "图文搜索与问答的网页；可给出图片文件夹", "search and ask as a web page; takes a folder"),
 }
 
 
@@ -681,7 +804,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="course.py",
         allow_abbrev=False,
         description=say("多模态课程的唯一入口。", "The multimodal course's one command."),
-        epilog="\n".join("  {:8}{}".format(name, say(zh, en)) for name, (_, zh, en) in COMMANDS.items()),
+        epilog="\n".join("  {:10}{}".format(name, say(zh, en)) for name, (_, zh, en) in COMMANDS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", nargs="?", default="lab", choices=list(COMMANDS), metavar="COMMAND")
@@ -691,7 +814,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-browser", action="store_true", help=say("不打开浏览器", "do not open a browser")
     )
-    parser.add_argument("--port", type=int, help=say("JupyterLab 的端口", "port for JupyterLab"))
+    parser.add_argument("--port", type=int, help=say("JupyterLab 或网页的端口", "port for JupyterLab, or for the page"))
     parser.add_argument(
         "--torch-index",
         metavar="URL",

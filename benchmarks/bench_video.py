@@ -1,12 +1,13 @@
 """Seconds to read a video: the chapter's OpenCV seeking, OpenCV straight through, PyAV, and VideoProcessor.
 
-    python benchmarks/bench_video.py [--seconds 60] [--rounds 5] [--memory]
+    python benchmarks/bench_video.py [--seconds 60] [--rounds 5] [--analysis | --memory]
 
 Sixteen evenly spaced frames, and all frames, of a 720p H.264 clip that is made first (Little World under a
 moving camera, libx264's defaults: groups of 250 frames, B-frames). decord and torchcodec take part where they
 are installed. The ways take turns, so that a busy machine slows all of them alike. Every way must return RGB
 pixels as arrays; the 16 frames of each are compared with those of a plain decode from the beginning.
-`--memory` measures the peak memory of reading every frame of one minute and of one hour instead.
+`--analysis` measures `VideoAnalyzer.analyze_video` at 16 frames instead, beside the chapter's way: a seek and a
+forward pass a frame. `--memory` measures the peak memory of one minute and of one hour.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ sys.path[:0] = [str(ROOT)]
 import av  # noqa: E402
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
+from PIL import Image  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from course_lib.video import VideoProcessor  # noqa: E402
@@ -48,7 +50,7 @@ def make(path: Path, seconds: float, size: tuple[int, int]) -> None:
         stream = file.add_stream("libx264", rate=FPS, options={"preset": "veryfast"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         count = round(seconds * FPS)
-        for i in tqdm(range(count), desc="encoding", leave=False):
+        for i in tqdm(range(count), desc="encoding", leave=False, mininterval=10):
             if i % (5 * FPS) == 0:
                 world = np.asarray(draw(random_scene(rng), size=width + width // 8))
             phase = i % (5 * FPS) / (5 * FPS)
@@ -190,25 +192,59 @@ def measure(path: Path, rounds: int) -> None:
         print(f"\n{OURS} takes {ratio:.2f} times as long as the fastest of the others, {fastest}")
 
 
-def peak_memory(path: Path) -> tuple[int, float]:
-    """(frames, MiB): the peak of a fresh process that reads every frame, then sixteen, then five at random."""
-    code = (
-        "import sys, resource, random\n"
-        "from course_lib.video import VideoProcessor\n"
-        "with VideoProcessor(sys.argv[1]) as video:\n"
-        "    count = sum(1 for _ in video.frames())\n"
-        "    video.sample(16), [video.read_frame(random.randrange(count)) for _ in range(5)]\n"
-        "print(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n"
-    )
+def chapter_analysis(service, path: str) -> np.ndarray:
+    """The chapter's analyze_video: a picture a forward pass."""
+    return np.mean([service.encode_image(Image.fromarray(frame), progress=False) for frame in chapter_16(path)], axis=0)[0]
+
+
+def measure_analysis(path: Path, rounds: int, folder: Path) -> None:
+    sys.path.insert(0, str(ROOT / "tests"))
+    from small_checkpoints import make_clip
+
+    from course_lib import CLIPService, VideoAnalyzer
+
+    services = {"mini-clip": CLIPService("mini-clip"), "size of ViT-B/32, random": CLIPService(make_clip(folder / "b32"))}
+    print("\n### 16 frames analysed\n\n| CLIP | the chapter's way | analyze_video | times as fast | cosine of the means |")
+    print("|---|--:|--:|--:|--:|")
+    for name, service in services.items():
+        analyzer = VideoAnalyzer(service)
+        ways = {"chapter": lambda: chapter_analysis(service, str(path)), "ours": lambda: analyzer.analyze_video(path)}  # noqa: B023
+        seconds: dict[str, list[float]] = {way: [] for way in ways}
+        results = {}
+        for turn in tqdm(range(rounds), desc=name, leave=False):
+            for way in list(ways)[:: 1 if turn % 2 else -1]:
+                start = time.perf_counter()
+                results[way] = ways[way]()
+                seconds[way].append(time.perf_counter() - start)
+        mean = results["chapter"] / np.linalg.norm(results["chapter"])
+        ratio = median(a / b for a, b in zip(seconds["chapter"], seconds["ours"]))
+        print(f"| {name} | {median(seconds['chapter']):.2f} s | {median(seconds['ours']):.2f} s | {ratio:.2f} | "
+              f"{mean @ results['ours']['avg_features']:.4f} |", flush=True)  # fmt: skip
+
+
+def peak_memory(path: Path, code: str) -> float:
+    """MiB: the peak of a fresh process that runs `code` with the video as its argument."""
+    code = f"import sys, resource, random\n{code}\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n"
     command = [sys.executable, "-c", code, str(path)]
-    count, memory = subprocess.run(
-        command, cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout.split()
-    return int(count), float(memory)
+    return float(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+READING = """
+from course_lib.video import VideoProcessor
+with VideoProcessor(sys.argv[1]) as video:
+    count = sum(1 for _ in video.frames())
+    video.sample(16), [video.read_frame(random.randrange(count)) for _ in range(5)]
+"""
+ANALYSING = """
+from course_lib import CLIPService, VideoAnalyzer
+analyzer = VideoAnalyzer(CLIPService("mini-clip"))
+analyzer.analyze_video(sys.argv[1]), analyzer.search_moments(sys.argv[1], "a cat", fps=1)
+"""
 
 
 def measure_memory(folder: Path) -> None:
-    print("\n### Peak memory of reading every frame, 128 x 96\n\n| video | frames | MiB |\n|---|--:|--:|")
+    print("\n### Peak memory in MiB, 128 x 96 at 30 frames a second\n")
+    print("| video | reading every frame | analysing and searching |\n|---|--:|--:|")
     minute = folder / "minute.mp4"
     make(minute, 60, (128, 96))
     hour = folder / "hour.mp4"
@@ -223,8 +259,7 @@ def measure_memory(folder: Path) -> None:
                     packet.stream = stream
                     file.mux(packet)
     for path in (minute, hour):
-        count, memory = peak_memory(path)
-        print(f"| {path.stem} | {count} | {memory:.0f} |")
+        print(f"| {path.stem} | {peak_memory(path, READING):.0f} | {peak_memory(path, ANALYSING):.0f} |", flush=True)
 
 
 def main() -> None:
@@ -234,6 +269,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60, help="length of the clip (default 60)")
     parser.add_argument("--rounds", type=int, default=5, help="times that each way is measured (default 5)")
     parser.add_argument("--clip", type=Path, help="a clip to use instead of making one")
+    parser.add_argument("--analysis", action="store_true", help="analyze_video beside the chapter's way instead")
     parser.add_argument("--memory", action="store_true", help="peak memory instead of seconds")
     arguments = parser.parse_args()
     print(
@@ -248,7 +284,10 @@ def main() -> None:
         if not path.exists():
             make(path, arguments.seconds, (1280, 720))
         print(f"{path.stat().st_size / 1e6:.1f} MB")
-        measure(path, arguments.rounds)
+        if arguments.analysis:
+            measure_analysis(path, arguments.rounds, Path(folder))
+        else:
+            measure(path, arguments.rounds)
 
 
 if __name__ == "__main__":

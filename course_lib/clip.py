@@ -18,12 +18,10 @@ import torch
 from torch.nn.functional import normalize
 from tqdm.auto import tqdm
 
-from . import loading, registry, settings
-from .errors import warn
+from . import loading, settings
 from .images import ImageSource, is_many
 from .preprocessing import Preprocessor
-from .settings import say
-from .texts import Texts, as_labels, as_texts, fill, is_chinese, some_texts
+from .texts import Texts, as_labels, as_texts, fill, some_texts, tokenize, warn_of_language
 
 SOFTMAX = ("clip", "chinese_clip", "altclip", "metaclip_2")  # the texts compete, probabilities add up to 1
 SIGMOID = ("siglip", "siglip2")  # each text by itself: does it fit this picture? (Zhai et al. 2023)
@@ -89,7 +87,7 @@ class CLIPService:
         `TextError` for an empty text, or what is no text.
         """
         texts = as_texts(text)
-        self._warn_of_language(texts)
+        warn_of_language(self.name, texts)
         batches = (texts[start : start + self.batch_size] for start in range(0, len(texts), self.batch_size))
         return self._encode(self._text_features, batches, len(texts), progress)
 
@@ -172,45 +170,19 @@ class CLIPService:
         return np.concatenate(encoded)
 
     def _image_features(self, batch: list) -> torch.Tensor:
-        return _pooled(self.model.get_image_features(**self.preprocessor.batch(batch, self.device)))
+        return pooled(self.model.get_image_features(**self.preprocessor.batch(batch, self.device)))
 
     def _text_features(self, texts: list[str]) -> torch.Tensor:
         if self.family in SIGMOID:
             # Lower case, as in training: SigLIP 2's tokenizer leaves that to its caller.
             texts = [text.lower() for text in texts]
-        longest = max(len(ids) for ids in self.tokenizer(texts, verbose=False)["input_ids"])
-        if longest > self.max_tokens:
-            cut = longest - self.max_tokens
-            warn(
-                say(
-                    zh=f"文本超出模型上限 {self.max_tokens} 个 token，末尾 {cut} 个已截去，请写短一些。",
-                    en=f"A text exceeds the model's limit of {self.max_tokens} tokens, "
-                    f"its last {cut} were cut, please shorten it.",
-                )
-            )
-        inputs = self.tokenizer(
-            texts,
-            # SigLIP attends to its padding, so it must see as much of it as in training.
-            padding="max_length" if self.family in SIGMOID else True,
-            truncation=True,
-            max_length=self.max_tokens,
-            return_tensors="pt",
-        )
-        return _pooled(self.model.get_text_features(**inputs.to(self.device)))
-
-    def _warn_of_language(self, texts: list[str]) -> None:
-        known = registry.info(self.name)
-        if known and "zh" not in known.languages and any(map(is_chinese, texts)):
-            better = registry.models(task="clip", language="zh")[0].id
-            warn(
-                say(
-                    zh=f"{self.name} 只用英文训练过，读不懂中文，请改用 {better}。",
-                    en=f"{self.name} was trained on English and cannot read Chinese, please use {better}.",
-                )
-            )
+        # SigLIP attends to its padding, so it must see as much of it as in training.
+        padding = "max_length" if self.family in SIGMOID else True
+        inputs = tokenize(self.tokenizer, texts, self.max_tokens, padding=padding)
+        return pooled(self.model.get_text_features(**inputs.to(self.device)))
 
 
-def _pooled(output: Any) -> torch.Tensor:
+def pooled(output: Any) -> torch.Tensor:
     """The projected vectors: `pooler_output` since transformers 5, the output itself before."""
     return getattr(output, "pooler_output", output)
 

@@ -200,15 +200,20 @@ class ImageAnalyzer:
         *,
         stream: bool = False,
         history: Sequence[tuple[str, str]] = (),
+        captions: Sequence[str] = (),
     ) -> Answer | AnswerStream:
-        """The answer to any question about one picture or several, after earlier (question, answer) pairs."""
-        return self.client.ask(image_or_images, question, stream=stream, history=history, **self._options)
+        """The answer to any question about one picture or several, after earlier (question, answer) pairs.
 
-    def narrate(self, images: Images, *, stream: bool = False) -> Answer | AnswerStream:
+        `captions` are texts that stand before the pictures, one for each.
+        """
+        options = {"stream": stream, "history": history, "captions": captions, **self._options}
+        return self.client.ask(image_or_images, question, **options)
+
+    def narrate(
+        self, images: Images, *, stream: bool = False, captions: Sequence[str] = ()
+    ) -> Answer | AnswerStream:
         """A short story that runs through the pictures, in their order."""
-        return self.client.ask(
-            _pictures(images, least=1), self._prompt("story"), stream=stream, **self._options
-        )
+        return self.ask(_pictures(images, least=1), self._prompt("story"), stream=stream, captions=captions)
 
     def _prompt(self, ability: str) -> str:
         return PROMPTS[ability][self.lang]

@@ -8,6 +8,7 @@ twice.
 from __future__ import annotations
 
 import gc
+import json
 import os
 import threading
 from collections.abc import Collection, Iterator
@@ -77,6 +78,42 @@ def load(name: str, *, families: Collection[str], device: str) -> Loaded:
     return loaded
 
 
+def read_weights(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The config.json and the tensors of a model that is a module of the course's own: a folder, or a miniature.
+
+    Raises `ModelError` where it is not there or cannot be read.
+    """
+    folder = os.path.expanduser(settings.locate(name))
+    if not os.path.isdir(folder):
+        raise ModelError(
+            say(
+                zh=f"模型 {name} 不在 {folder}，请重新获取本课程，或检查路径。",
+                en=f"The model {name} is not in {folder}, please get the course again, or check the path.",
+            )
+        )
+    check_folder(folder)
+    from safetensors.torch import load_file
+
+    try:
+        config = json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))
+        return config, load_file(Path(folder, "model.safetensors"))
+    except Exception as error:  # whatever a damaged file makes its reader raise
+        raise _unreadable(folder, error) from error
+
+
+def check_same_model(name: str, wanted: str, given: str) -> None:
+    """Raises `ModelError` where a model that reads the vectors of `wanted` is put on top of another."""
+    where = [os.path.realpath(os.path.expanduser(settings.locate(model))) for model in (wanted, given)]
+    if where[0] != where[1]:
+        raise ModelError(
+            say(
+                zh=f'{name} 读的是 {wanted} 的向量，读不懂 {given} 的，请改用 CLIPService("{wanted}")。',
+                en=f"{name} reads the vectors of {wanted}, not those of {given}, "
+                f'please use CLIPService("{wanted}").',
+            )
+        )
+
+
 def pick_device(argument: str | None = None) -> str:
     """The device to compute on: as given (COURSE_DEVICE, "cuda:1"), or the best there is for "auto"."""
     import torch
@@ -125,13 +162,16 @@ def _load_folder(folder: str, families: Collection[str], device: str) -> Loaded:
     except ModelError:
         raise
     except Exception as error:  # whatever a damaged or foreign file makes transformers raise
-        raise ModelError(
-            say(
-                zh=f"无法加载 {folder} 中的模型（{reason(error)}），请重新下载或重新训练。",
-                en=f"The model in {folder} cannot be loaded ({reason(error)}), "
-                "please download or train it again.",
-            )
-        ) from error
+        raise _unreadable(folder, error) from error
+
+
+def _unreadable(folder: str, error: Exception) -> ModelError:
+    return ModelError(
+        say(
+            zh=f"无法加载 {folder} 中的模型（{reason(error)}），请重新下载或重新训练。",
+            en=f"The model in {folder} cannot be loaded ({reason(error)}), please download or train it again.",
+        )
+    )
 
 
 def _load_from_hub(name: str, families: Collection[str], device: str) -> Loaded:

@@ -276,6 +276,28 @@ def sound(
     return made
 
 
+def over_time(times: Sequence[float], lines: dict[str, Sequence[float]], *, cuts: Sequence[float] = (),
+              spans: Sequence[tuple[float, float]] = (), at: float | None = None, title: str = "", xlabel: str = "s",
+              width: float = 8.0, height: float = 2.2) -> Figure:  # fmt: skip
+    """Lines over seconds: `cuts` are dashed upright lines, `spans` shaded, `at` marked; more than one line has a legend."""
+    made, axes = figure(width, height)
+    axis = axes[0, 0]
+    for name, values in lines.items():
+        axis.plot(times, values, linewidth=1.8, label=name)
+    for start, end in spans:
+        axis.axvspan(start, end, color=COLORS[2], alpha=0.22, linewidth=0)
+    for cut in cuts:
+        axis.axvline(cut, color=MUTED, linestyle="--", linewidth=1)
+    if at is not None:
+        axis.axvline(at, color=COLORS[1], linewidth=2)
+    axis.margins(x=0.01)
+    axis.set_xlabel(xlabel)
+    axis.set_title(title, loc="left")
+    if len(lines) > 1:
+        axis.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
+    return made
+
+
 def timeline(
     events: Sequence[tuple[str, str, str | None, str]],
     *,

@@ -228,6 +228,16 @@ _MODELS = (
              parameters=417_500_000, source="file list; parameters are download / 4 bytes; on Stable Diffusion 1.5"),
     # fmt: on
     FullSize(
+        "microsoft/xclip-base-patch32",
+        "video",
+        "xclip",
+        ("en",),
+        license="mit",
+        parameters=196_600_000,
+        download_gb=0.786,
+        source="model card and file list; parameters are download / 4 bytes",
+    ),
+    FullSize(
         "HuggingFaceTB/SmolVLM2-256M-Video-Instruct",
         "video",
         "smolvlm",
@@ -320,28 +330,37 @@ _HOSTED = (
 
 @dataclass(frozen=True)
 class Painter:
-    """An image model behind an API, or a miniature. `any_size`: whether width and height are free."""
+    """An image model behind an API, or a miniature. `any_size`: whether width and height are free. `ends`: the
+    day on which the API ends it, or has ended it."""
 
     id: str
     provider: str  # its first model here is its default
     source: str
     any_size: bool = False
     size: int | None = None
+    ends: str | None = None
 
 
 _PAINTERS = (
     Painter("mini-sd", "local", "little_world", any_size=True, size=128),
     Painter("gpt-image-2", "openai", "OpenAI's reference, images; sides in multiples of 16", any_size=True),
-    Painter("gpt-image-1.5", "openai", "OpenAI's reference, images; the API ends it on 2026-12-01"),
+    Painter("gpt-image-1.5", "openai", "OpenAI's reference and deprecations", ends="2026-12-01"),
+    Painter("gpt-image-1-mini", "openai", "OpenAI's deprecations", ends="2026-12-01"),
+    Painter("dall-e-3", "openai", "its end at second hand", ends="2026-05-12"),
     Painter("image4_standard", "firefly", "Adobe's reference, header x-model-version"),
     Painter("image4_ultra", "firefly", "Adobe's reference, header x-model-version"),
     Painter("image3", "firefly", "Adobe's reference; what it takes without that header"),
 )
 
 
+def painters(provider: str | None = None) -> list[Painter]:
+    """The image models behind APIs, those of one provider or all; a provider's default first."""
+    return [painter for painter in _PAINTERS if provider in (None, painter.provider)]
+
+
 def image_model(provider: str) -> str:
     """The image model of a provider that the course uses without further words."""
-    return next(painter.id for painter in _PAINTERS if painter.provider == provider)
+    return painters(provider)[0].id
 
 
 def any_size(name: str) -> bool:

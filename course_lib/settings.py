@@ -37,6 +37,7 @@ KNOWN = {
     for known in (
         Known("COURSE_LANG"),
         Known("COURSE_DEVICE", default="auto"),
+        Known("COURSE_PROGRESS"),  # a file for the checks that were passed, or "off"
         Known("COURSE_CLIP_MODEL", default="mini-clip"),
         Known("HF_ENDPOINT"),
         # Vision chat: a provider of `course_lib.providers`, or any address that speaks OpenAI's protocol.

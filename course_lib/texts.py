@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from .errors import TextError
+from . import registry
+from .errors import TextError, warn
 from .settings import say
 
 Texts = str | Iterable[str]
@@ -60,6 +61,34 @@ def fill(template: str, labels: list[str]) -> list[str]:
             en=f"The template {template!r} has no {{}}, please mark the label's place with {{}}.",
         )
     )
+
+
+def tokenize(tokenizer: Any, texts: list[str], max_tokens: int, *, padding: bool | str = True) -> Any:
+    """A text tower's inputs as tensors. What exceeds `max_tokens` is cut, and a `CourseWarning` says by how many."""
+    longest = max(len(ids) for ids in tokenizer(texts, verbose=False)["input_ids"])
+    if longest > max_tokens:
+        cut = longest - max_tokens
+        warn(
+            say(
+                zh=f"文本超出模型上限 {max_tokens} 个 token，末尾 {cut} 个已截去，请写短一些。",
+                en=f"A text exceeds the model's limit of {max_tokens} tokens, "
+                f"its last {cut} were cut, please shorten it.",
+            )
+        )
+    return tokenizer(texts, padding=padding, truncation=True, max_length=max_tokens, return_tensors="pt")
+
+
+def warn_of_language(model_name: str, texts: list[str]) -> None:
+    """A `CourseWarning` where Chinese goes to a model that is known to read none."""
+    known = registry.info(model_name)
+    if known and "zh" not in known.languages and any(map(is_chinese, texts)):
+        better = registry.models(task="clip", language="zh")[0].id
+        warn(
+            say(
+                zh=f"{model_name} 只用英文训练过，读不懂中文，请改用 {better}。",
+                en=f"{model_name} was trained on English and cannot read Chinese, please use {better}.",
+            )
+        )
 
 
 def is_chinese(text: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+import av
 import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
@@ -20,9 +21,10 @@ from .settings import say
 from .video_decoding import Decoder
 from .video_index import ASSUMED_RATE, build_index, ffmpeg_errors
 from .video_pixels import PixelReader
+from .video_scan import Scan
 from .video_selection import Selection
 from .video_sheets import most_telling, sheet
-from .video_shots import SIDE, Shot, cuts, differences
+from .video_shots import Shot
 from .video_sound import Sound, read_sound
 from .video_source import VideoSource, open_container, picture_stream, source_name
 
@@ -167,21 +169,17 @@ class VideoProcessor:
 
     def detect_shots(self, threshold: float = 0.4) -> list[Shot]:
         """The shots between hard cuts, found by how colours change from frame to frame; at least one."""
-        small, ids, known = PixelReader(SIDE), [], self._damage
+        scan = Scan(self, [], threshold)
+        for _ in scan:
+            pass
+        return scan.shots
 
-        def look() -> Iterator[np.ndarray]:
-            for i in range(self.total_frames):
-                frame = self._decode(i)
-                if frame is not None:
-                    ids.append(i)
-                    yield small(frame)
-
-        unlike = differences(look())  # pictures are dropped as they come
-        self._tell_damage(self.total_frames - len(ids), known)
-        first = [0, *(ids[cut] for cut in cuts(unlike, threshold))]
-        last = [i - 1 for i in first[1:]] + [self.total_frames - 1]
-        times = [*self.timestamps.tolist(), self.duration]
-        return [Shot(a, b, times[a], times[b + 1]) for a, b in zip(first, last)]
+    def scan(
+        self, num_frames: int | None = None, *, fps: float | None = None, threshold: float = 0.4
+    ) -> Scan:
+        """The frames of `sample(num_frames)`, or of `frames(fps=fps)`, and the shots, in one pass; see `Scan`."""
+        ids = self._select.course(None, None, None, fps) if num_frames is None else self._select.even(num_frames, None, None)
+        return Scan(self, ids, threshold)
 
     # -------------------------------------------------------------------------------------------------- sound
 
@@ -253,8 +251,11 @@ class VideoProcessor:
         return self._opened().fetch(i, wanted)
 
     def _fetch(self, i: int, wanted: np.ndarray | None = None) -> VideoFrame | None:
-        frame = self._decode(i, wanted)
-        return None if frame is None else VideoFrame(i, float(self.timestamps[i]), self._pixels(frame))
+        decoded = self._decode(i, wanted)
+        return None if decoded is None else self._frame(i, decoded)
+
+    def _frame(self, i: int, decoded: av.VideoFrame) -> VideoFrame:
+        return VideoFrame(i, float(self.timestamps[i]), self._pixels(decoded))
 
     def _read(self, ids: Iterable[int]) -> Iterator[VideoFrame]:
         """The frames of ascending ids; those that cannot be decoded are left out, and it is told."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -25,24 +25,30 @@ class Shot:
         return self.last - self.first + 1
 
 
-def differences(frames: Iterable[np.ndarray]) -> np.ndarray:
-    """How unlike each frame is to the one before it: `(n,)` in 0..1, 0 for the first.
+class Unlikeness:
+    """How unlike each small RGB picture is to the one before it, in 0..1; 0 for the first.
 
-    Frames are small RGB pictures. The measure is the Bhattacharyya distance of colour histograms (HSV) taken
-    in each cell of a 3 x 3 grid, the middle one of the nine: what moves changes few cells, a cut most.
+    The measure is the Bhattacharyya distance of colour histograms (HSV) taken in each cell of a 3 x 3 grid, the
+    middle one of the nine: what moves changes few cells, a cut most.
     """
-    found: list[float] = []
-    before = None
-    for frame in frames:
-        now = _histograms(frame)
-        found.append(0.0 if before is None else float(np.median(_distance(before, now))))
-        before = now
-    return np.array(found)
+
+    def __init__(self) -> None:
+        self._before: np.ndarray | None = None
+
+    def __call__(self, picture: np.ndarray) -> float:
+        before, self._before = self._before, _histograms(picture)
+        return 0.0 if before is None else float(np.median(_distance(before, self._before)))
 
 
-def cuts(difference: np.ndarray, threshold: float) -> list[int]:
+def differences(frames: Iterable[np.ndarray]) -> np.ndarray:
+    """The `Unlikeness` of each frame to the one before it, `(n,)`."""
+    unlike = Unlikeness()
+    return np.array([unlike(frame) for frame in frames])
+
+
+def cuts(difference: Sequence[float], threshold: float) -> list[int]:
     """The frames that begin a new shot: unlike the one before, and by far more than is usual around them."""
-    found = []
+    difference, found = np.asarray(difference), []
     for i in np.flatnonzero(difference > threshold):
         around = np.concatenate([difference[max(0, i - 4) : i], difference[i + 1 : i + 5]])
         if not len(around) or difference[i] > 3 * np.median(around):

@@ -118,11 +118,18 @@ def _said(letter: str, word: str, why: str, color: str) -> str:
     )
 
 
+def uploaded_files(files: Any) -> list[tuple[str, bytes]]:
+    """Name and content of each file in the value of a FileUpload: a tuple of files in ipywidgets 8, {name: file} in
+    7."""
+    found = files if isinstance(files, (tuple, list)) else files.values()
+    return [(file.get("name") or file["metadata"]["name"], bytes(file["content"])) for file in found]
+
+
 def uploaded_file(files: Any) -> BytesIO:
-    """The first file in the value of a FileUpload: a tuple of files in ipywidgets 8, {name: file} in 7."""
-    file = files[0] if isinstance(files, (tuple, list)) else next(iter(files.values()))
-    stream = BytesIO(bytes(file["content"]))
-    stream.name = file.get("name") or file["metadata"]["name"]  # so that an error can name the file
+    """The first file in the value of a FileUpload."""
+    name, content = uploaded_files(files)[0]
+    stream = BytesIO(content)
+    stream.name = name  # so that an error can name the file
     return stream
 
 
@@ -307,8 +314,11 @@ class Slides(WithStill, VBox):
 
 
 def _png(picture: Any) -> bytes:
-    if not hasattr(picture, "savefig"):
-        return encode_image_file(open_image(picture))
+    return figure_png(picture) if hasattr(picture, "savefig") else encode_image_file(open_image(picture))
+
+
+def figure_png(figure: Any) -> bytes:
+    """A matplotlib figure as a PNG file's bytes."""
     file = BytesIO()
-    picture.savefig(file, format="png")
+    figure.savefig(file, format="png")
     return file.getvalue()

@@ -242,6 +242,22 @@ print(*settings.describe(), sep="\n")
 # When a lesson is ready, this page gains a cell that really runs it. Until then there is no mock-up in its place.
 
 # %% [markdown] lang="zh"
+# ## 你的进度
+#
+# 练习里每通过一步检查，就会记在你自己电脑上的一个小文件里，不会传到任何地方（不想记，就把环境变量 `COURSE_PROGRESS` 设为 `off`）。随时回来运行这一格，看看做到了哪里、接下来做什么。
+
+# %% [markdown] lang="en"
+# ## Your progress
+#
+# Every check of an exercise that you pass is noted in a small file on your own computer, and sent nowhere (set the environment
+# variable `COURSE_PROGRESS` to `off` to keep none). Come back and run this cell to see how far you are, and what comes next.
+
+# %%
+from course_lib.dashboard import dashboard
+
+dashboard()
+
+# %% [markdown] lang="zh"
 # ## 小测验
 
 # %% [markdown] lang="en"

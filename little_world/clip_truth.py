@@ -47,6 +47,22 @@ def truth(clip: Clip) -> dict[str, Any]:
     return {"seconds": round(clip.seconds, 4), "frames": frames, "shots": shots}
 
 
+def spans_of(clip: Clip, record: dict[str, Any]) -> dict[tuple[str, str | None], list[tuple[float, float]]]:
+    """When each thing is on screen: (kind, colour) to spans of seconds, from the record that `truth` makes."""
+    found: dict[tuple[str, str | None], list[tuple[float, float]]] = {}
+    frames = record["frames"]
+    ends = [*(frame["time"] for frame in frames[1:]), record["seconds"]]
+    for frame, end in zip(frames, ends, strict=True):
+        actors = clip.shots[frame["shot"]].actors
+        for key in {(actors[thing["actor"]].kind, thing["color"]) for thing in frame["things"]}:
+            spans = found.setdefault(key, [])
+            if spans and spans[-1][1] == frame["time"]:
+                spans[-1] = (spans[-1][0], end)
+            else:
+                spans.append((frame["time"], end))
+    return found
+
+
 def _things(clip: Clip, s: int, local: float) -> list[dict[str, Any]]:
     """The things of shot `s` that are in the picture at second `local` of it."""
     shot, found = clip.shots[s], []

@@ -67,6 +67,36 @@ def make_clip(folder: Path, *, image_size: int = 224, **sizes) -> Path:
     return folder
 
 
+def make_xclip(folder: Path, *, num_frames: int = 8, image_size: int = 32) -> Path:
+    """An X-CLIP checkpoint, laid out as microsoft/xclip-base-patch32 is."""
+    from transformers import XCLIPConfig, XCLIPModel
+
+    folder.mkdir(parents=True, exist_ok=True)
+    text = {**_TOWER, **_clip_tokenizer(folder), "max_position_embeddings": 77}
+    mit = {"hidden_size": 24, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 4}
+    vision = {**_VISION, "image_size": image_size, "num_frames": num_frames}
+    vision |= {f"mit_{name}": value for name, value in mit.items()}
+    torch.manual_seed(7)
+    model = XCLIPModel(
+        XCLIPConfig(
+            text_config=text, vision_config=vision, projection_dim=24, prompt_layers=1, prompt_num_attention_heads=4
+        )
+    )
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim >= 2:
+                parameter.normal_(std=0.25)
+            elif name == "logit_scale":
+                parameter.fill_(3.0)
+            elif name == "prompts_generator.alpha":
+                parameter.fill_(0.5)  # texts are adapted to the clip clearly enough to be seen
+    model.eval().save_pretrained(folder)
+    processor = {**_clip_images(image_size), "feature_extractor_type": "VideoMAEFeatureExtractor", "resample": 2}
+    processor |= {"processor_class": "XCLIPProcessor", "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    return folder
+
+
 def make_llava(folder: Path, *, context: int = 1024) -> Path:
     """A LLaVA checkpoint with mini-vlm's own tokenizer recipe, chat template and processor, and tiny towers."""
     from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration

@@ -268,6 +268,9 @@ FAILURES = {
     "version": [
         "ERROR: Could not find a version that satisfies the requirement torch==2.13.0+cpu (from versions: "
         "2.12.0, 2.13.0)\nERROR: No matching distribution found for torch==2.13.0+cpu",
+        "ERROR: Cannot install torch==2.13.0+cpu because these package versions have conflicting dependencies.\n"
+        "The conflict is caused by:\n    The user requested torch==2.13.0+cpu\n    The user requested (constraint) "
+        "torch<=2.14.1\nERROR: ResolutionImpossible: for help visit the documentation",
     ],
     "disk": ["ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device"],
     "venv": [
@@ -464,6 +467,17 @@ def test_a_slip_of_the_keyboard_is_refused(copy, bare, arguments):
     assert not (copy / ".venv").exists()
 
 
+def test_a_path_is_meant_from_where_the_reader_stands(monkeypatch, tmp_path):
+    module, ran = load(), []
+    monkeypatch.setattr(module, "ensure", lambda extras, args: ran.append(extras))
+    monkeypatch.setattr(module, "in_venv", lambda *arguments: ran.append(arguments) or 0)
+    monkeypatch.chdir(tmp_path)
+    here = str(tmp_path)
+    assert module.main(["classroom", "my class", "--collect=in", "--lang", "zh"]) == 0
+    command = ("-m", "tools.classroom", "--lang", "zh", os.path.join(here, "my class"))
+    assert ran == [["lab", "teach"], (*command, "--collect=" + os.path.join(here, "in"))]
+
+
 def test_bench_knows_its_scripts(copy, monkeypatch):
     module = load(copy)
     monkeypatch.setattr(module, "ensure", lambda *_: None)
@@ -528,3 +542,21 @@ def test_doctor_finds_a_wrong_version_and_a_model_that_is_not_there(monkeypatch)
 @pytest.mark.parametrize(("text", "width"), [("abc", 3), ("内存", 4), ("内存 GB", 7)])
 def test_columns_counts_a_chinese_character_as_two(text, width):
     assert load().columns(text) == width
+
+
+@pytest.mark.parametrize(
+    ("given", "folder", "rest"),
+    [
+        ([], ROOT / "data" / "world" / "scenes", []),
+        (["--theme", "dark"], ROOT / "data" / "world" / "scenes", ["--theme", "dark"]),
+        (["pictures", "--theme", "dark"], Path.cwd() / "pictures", ["--theme", "dark"]),
+    ],
+)
+def test_app_serves_the_folder_that_is_named_or_the_courses_own(given, folder, rest, monkeypatch):
+    module, called = load(), []
+    monkeypatch.setattr(module, "ensure", lambda extras, args: called.append(extras))
+    monkeypatch.setattr(module, "in_venv", lambda *arguments: called.append(list(arguments)) or 0)
+    assert module.main(["app", *given, "--port", "8899", "--no-browser", "--lang", "zh"]) == 0
+    extras, line = called
+    assert extras == ["app"] and line[:3] == ["-m", "course_lib.app", str(folder)]
+    assert line[3:] == [*rest, "--lang", "zh", "--port", "8899", "--no-browser"]

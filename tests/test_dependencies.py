@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
 import re
 import subprocess
 import sys
@@ -41,7 +43,7 @@ COLAB = {
 # What that list was not read for, or does not have: the notebooks' first cell installs what is missing.
 INSTALLED_ON_COLAB = {
     "av", "diffusers", "safetensors", "openai", "requests", "pydantic", "fastapi",
-    "uvicorn", "python-multipart", "llguidance", "faiss-cpu",
+    "uvicorn", "python-multipart", "llguidance", "faiss-cpu", "platformdirs",
 }
 # conda's name for a package, where it differs; each installs the other's metadata, so that pip sees it there
 CONDA = {
@@ -69,7 +71,8 @@ def requirements(group: str) -> list[Requirement]:
     return [requirement for requirement in found if requirement.name != project()["name"]]
 
 
-DIRECT = [(group, requirement) for group in ("core", "lab", "test") for requirement in requirements(group)]
+GROUPS = ("core", *project()["optional-dependencies"])
+DIRECT = [(group, requirement) for group in GROUPS for requirement in requirements(group)]
 each_direct = pytest.mark.parametrize("requirement", [r for _, r in DIRECT], ids=[r.name for _, r in DIRECT])
 
 
@@ -205,3 +208,29 @@ def test_the_wheel_works_where_it_is_installed(wheel, tmp_path):
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert int(result.stdout) > 0
+
+
+# --------------------------------------------------------------------------------------------------- Binder
+
+
+def test_binder_reads_environment_yml_and_nothing_before_it():
+    """repo2docker takes the first that it finds; these come before environment.yml, or hide it."""
+    there = {path.name for path in ROOT.iterdir()}
+    assert not there & {"binder", ".binder", "Dockerfile", "Project.toml", "REQUIRE", "default.nix", "DESCRIPTION"}
+    assert os.access(ROOT / "postBuild", os.X_OK)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Binder is Linux")
+def test_what_binder_runs_after_the_install_runs(tmp_path):
+    """postBuild in a stand-in for Binder's environment, whose Python is this one."""
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    environment = os.environ | {"NB_PYTHON_PREFIX": str(tmp_path)}
+    result = subprocess.run(["./postBuild"], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    settings = tmp_path / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
+    (notification,) = json.loads(settings.read_text()).values()
+    assert notification["fetchNews"] == "false"
+    assert re.fullmatch(r"\(1, \d+\)", result.stdout.strip())

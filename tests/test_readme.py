@@ -13,11 +13,18 @@ ROOT = Path(__file__).parents[1]
 READMES = ("README.md", "README.zh-CN.md")
 
 
-@pytest.mark.parametrize("name", [*READMES, "docs/architecture.md"])
+@pytest.mark.parametrize("name", [*READMES, "docs/architecture.md", "docs/teaching.md", "docs/teaching.zh-CN.md"])
 def test_local_links_exist(name):
     text = (ROOT / name).read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
         assert ((ROOT / name).parent / target).exists(), f"{name} links to {target}, which is not there"
+
+
+def test_the_guide_and_its_twin_have_the_same_shape():
+    """As many headings, table rows and list items in the one as in the other."""
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in ("docs/teaching.md", "docs/teaching.zh-CN.md")]
+    shapes = [re.findall(r"^(?:#+ |\||- |\d\. )", text, re.MULTILINE) for text in texts]
+    assert shapes[0] == shapes[1] and len(shapes[0]) > 50
 
 
 @pytest.mark.parametrize("name", READMES)
@@ -29,7 +36,8 @@ def test_badges_are_made_from_the_one_address(name):
     assert set(re.findall(r"github(?:\.com)?/([\w-]+/[\w-]+)", text)) == {slug}
 
 
-def test_both_languages_have_the_same_commands_and_links():
+@pytest.mark.parametrize("pair", [READMES, ("docs/teaching.md", "docs/teaching.zh-CN.md")])
+def test_both_languages_have_the_same_commands_and_links(pair):
     def code(name):
         text = (ROOT / name).read_text(encoding="utf-8")
         return [
@@ -43,9 +51,9 @@ def test_both_languages_have_the_same_commands_and_links():
             (ROOT / name)
             .read_text(encoding="utf-8")
             .replace("/zh/", "/en/")
-            .replace("README.zh-CN.md", "README.md")
+            .replace(".zh-CN.md", ".md")
         )
-        return set(re.findall(r"\]\(([^)]+)\)", text))
+        return set(re.findall(r"\]\((?!#)([^)]+)\)", text))
 
-    assert code(READMES[0]) == code(READMES[1])
-    assert links(READMES[0]) == links(READMES[1])
+    assert code(pair[0]) == code(pair[1])
+    assert links(pair[0]) == links(pair[1])

@@ -20,11 +20,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from painting_servers import WebUI, broken, colour, half_a_picture, no_base64, no_picture, png
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from course_lib import settings
+from course_lib import plots, settings
 from course_lib.errors import CourseWarning, OutputError, SettingsError, TextError
-from course_lib.painting import manifest, output, transport
+from course_lib.painting import contact_sheet, manifest, output, transport
 from course_lib.painting.batch import Batch, batch_generate
 from course_lib.painting.manifest import Entry, Manifest, keys, sha256
 from course_lib.painting.openai_images import OpenAIImagesService
@@ -82,7 +82,7 @@ def test_a_batch_is_files_a_manifest_and_a_contact_sheet(service, server, tmp_pa
     check_whole(tmp_path / "out", PROMPTS)
     done = [line for line in lines(tmp_path / "out") if line["status"] == "done"]
     assert len(done) == 12 and {"prompt", "seed", "parameters", "file", "sha256", "status"} <= done[0].keys()
-    assert Image.open(batch.sheet).size == (8 * 136 + 8, 2 * 154 + 8)
+    assert Image.open(batch.sheet).size == (8 * 136 + 8, 2 * 166 + 8)
     assert "12" in repr(batch) and batch[0].ok and len(batch) == 12
 
 
@@ -301,6 +301,32 @@ def test_a_bad_argument_of_one_picture_is_that_pictures_alone(dialect, tmp_path)
             batch = batch_generate(StableDiffusionService(server.url), prompts, tmp_path, **SMALL)
         assert [entry.ok for entry in batch] == [True, False, False, True]
         assert TextError.__name__ in batch[1].error and len(server.painted) == 2
+
+
+def test_a_whole_page_as_a_prompt_holds_nothing_up(service, tmp_path):
+    """Its label on the contact sheet was once measured letter by letter: minutes, for one that is not painted."""
+    page = "一只红色的猫" * 20_000
+    with pytest.warns(CourseWarning):
+        batch = batch_generate(service, ["a", page, "b"], tmp_path, **SMALL)
+    assert [entry.ok for entry in batch] == [True, False, True]
+    measured = []
+    assert contact_sheet._wrapped(page, lambda text: measured.append(len(text)) or len(text) <= 10)
+    assert max(measured) <= 128 and plots.font(12).getlength("." * 64) >= contact_sheet._SIDE
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("000 a big red car in a meadow", ["000 a big", "red car in…"]),
+        ("000 a red car", ["000 a red", "car"]),
+        ("000 一只红色的猫在草地上", ["000 一只红色的猫在", "草地上"]),
+        ("000 verylongword", ["000", "verylongwo…"]),
+        ("000", ["000"]),
+        ("000 two\n lines", ["000 two", "lines"]),
+    ],
+)
+def test_labels_break_where_their_language_allows(text, lines):
+    assert contact_sheet._wrapped(text, lambda part: len(part) <= 11) == lines
 
 
 def test_a_server_that_goes_away_loses_nothing_and_is_not_asked_for_ever(tmp_path):

@@ -267,6 +267,7 @@ def test_openais_key_shows_nowhere(caplog, capfd):
 
 
 def test_nothing_is_left_open():
+    gc.collect()  # what other tests left behind is not this one's
     with WebUI() as server, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ResourceWarning)
         paint(server.url)

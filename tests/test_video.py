@@ -246,6 +246,21 @@ def test_one_long_take_is_one_shot(even):
     assert (shot.start, shot.end) == (0.0, pytest.approx(2.0))
 
 
+def test_one_pass_gives_frames_and_shots(uneven):
+    example = next(c for c in load_clips("shots") if len(c.clip.shots) == 6)
+    with VideoProcessor(example.path) as video:
+        scan = video.scan(9)
+        with pytest.raises(VideoError, match="known when the whole video has been read"):
+            scan.shots  # noqa: B018
+        frames = list(scan)
+        assert [f.frame_id for f in frames] == [f.frame_id for f in video.sample(9)] and len(scan) == 9
+        assert scan.shots == video.detect_shots() and len(scan.shots) == 6
+    with VideoProcessor(uneven) as video:
+        shown = [number(frame.image) for frame in video.scan(fps=10)]  # a slow video's frame comes again
+        assert shown == [number(frame.image) for frame in video.frames(fps=10)] and len(set(shown)) < len(shown)
+        assert [number(frame.image) for frame in video.scan()] == list(range(50))
+
+
 # -------------------------------------------------------------------------------- sound
 
 RATE = 16_000

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # What a kernel's environment holds so that a stored output shows the result and nothing else: no progress
 # bars, no library chatter, no network, the same hash order each time. A failing exercise check raises instead
-# of only showing its panel, so that a headless run notices it.
+# of only showing its panel, so that a headless run notices it, and one that passes is nobody's progress.
 QUIET = {
     "TQDM_DISABLE": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -31,6 +31,7 @@ QUIET = {
     "PYTHONWARNINGS": "ignore",
     "PYTHONHASHSEED": "0",
     "COURSE_CHECK_STRICT": "1",
+    "COURSE_PROGRESS": "off",
 }
 
 CELL_TIMEOUT = 900  # seconds; a live training takes two or three minutes on two slow cores

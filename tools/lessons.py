@@ -43,22 +43,24 @@ BRANCH = "main"
 _SETUP = """\
 LANG = "{lang}"
 
-import sys
+import os, sys
 from importlib.util import find_spec
 
 if "google.colab" in sys.modules and find_spec("course_lib") is None:
     # {note}
+    source = os.environ.get("COURSE_SOURCE", "multimodal-course @ {archive}")
     !pip list --format=freeze > kept.txt
-    !pip install -q -c kept.txt "multimodal-course @ {archive}"
+    !grep -iE "^(torch|numpy|pillow)" kept.txt > core.txt
+    !pip install -q -c kept.txt "{{source}}" || pip install -q -c core.txt "{{source}}"
 
 from course_lib.settings import set_language
 
 set_language(LANG)"""
 _SETUP_NOTE = {
-    "zh": "只在 Colab 上运行：保留 Colab 自带的 torch、numpy 和 Pillow，只补装缺少的部分。",
-    "en": "Only on Colab, which keeps its own torch, numpy and Pillow: what is missing is added.",
+    "zh": "只在 Colab 上运行：只补装缺少的部分，Colab 自带的都不动；若因此装不上，至少不动 torch、numpy 和 Pillow。",
+    "en": "Only on Colab: what is missing is added, what Colab has stays; where that fails, at least torch, numpy, Pillow.",
 }
-_SOLUTION_STUB = {
+SOLUTION_STUB = {
     "zh": '# 在这里写你的代码\nraise NotImplementedError("这一步还没有写")',
     "en": '# write your code here\nraise NotImplementedError("this step is not written yet")',
 }
@@ -161,13 +163,19 @@ def badges(root: Path, notebook: Path, lang: str) -> str:
 
 
 def setup_source(root: Path, lang: str) -> str:
-    """The first code cell of every notebook: LANG, and on Colab alone the install."""
+    """The first code cell of every notebook: LANG, and on Colab alone the install.
+
+    COURSE_SOURCE names another source than the repository: a wheel or a checkout, for trying it out.
+    """
     archive = f"{repository(root)}/archive/refs/heads/{BRANCH}.zip"
     return _SETUP.format(lang=lang, note=_SETUP_NOTE[lang], archive=archive)
 
 
 def make_notebook(lesson: Lesson, folder: str, lang: str, root: Path) -> NotebookNode:
-    """The notebook of `lesson` in `folder` ("notebooks", "solutions" or "exercises"), without outputs."""
+    """The notebook of `lesson` in `folder` ("notebooks", "solutions" or "exercises"), without outputs.
+
+    In a folder that is not published, such as a class's "source", it is solved and has no badges.
+    """
     nb = nbformat.v4.new_notebook(
         metadata={
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -176,16 +184,13 @@ def make_notebook(lesson: Lesson, folder: str, lang: str, root: Path) -> Noteboo
         }
     )
     title, *rest = _cells_of(lesson, lang)
-    nb.cells = [
-        title,
-        nbformat.v4.new_markdown_cell(badges(root, lesson.outputs(root)[folder, lang], lang)),
-        nbformat.v4.new_code_cell(setup_source(root, lang)),
-        *rest,
-    ]
+    nb.cells = [title, nbformat.v4.new_code_cell(setup_source(root, lang)), *rest]
+    if published := lesson.outputs(root).get((folder, lang)):
+        nb.cells.insert(1, nbformat.v4.new_markdown_cell(badges(root, published, lang)))
     if lesson.kind == "exercise":
         _complete_nbgrader(nb, lesson.name)
     if folder == "exercises":
-        for preprocessor in (ClearSolutions(code_stub={"python": _SOLUTION_STUB[lang]}), ClearHiddenTests()):
+        for preprocessor in (ClearSolutions(code_stub={"python": SOLUTION_STUB[lang]}), ClearHiddenTests()):
             nb, _ = preprocessor.preprocess(nb, {})
     _number(nb, lesson.name)
     return nb

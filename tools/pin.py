@@ -1,8 +1,9 @@
 """Rewrite constraints.txt: one version of every package, on every supported Python and system.
 
-    python -m tools.pin [--torch VERSION]
+    python -m tools.pin [--upgrade] [--torch VERSION]
 
-The resolution is uv's, for all platforms at once. CUDA's own packages are left out: a learner without an
+A version stays while it fits the ranges of pyproject.toml; `--upgrade` takes the newest of everything. The
+resolution is uv's, for all platforms at once. CUDA's own packages are left out: a learner without an
 NVIDIA card never gets them, and one with a card gets those that the torch build asks for. Run the tests on
 the new versions before you commit them.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,6 +38,7 @@ def pinned(name: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--torch", help="the torch version to pin (default: the one pinned now)")
+    parser.add_argument("--upgrade", action="store_true", help="take the newest versions that fit")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         wanted = Path(folder, "wanted.txt")
@@ -51,18 +54,22 @@ def main() -> None:
             "test",
             "--universal",
         ]
+        found = Path(folder, "found.txt")
+        shutil.copyfile(CONSTRAINTS, found)  # uv prefers the versions of the file that it writes
         command += [
             "--python-version",
             "3.10",
             "--constraints",
             str(wanted),
+            "--output-file",
+            str(found),
             "--no-header",
             "--no-annotate",
             "--quiet",
+            *(["--upgrade"] if args.upgrade else []),
         ]
-        lines = subprocess.run(
-            command, cwd=ROOT, check=True, text=True, stdout=subprocess.PIPE
-        ).stdout.splitlines()
+        subprocess.run(command, cwd=ROOT, check=True)
+        lines = found.read_text(encoding="utf-8").splitlines()
     temporary = CONSTRAINTS.with_suffix(".tmp")
     temporary.write_text(HEADER + "\n".join(x for x in lines if not _CUDA.match(x)) + "\n", encoding="utf-8")
     os.replace(temporary, CONSTRAINTS)

@@ -20,7 +20,7 @@ from ..settings import say
 from .answers import Answer, AnswerStream, read_answer
 from .connections import connect
 from .failures import guarded
-from .messages import Images, data_uri, image_part, user_messages
+from .messages import Images, data_uri, image_part, text_part, user_messages
 from .structured import Schema, in_words, parse_json, response_format
 
 
@@ -58,14 +58,20 @@ class VisionClient:
         format: str | None = None,
         stream: bool = False,
         history: Sequence[tuple[str, str]] = (),
+        captions: Sequence[str] = (),
     ) -> Answer | AnswerStream:
         """The answer to a question about one picture or several, whole or as an iterator of text.
 
         `format` is "PNG" (documents, charts), "JPEG" (photos) or None, which looks at the picture. `history`
-        holds earlier (question, answer) pairs about the same pictures. Raises `ServiceError`, `RefusalError`,
-        `CutOffError` or `AnswerError`, and `ImageError` for a picture that cannot be read.
+        holds earlier (question, answer) pairs about the same pictures, `captions` a text to stand before each of them.
+        Raises `ServiceError`, `RefusalError`, `CutOffError` or `AnswerError`, and `ImageError` for a picture that
+        cannot be read.
         """
-        messages = user_messages(self._parts(image, detail, format), prompt, history)
+        parts = self._parts(image, detail, format)
+        if captions:
+            pairs = zip(map(text_part, captions), parts, strict=True)
+            parts = [part for pair in pairs for part in pair]
+        messages = user_messages(parts, prompt, history, parts_first=bool(captions))
         return self._answer(messages, max_tokens, stream)
 
     def parse(

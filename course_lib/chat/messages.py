@@ -17,20 +17,28 @@ Images = ImageSource | Iterable[ImageSource]
 DRAWN = 16  # a picture with fewer colours than a sixteenth of its pixels is drawn, not photographed
 
 
-def user_messages(parts: list[dict], prompt: str, history: Sequence[tuple[str, str]] = ()) -> list[dict]:
+def user_messages(
+    parts: list[dict], prompt: str, history: Sequence[tuple[str, str]] = (), *, parts_first: bool = False
+) -> list[dict]:
     """The messages for a question about pictures, after earlier (question, answer) pairs about the same ones.
 
-    The pictures, `parts`, stand in the first question. Raises `TextError` for an empty question.
+    The pictures, `parts`, stand in the first question, behind its text or before it. Raises `TextError` for an empty
+    question.
     """
     if not isinstance(prompt, str) or not prompt.strip():
         raise TextError(say(zh="问题是空的，请写一个问题。", en="The question is empty, please write one."))
     messages: list[dict] = []
     for number, (question, answer) in enumerate([*history, (prompt, None)]):
-        content = [{"type": "text", "text": question}, *([] if number else parts)]
-        messages.append({"role": "user", "content": content})
+        text, shown = [text_part(question)], [] if number else parts
+        messages.append({"role": "user", "content": [*shown, *text] if parts_first else [*text, *shown]})
         if answer is not None:
             messages.append({"role": "assistant", "content": answer})
     return messages
+
+
+def text_part(text: str) -> dict:
+    """A text as a part of a message."""
+    return {"type": "text", "text": text}
 
 
 def image_part(url: str, detail: str) -> dict:

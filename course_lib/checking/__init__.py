@@ -5,17 +5,19 @@ nothing of the solution, and nothing of the world the pictures come from: an exe
 that draws them, so nothing here imports that world.
 
 In a notebook a check's `Result` shows itself as a panel. With COURSE_CHECK_STRICT=1, and under nbgrader, a
-check that fails raises `CheckFailed` as well.
+check that fails raises `CheckFailed` as well. One that passes is noted in the learner's progress.
 """
 
-from .panel import CheckFailed, Item, Result
+from importlib import import_module
 
-__all__ = ["CheckFailed", "Exercise1", "Item", "Result"]
+from .exercise import EXERCISES
+from .panel import CheckFailed, Item, Result
+from .step import steps
+
+__all__ = ["EXERCISES", "CheckFailed", "Item", "Result", "steps", *EXERCISES]
 
 
 def __getattr__(name: str):
-    if name == "Exercise1":
-        from .ex1 import Exercise1
-
-        return Exercise1
+    if name.startswith("Exercise") and name[8:].isdigit():
+        return getattr(import_module(f".ex{name[8:]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,7 +15,7 @@ from ..settings import say
 
 PRINTED_SHOWN = 600  # characters of what a learner's function printed that a panel shows
 
-_GREEN, _RED = "#2e9e6b", "#d9534f"  # both readable on white and on black
+GREEN, _RED = "#2e9e6b", "#d9534f"  # both readable on white and on black
 
 
 class CheckFailed(CourseError, AssertionError):
@@ -62,7 +62,7 @@ class Result:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        color = _GREEN if self.passed else _RED
+        color = GREEN if self.passed else _RED
         rows = "".join(_row(item) for item in self.items)
         printed = (
             f"<details><summary>{escape(_printed_title())}</summary>"
@@ -92,7 +92,7 @@ def is_strict() -> bool:
 
 
 def _row(item: Item) -> str:
-    mark, color = ("✓", _GREEN) if item.passed else ("✗", _RED)
+    mark, color = ("✓", GREEN) if item.passed else ("✗", _RED)
     remedy = (
         f'<div style="padding-left: 1.6em">→ {escape(item.remedy)}</div>'
         if item.remedy and not item.passed

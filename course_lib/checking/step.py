@@ -17,8 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from .. import progress
 from ..settings import say
 from . import guard
+from .exercise import EXERCISES
 from .panel import PRINTED_SHOWN, Item, Result, finish
 
 
@@ -41,6 +43,11 @@ class Step:
         if not passed:
             raise _Ended
 
+    def once(self, holds: Any, claim: str, remedy: str = "") -> None:
+        """As `require`, for a claim that is looked at several times: shown once, unless it fails."""
+        if not holds or not any(item.claim == claim for item in self.items):
+            self.require(holds, claim, remedy)
+
     def fail(self, remedy: str, claim: str = "") -> None:
         """Record a failure found before a claim could be looked at, and end the check."""
         self.require(
@@ -50,19 +57,39 @@ class Step:
         )
 
     def call(self, function: Callable, *arguments: Any, hints: dict[str, str] | None = None) -> Any:
-        """What a learner's function returns; the check ends where it raises or runs too long (`guard.call`)."""
-        outcome = guard.call(function, *arguments, hints=hints)
-        self.printed += outcome.printed
-        if outcome.problem:
-            self.fail(outcome.problem)
-        if outcome.value is None:
+        """What a learner's function returns; the check ends where it raises, runs too long (`guard.call`), or returns
+        nothing."""
+        value = self.run(function, *arguments, hints=hints)
+        if value is None:
             self.fail(
                 say(
                     zh="函数没有返回任何东西，请在最后写 return。",
                     en="The function returns nothing: end it with return and the result.",
                 )
             )
+        return value
+
+    def run(self, function: Callable, *arguments: Any, hints: dict[str, str] | None = None) -> Any:
+        """As `call`, where nothing need be returned: a method that changes its object."""
+        outcome = guard.call(function, *arguments, hints=hints)
+        self.printed += outcome.printed
+        if outcome.problem:
+            self.fail(outcome.problem)
         return outcome.value
+
+    def raised(self, function: Callable, *arguments: Any) -> Exception | None:
+        """The error that a learner's function raises, where it should; None where it returns."""
+
+        def call() -> tuple[Exception | None]:
+            try:
+                function(*arguments)
+            except NotImplementedError:  # the step is not written yet
+                raise
+            except Exception as error:
+                return (error,)
+            return (None,)
+
+        return self.call(call)[0]
 
     def array(self, function: Callable, *arguments: Any, hints: dict[str, str] | None = None) -> np.ndarray:
         """As `call`, where numbers are returned: float64, whether they come as array, tensor or list."""
@@ -111,8 +138,22 @@ def check(*, zh: str, en: str) -> Callable[[Callable], Callable[..., Result]]:
                 method(self, step, *arguments, **options)
             except _Ended:
                 pass
-            return finish(step.result())
+            result = step.result()
+            if result.passed and type(self).__name__ in EXERCISES:
+                progress.record(type(self).__name__, method.__name__)
+            return finish(result)
 
+        run.title = {"zh": zh, "en": en}
         return run
 
     return decorate
+
+
+def steps(exercise: type) -> dict[str, dict[str, str]]:
+    """The checks of an exercise in their order: the method's name, and its title in each language."""
+    return {
+        name: method.title
+        for base in exercise.__mro__
+        for name, method in vars(base).items()
+        if hasattr(method, "title") and callable(method)
+    }

@@ -68,10 +68,10 @@ class Batch(Sequence[Entry]):
         return len(self.entries)
 
     def __repr__(self) -> str:
-        painted = len(self.paths)
+        painted, failed = (sum(entry.status == s for entry in self) for s in ("done", "failed"))
         return say(
-            zh=f"<批次 {self.folder}：共 {len(self)} 张，完成 {painted} 张，失败 {len(self) - painted} 张>",
-            en=f"<Batch {self.folder}: {painted} of {len(self)} painted, {len(self) - painted} failed>",
+            zh=f"<批次 {self.folder}：共 {len(self)} 张，完成 {painted} 张，失败 {failed} 张>",
+            en=f"<Batch {self.folder}: {painted} of {len(self)} painted, {failed} failed>",
         )
 
 

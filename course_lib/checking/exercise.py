@@ -1,0 +1,29 @@
+"""The course's exercises, and where each stands in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """An exercise: its notebook's name, the number of the lesson to do before it, and its title."""
+
+    notebook: str
+    lesson: str
+    zh: str
+    en: str
+
+    def title(self, lang: str) -> str:
+        return self.zh if lang == "zh" else self.en
+
+
+# By the class that holds its checks: `ExerciseN` in the package `checking.exN`.
+EXERCISES = {
+    "Exercise1": Exercise(
+        notebook="ex1_image_classifier",
+        lesson="02",
+        zh="练习 1：用 CLIP 做一个图像分类器",
+        en="Exercise 1: build an image classifier with CLIP",
+    ),
+}

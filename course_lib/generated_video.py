@@ -46,7 +46,7 @@ class GeneratedVideo:
     ) -> GeneratedVideo:
         """A clip of pictures of one size, `fps` a second: what a pipeline of diffusers returns, for instance."""
         with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            path = write_video(Path(folder) / "video.mp4", frames, fps, quality=14)
+            path = write_video(Path(folder) / "video.mp4", frames, fps, quality=14, repeatable=True)
             return cls(path.read_bytes(), parameters)
 
     @cached_property

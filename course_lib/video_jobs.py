@@ -49,7 +49,7 @@ class VideoJobs:
             lambda: self.url or settings.local_server().rstrip("/"),
             auth=Headers(lambda: {"Authorization": bearer}) if bearer else None,
             secrets=(key,) if key else (),
-            timeout=min(timeout, 600.0),
+            timeout=600.0,  # of one request: an order may wait until the model is loaded
             retries=retries,
         )
 

@@ -18,7 +18,8 @@ _COLUMNS, _SHEET_SIDE = 4, 256  # pixels of a frame's longer side
 def mp4(frames: np.ndarray, rate: float) -> bytes:
     """H.264, as a browser plays it."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        return write_video(Path(folder) / "video.mp4", list(frames), rate, quality=_QUALITY).read_bytes()
+        path = write_video(Path(folder) / "video.mp4", list(frames), rate, quality=_QUALITY, repeatable=True)
+        return path.read_bytes()
 
 
 def thumbnail(frames: np.ndarray) -> bytes:

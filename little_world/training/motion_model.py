@@ -54,11 +54,11 @@ MINI = Setup(
     name="mini-motion",
     heads=4,
     stages=(
-        Stage(steps=600, learning_rate=1e-3, warmup=100, ema=0.99, seed=21, horizon=3_000, naming=0.05, **_OPTIMIZER),
-        Stage(steps=2_400, learning_rate=8e-4, warmup=100, ema=0.998, seed=22, tune_text=True, naming=0.05,
+        Stage(steps=400, learning_rate=1e-3, warmup=100, ema=0.99, seed=21, horizon=2_100, naming=0.05, **_OPTIMIZER),
+        Stage(steps=1_700, learning_rate=8e-4, warmup=100, ema=0.998, seed=22, tune_text=True, naming=0.05,
               given=0.2, **_OPTIMIZER),
     ),
-    clips=8_192,
+    clips=6_144,
 )  # fmt: skip
 SMALL = Setup(  # the same path in seconds: to try the code, and to test it
     name="mini-motion-small",

@@ -32,26 +32,29 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from .. import words
 from ..paths import MODELS
-from .data import cache_folder
+from ..scenes import KINDS
+from .data import CELLS, cache_folder, scene_cells
 from .loop import Ahead, Recipe, fit
 from .parallel import share, start_processes
 from .vlm_data import Conversations, Drawn
 from .vlm_tower import STAGES as READING
 from .vlm_tower import Glances, Reader, Stage, reading_loss
+from .vlm_words import Naming
 
 IMAGE_SIZE, PATCH = 128, 16
 IMAGE_TOKENS = 1 + (IMAGE_SIZE // PATCH) ** 2  # the class token, in which mini-clip gathers what it saw, and the patches
 SCENES, DOCUMENTS, CHARTS = 60_000, 60_000, 30_000
 
 # As LLaVA is trained: first only projector and language model learn, to tell what the tower sees already, which gradients
-# of a model that cannot yet speak would spoil; then all of it; and at last every answer counts, not every token: a yes or
-# no, for which the named thing has to be looked for in the picture, is one token beside the hundred of a chart's JSON.
+# of a model that cannot yet speak would spoil; then all of it. An answer weighs by more than its tokens: a yes or no, for
+# which the named thing has to be looked for in the picture, is one token beside the hundred of a chart's JSON.
 STAGES = (
-    Stage(steps=700, batch_size=64, learning_rate=1e-3, warmup=100, horizon=2800, tower=False),
-    Stage(steps=800, batch_size=64, learning_rate=8e-4, warmup=100, seed=1),
-    Stage(steps=700, batch_size=64, learning_rate=7e-4, warmup=50, seed=2, by_answer=0.75),
+    Stage(steps=500, batch_size=64, learning_rate=1e-3, warmup=100, horizon=2800, tower=False, by_answer=0.6),
+    Stage(steps=1900, batch_size=64, learning_rate=8e-4, warmup=100, seed=1, by_answer=0.6),
 )
+NAMING = 0.5  # how much it weighs that patches lie near the words for what they show
 STAGE_SIZE = 100_000_000  # conversations of a stage at most: no stage sees another's
 LOOK = 32_000  # conversations between two looks at what it says
 CHATS = 0.25  # share of conversations that are chats; in the others each turn stands alone
@@ -240,8 +243,11 @@ class Batches:
         seen = ((at == 0) | (at == of)) & torch.ones(longest, longest, dtype=torch.bool).tril()
         mask = torch.zeros(seen.shape).masked_fill(~seen, torch.finfo(torch.bfloat16).min)[:, None]
         pixels = torch.from_numpy(np.stack([p for c in conversations for p in c.pixels])).permute(0, 3, 1, 2)
+        unknown = np.full((2, CELLS, CELLS), -1)
+        cells = [c for talk in conversations for c in [scene_cells(s) for s in talk.scenes] or [unknown] * len(talk.pixels)]
         part = {"input_ids": padded["ids"], "labels": padded["labels"], "weight": padded["weight"], "position_ids": padded["position"],
-                "attention_mask": mask, "pixel_values": (pixels.float() / 255 - self.mean) / self.std}  # fmt: skip
+                "attention_mask": mask, "pixel_values": (pixels.float() / 255 - self.mean) / self.std,
+                "cells": torch.from_numpy(np.stack(cells))}  # fmt: skip
         return {name: tensor.to(self.device) for name, tensor in part.items()}
 
     def __getitem__(self, step: int) -> list[dict[str, torch.Tensor]]:
@@ -282,7 +288,7 @@ def answer_states(
     The vocabulary's logits are worth computing only there: most positions are picture and question.
     """
     labels = part["labels"][:, 1:]
-    inputs = {name: tensor for name, tensor in part.items() if name not in ("labels", "weight")}
+    inputs = {name: tensor for name, tensor in part.items() if name not in ("labels", "weight", "cells")}
     hidden = model.model(**inputs, use_cache=False).last_hidden_state[:, :-1]
     kept = labels != -100
     return hidden[kept], labels[kept], part["weight"][:, 1:][kept]
@@ -311,6 +317,8 @@ def train(
             for t in conversations[STAGE_SIZE // 10 + i].turns
             for x in (t.question, t.answer)
         ]
+        # a name is one token, be it in a sentence or an answer of its own
+        texts += [words.kind_name(k, lang) for k in KINDS for lang in ("zh", "en")] * 400
         train_tokenizer(texts, work / "tokenizer")
     tokenizer = PreTrainedTokenizerFast.from_pretrained(work / "tokenizer")
     processor = build_processor(tokenizer)
@@ -320,14 +328,23 @@ def train(
         flush=True,
     )
 
+    naming = Naming(model, tokenizer)
+
     def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
-        states, target, weight = map(torch.cat, zip(*(answer_states(model, part) for part in batches[step])))
+        parts, found, named = batches[step], [], []
+        for part in parts:
+            found.append(answer_states(model, part))
+            named.append(naming.loss(part["cells"]))
+        states, target, weight = map(torch.cat, zip(*found))
         logits = model.lm_head(states).float()
         right = (logits.argmax(-1) == target).float()
         each = torch.nn.functional.cross_entropy(logits, target, reduction="none")
-        return (each * weight).sum() / weight.sum(), {
+        told, near = (each * weight).sum() / weight.sum(), sum(n for n, _ in named) / len(parts)
+        return told + NAMING * near, {
+            "told": float(told.detach()),
             "token accuracy": float(right.mean()),
             "weighted accuracy": float((right * weight).sum() / weight.sum()),
+            "patches named": sum(n for _, n in named) / len(parts),
         }
 
     look = lambda step, shown: print({"step": step, **quick_look(shown, processor)}, flush=True)  # noqa: E731

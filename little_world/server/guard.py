@@ -78,7 +78,7 @@ class Guard:
         """
 
         async def drop() -> None:
-            left = self.max_body
+            left = 2 * self.max_body
             while left > 0:
                 message = await receive()
                 left -= len(message.get("body", b""))

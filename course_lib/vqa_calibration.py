@@ -123,6 +123,15 @@ def log_odds(probability: np.ndarray) -> np.ndarray:
     return np.log(probability / (1 - probability))
 
 
+def at_home(probability: np.ndarray, share: float) -> np.ndarray:
+    """Probabilities `(n,)`, calibrated where half of the statements are true, for pictures where `share` of them are.
+
+    Bayes: the odds are multiplied by share / (1 - share). Without it, most of what a rare thing is "found" in would be
+    mistakes, however good the calibration.
+    """
+    return 1 / (1 + np.exp(-(log_odds(probability) + log_odds(np.array(share)))))
+
+
 def fit(features: np.ndarray, right: np.ndarray, *, ridge: float = 1e-3) -> tuple[float, ...]:
     """Logistic regression of right or wrong `(n,)` on features `(n, k)`, by Newton's method: their slopes and the
     constant. Features that never vary get no slope."""

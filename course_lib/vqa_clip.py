@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .questions import NEUTRAL, Candidates, Phrase, Question, named, parse, statement
-from .vqa_calibration import Calibration, log_odds
+from .vqa_calibration import Calibration, at_home, log_odds
 
 YES = {"zh": "是", "en": "yes"}
 NO = {"zh": "否", "en": "no"}
@@ -102,12 +102,15 @@ class ClipReader:
         """The question as it is understood. `answers` are candidates for this one."""
         return parse(question, self.candidates, answers=answers)
 
-    def judge(self, question: Question, vectors: np.ndarray, *, evidence: bool = True) -> list[Verdict]:
+    def judge(
+        self, question: Question, vectors: np.ndarray, *, evidence: bool = True, share: float = 0.5
+    ) -> list[Verdict]:
         """A verdict for each picture, from its vector `(n, d)`, with the scores it rests on if they are wanted.
 
-        The question must not be a refused one.
+        The question must not be a refused one. `share` of the pictures are expected to show what a yes/no question asks
+        for.
         """
-        found = self._find(question, vectors)
+        found = self._find(question, vectors, share)
         answers, best, kinds, odds = _odds(question.kind, found)
         sure = np.empty(len(best))
         for kind in set(kinds):
@@ -133,9 +136,11 @@ class ClipReader:
         answers, best, kinds, odds = _odds(question.kind, self._find(question, vectors))
         return [(kind, answers[i], answers, row) for kind, i, row in zip(kinds, best, odds)]
 
-    def _find(self, question: Question, vectors: np.ndarray) -> _Judged:
-        find = {"yes/no": self._yes_no, "choice": self._choice, "open": self._open}[question.sort]
-        return find(question, np.asarray(vectors, np.float32))
+    def _find(self, question: Question, vectors: np.ndarray, share: float = 0.5) -> _Judged:
+        vectors = np.asarray(vectors, np.float32)
+        if question.sort == "yes/no":
+            return self._yes_no(question, vectors, share)
+        return self._choice(question, vectors) if question.sort == "choice" else self._open(question, vectors)
 
     def unheard_of(self, question: Question) -> str:
         """A noun or place of the question that a closed model never learned; "" where there is none."""
@@ -224,7 +229,7 @@ class ClipReader:
             answers = [answer for answer in answers if answer != "0"]
         return self._contest([about.having(slot, answer) for answer in answers], answers, slot, vectors)
 
-    def _yes_no(self, question: Question, vectors: np.ndarray) -> _Judged:
+    def _yes_no(self, question: Question, vectors: np.ndarray, share: float) -> _Judged:
         yes = np.ones(len(vectors))
         contests = []
         given, there = question.given, None
@@ -234,7 +239,7 @@ class ClipReader:
         for phrase in question.about:
             if phrase.noun and (given is None or phrase.noun != given.noun):
                 contests.append(self._presence(phrase, vectors))
-                yes *= contests[-1].probabilities[:, 0]
+                yes *= at_home(contests[-1].probabilities[:, 0], share)
             for slot, claimed in phrase.facts:
                 if contest := self._claim(phrase, slot, claimed, vectors):
                     contests.append(contest)

@@ -51,12 +51,16 @@ class Calibration:
         *slopes, constant = weights
         return 1 / (1 + np.exp(-np.clip(features @ np.array(slopes) + constant, -30, 30)))
 
-    def final(self, kind: str, confidence: np.ndarray) -> np.ndarray:
-        """The confidence `(n,)` of whole answers, which may rest on several statements, made good for their kind."""
+    def final(self, kind: str, odds: np.ndarray) -> np.ndarray:
+        """The confidence `(n,)` of whole answers, which may rest on several statements, made good for their kind.
+
+        `odds` `(n, 2)` are log-odds: of the answer, given that its thing is there, and of the thing. Uncalibrated, it is
+        the product of their probabilities.
+        """
         if kind not in self.finals:
-            return confidence
-        slope, constant = self.finals[kind]
-        return 1 / (1 + np.exp(-np.clip(slope * log_odds(confidence) + constant, -30, 30)))
+            return np.prod(1 / (1 + np.exp(-odds)), axis=1, where=odds != 0)
+        *slopes, constant = self.finals[kind]
+        return 1 / (1 + np.exp(-np.clip(odds @ np.array(slopes) + constant, -30, 30)))
 
     def fits(self, service: Any) -> bool:
         """Whether this was made with the model of this service."""
@@ -117,6 +121,15 @@ def fingerprint(service: Any) -> tuple[float, ...]:
 def log_odds(probability: np.ndarray) -> np.ndarray:
     probability = np.clip(probability, 1e-6, 1 - 1e-6)
     return np.log(probability / (1 - probability))
+
+
+def at_home(probability: np.ndarray, share: float) -> np.ndarray:
+    """Probabilities `(n,)`, calibrated where half of the statements are true, for pictures where `share` of them are.
+
+    Bayes: the odds are multiplied by share / (1 - share). Without it, most of what a rare thing is "found" in would be
+    mistakes, however good the calibration.
+    """
+    return 1 / (1 + np.exp(-(log_odds(probability) + log_odds(np.array(share)))))
 
 
 def fit(features: np.ndarray, right: np.ndarray, *, ridge: float = 1e-3) -> tuple[float, ...]:

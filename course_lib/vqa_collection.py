@@ -21,7 +21,6 @@ from .search import space_of
 from .search_results import Result
 from .settings import say
 from .vqa_answers import Evidence, PictureAnswer, VisualAnswer, refused, unheard
-from .vqa_calibration import log_odds
 from .vqa_clip import NO, NOT_SURE, YES
 
 if TYPE_CHECKING:
@@ -101,10 +100,10 @@ def _ask_clip(
     vqa: VisualQA, question: Question, vectors: np.ndarray, hits: list[Result], counted: bool, share: float
 ) -> tuple[list[PictureAnswer], np.ndarray]:
     """Every picture's answer, and the chance of each: of "yes" where pictures are counted, else of being to the point."""
-    verdicts = vqa.reader.judge(question, vectors, evidence=False)
+    verdicts = vqa.reader.judge(question, vectors, evidence=False, share=share if counted else 0.5)
     lang = question.lang
     if counted:
-        yes = at_home(np.array([verdict.probabilities[YES[lang]] for verdict in verdicts]), share)
+        yes = np.array([verdict.probabilities[YES[lang]] for verdict in verdicts])
         sure = vqa.min_confidence
         answers = [YES[lang] if p >= sure else NO[lang] if p <= 1 - sure else NOT_SURE[lang] for p in yes]
         confident = np.maximum(yes, 1 - yes)
@@ -141,15 +140,6 @@ def _ask_chat(
     return pictures, np.array(chances) if counted else np.ones(len(pictures))
 
 
-def at_home(yes: np.ndarray, share: float) -> np.ndarray:
-    """Probabilities `(n,)`, calibrated where half of the statements are true, for a collection where `share` of them are.
-
-    Bayes: the odds are multiplied by share / (1 - share). Without it, most of what a rare thing is "found" in would be
-    mistakes, however good the calibration.
-    """
-    return 1 / (1 + np.exp(-(log_odds(yes) + log_odds(np.array(share)))))
-
-
 # -------------------------------------------------------------------------------------------------- combining
 
 
@@ -162,7 +152,8 @@ def _combine(asked: Question, pictures: list[PictureAnswer], yes: np.ndarray, su
     unsure = sum(picture.answer == NOT_SURE[lang] for picture in pictures)
     notes = []
     if unsure:
-        notes.append(f"有 {unsure} 张拿不准" if zh else f"{unsure} pictures are in doubt")
+        doubtful = f"{unsure} pictures are" if unsure > 1 else "1 picture is"
+        notes.append(f"有 {unsure} 张拿不准" if zh else f"{doubtful} in doubt")
     if more:
         notes.append(
             f"只问了前 {len(pictures)} 张，后面可能还有"

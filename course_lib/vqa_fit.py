@@ -11,7 +11,7 @@ import numpy as np
 
 from .errors import TextError
 from .settings import say
-from .vqa_calibration import LEAST, Calibration, calibration_error, fingerprint, fit, log_odds
+from .vqa_calibration import LEAST, Calibration, calibration_error, fingerprint, fit
 from .vqa_clip import NO, YES, ClipReader, Verdict
 
 Asked = tuple[int, str, str]  # which picture, question, true answer
@@ -42,23 +42,23 @@ def calibrate(
     """
     reader = ClipReader(service, candidates, None)
     features: dict[str, list[np.ndarray]] = defaultdict(list)
-    right: dict[str, list[np.ndarray]] = defaultdict(list)
+    right: dict[str, list[bool]] = defaultdict(list)
     for text, positions in by_question((picture, question) for picture, question, _ in asked).items():
         question = reader.read(text)
-        truth = [asked[position][2] for position in positions]
         if question.sort == "refused" or (question.sort == "yes/no" and question.about[0].facts):
             continue
         some = vectors[[asked[position][0] for position in positions]]
-        sort, answers, winner, found = reader.features(question, some)
-        known = np.array([answer in answers for answer in truth])
-        if question.sort == "yes/no":
-            known &= np.array([answer in (YES[question.lang], NO[question.lang]) for answer in truth])
-        hit = np.array([answers[w] == answer for w, answer in zip(winner, truth)])
-        features[sort].append(found[known])
-        right[sort].append(hit[known])
+        truth = [asked[position][2] for position in positions]
+        sorts, winners, found = reader.features(question, some)
+        known = {value.answer for value in reader.candidates[question.lang][question.slot]} | set(question.options)
+        known |= {YES[question.lang], NO[question.lang]} if question.sort == "yes/no" else set()
+        for sort, winner, row, true in zip(sorts, winners, found, truth):
+            if true in known and not (question.slot == "number" and true == "0"):
+                features[sort].append(row)
+                right[sort].append(winner == true)
     weights = {}
     for sort, rows in features.items():
-        x, y = np.concatenate(rows), np.concatenate(right[sort]).astype(float)
+        x, y = np.array(rows), np.array(right[sort], float)
         if len(y) >= LEAST and 0 < y.mean() < 1:
             weights[sort] = fit(x, y)
     if not weights:
@@ -69,26 +69,34 @@ def calibrate(
             )
         )
     finals = _finals(service, vectors, asked, Calibration(weights, candidates=candidates))
-    counts = {sort: int(sum(map(len, rows))) for sort, rows in right.items()}
+    counts = {sort: len(rows) for sort, rows in right.items()}
     return Calibration(
         weights, finals, dict(candidates), closed, fingerprint(service), made={**(made or {}), "examples": counts}
     )
 
 
 def _finals(service: Any, vectors: np.ndarray, asked: list[Asked], first: Calibration) -> dict[str, tuple[float, ...]]:
-    """The second step: of whole answers, how often they are right at which confidence."""
+    """The second step: of whole answers, how often they are right at which odds."""
     reader = ClipReader(service, {}, first)
-    rows: dict[str, list[tuple[float, bool]]] = defaultdict(list)
-    for (_, text, truth), verdict in zip(asked, verdicts(reader, vectors, asked)):
-        if verdict is not None and truth in verdict.probabilities:
-            rows[reader.read(text).kind].append((verdict.confidence, verdict.answer == truth))
+    rows: dict[str, list[tuple[float, ...]]] = defaultdict(list)
+    for text, positions in by_question((picture, question) for picture, question, _ in asked).items():
+        question = reader.read(text)
+        if question.sort == "refused":
+            continue
+        for position, (kind, answer, answers, odds) in zip(
+            positions, reader.odds(question, vectors[[asked[position][0] for position in positions]])
+        ):
+            if (truth := asked[position][2]) in answers:
+                rows[kind].append((*odds, answer == truth))
     finals = {}
-    for kind, pairs in rows.items():
-        confidence, right = np.array(pairs, float).T
+    for kind, found in rows.items():
+        table = np.array(found, float)
+        odds, right = table[:, :-1], table[:, -1]
         if len(right) >= LEAST and 0 < right.mean() < 1:
-            slope, constant = fit(log_odds(confidence)[:, None], right)
-            # A confidence that says nothing, or the contrary, gives way to the share that was right.
-            finals[kind] = (slope, constant) if slope > 0 else (0.0, round(float(log_odds(right.mean())), 5))
+            slopes = fit(odds, right)
+            if min(slopes[:-1]) < 0:  # odds that say nothing, or the contrary, are left out
+                slopes = fit(odds * (np.array(slopes[:-1]) > 0), right)
+            finals[kind] = slopes
     return finals
 
 

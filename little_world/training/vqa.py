@@ -80,13 +80,28 @@ def choices(scene: Scene, lang: str, rng: np.random.Generator) -> list[tuple[str
     return found
 
 
+def missing(scene: Scene, lang: str, rng: np.random.Generator) -> list[tuple[str, str, str]]:
+    """Questions that take for granted what is not there. People ask them, if seldom."""
+    absent = [kind for kind in KINDS if kind not in {thing.kind for thing in scene.things}]
+    name = words.kind_name(absent[int(rng.integers(len(absent)))], lang)
+    color = list(words.COLOR[lang].values())[int(rng.integers(len(words.COLOR[lang])))]
+    if lang == "zh":
+        asked = f"{name}是什么颜色的？", f"{name}在画面的什么位置？", f"{name}是{color}的吗？"
+        answer = f"图中没有{name}"
+    else:
+        asked = f"What color is the {name}?", f"Where is the {name}?", f"Is the {name} {color}?"
+        answer = f"There is no {name}"
+    return [(sort, text, answer) for sort, text in zip(("color", "where", "is color"), asked)]
+
+
 def asked_about(scenes: list[Scene], seed: int) -> tuple[list[Asked], list[str]]:
     """Questions about each scene in both languages, and their sorts."""
     asked, sorts = [], []
     for index, scene in enumerate(scenes):
         rng = np.random.default_rng([seed, index])
         for lang in words.LANGUAGES:
-            some = [(q.sort, q.text, q.answer) for q in questions(scene, lang, rng)] + choices(scene, lang, rng)
+            some = [(q.sort, q.text, q.answer) for q in questions(scene, lang, rng)]
+            some += choices(scene, lang, rng) + (missing(scene, lang, rng) if index % 4 == 0 else [])
             for sort, text, answer in some:
                 if sort == "exists" and not text.startswith(("图中有", "Is there")):
                     sort = "is color"

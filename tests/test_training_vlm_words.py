@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from little_world.scenes import COLORS, KINDS
 from little_world.training import vlm
 from little_world.training.data import scene_cells, training_scene
 from little_world.training.vlm_data import Conversation, Conversations
+from little_world.training.vlm_tower import SLOTS, Glances, Reader
 from little_world.training.vlm_words import Naming
 
 
@@ -93,3 +95,16 @@ def test_questions_that_name_a_thing_come_up_most():
     assert sorts["absent"] > 1.5 * sorts["background"] and sorts["absent"] > 1.5 * sorts["time"]
     assert all(len(c.scenes) in (0, len(c.pixels)) for c in found)
     assert all(len(c.turns) <= 8 for c in found)
+
+
+def test_the_words_rest_while_the_tower_learns_to_say_them(model, naming, tmp_path):
+    noise = np.random.default_rng(0)
+    drawn = SimpleNamespace(pixels={sort: noise.integers(0, 255, (4, 128, 128, 3), np.uint8) for sort in SLOTS})
+    reader, mean = Reader(model.model.vision_tower), torch.ones(3, 1, 1) / 2
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    stage = vlm.Stage(steps=2, batch_size=12, learning_rate=1e-3, warmup=1)
+    vlm.learn_words(reader, naming, lambda s: Glances(drawn, mean, mean, s), stage, tmp_path, "cpu", 1)
+    changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert any("vision_tower" in name for name in changed) and any("projector" in name for name in changed)
+    assert not any("language_model" in name or "lm_head" in name for name in changed)
+    assert model.get_input_embeddings().weight.requires_grad

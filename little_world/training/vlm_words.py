@@ -33,11 +33,17 @@ class Naming:
 
     def __init__(self, model: nn.Module, tokenizer: PreTrainedTokenizerFast):
         self.embedding, self.forms = model.get_input_embeddings(), forms(tokenizer)
+        self.projector = model.model.multi_modal_projector
         self._seen: torch.Tensor | None = None
-        model.model.multi_modal_projector.register_forward_hook(self._keep)
+        self.projector.register_forward_hook(self._keep)
 
     def _keep(self, module: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
         self._seen = output
+
+    def of_tokens(self, tokens: torch.Tensor, cells: torch.Tensor) -> tuple[torch.Tensor, float]:
+        """The same for the tower's tokens `(pictures, 65, width)`, without a conversation."""
+        self.projector(tokens)
+        return self.loss(cells)
 
     def loss(self, cells: torch.Tensor) -> tuple[torch.Tensor, float]:
         """Cross-entropy over the cells `(pictures, 2, 8, 8)`, -1 for none known, and the share of kinds named rightly."""

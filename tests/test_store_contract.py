@@ -87,6 +87,7 @@ def test_length_membership_and_order(store):
     store.add([item(i) for i in (3, 1, 2)])
     assert len(store) == 3
     assert "i1" in store and "i4" not in store and 1 not in store
+    assert store.existing(["i1", "i4", 1, "i2", "i1"]) == {"i1", "i2"} and store.existing([]) == set()
     batches = list(store.batches(2))
     assert [name for names, _ in batches for name in names] == ["i3", "i1", "i2"]
     assert [len(names) for names, _ in batches] == [2, 1]

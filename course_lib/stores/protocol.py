@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..errors import CourseError
 from ..settings import say
@@ -109,6 +110,9 @@ class VectorStore(Protocol):
     def remove(self, ids: Sequence[str]) -> None:
         """Remove items. `StoreError` where one of them is not there, and then all stay."""
 
+    def existing(self, ids: Collection[str]) -> set[str]:
+        """Those of the ids that are there."""
+
     def get(self, ids: Sequence[str]) -> list[Item | None]:
         """The items of these ids, in their order, None for what is not there."""
 
@@ -130,20 +134,27 @@ class VectorStore(Protocol):
     def close(self) -> None: ...
 
 
-def checked_item(item: Item, dim: int) -> Item:
-    """The item as it will come back: vector float32 and of length 1, metadata through JSON."""
-    if not isinstance(item.id, str) or not item.id or not _is_clean(item.id):
-        raise StoreError(
-            say(
-                zh=f"编号必须是非空的字符串，不能是 {item.id!r}。",
-                en=f"An id must be a string that is not empty, not {item.id!r}.",
+def checked_items(items: Sequence[Item], dim: int) -> list[Item]:
+    """The items as they will come back: vectors float32 and of length 1, metadata through JSON."""
+    for item in items:
+        if not isinstance(item.id, str) or not item.id or not _is_clean(item.id):
+            raise StoreError(
+                say(
+                    zh=f"编号必须是非空的字符串，不能是 {item.id!r}。",
+                    en=f"An id must be a string that is not empty, not {item.id!r}.",
+                )
             )
-        )
-    (vector,) = checked_vectors(item.vector, dim)
-    return Item(item.id, vector, checked_metadata(item.metadata), item.thumbnail)
+    if len({np.shape(item.vector) for item in items}) == 1:  # all at once: several times faster
+        vectors = checked_vectors([item.vector for item in items], dim)
+    else:
+        vectors = [checked_vectors(item.vector, dim)[0] for item in items]
+    return [
+        Item(item.id, vector, checked_metadata(item.metadata), item.thumbnail)
+        for item, vector in zip(items, vectors, strict=True)
+    ]
 
 
-def checked_vectors(vectors: np.ndarray, dim: int) -> np.ndarray:
+def checked_vectors(vectors: ArrayLike, dim: int) -> np.ndarray:
     """Vectors `(n, d)` as float32 of length 1. `StoreError` for NaN, zero, or another dimension."""
     vectors = np.atleast_2d(np.asarray(vectors, np.float32))
     if vectors.ndim != 2 or vectors.shape[1] != dim:
@@ -155,8 +166,9 @@ def checked_vectors(vectors: np.ndarray, dim: int) -> np.ndarray:
             )
         )
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-    if (np.abs(lengths - 1) < 1e-5).all():
-        return vectors  # what is normalised already keeps its bits
+    normalised = np.abs(lengths - 1) < 1e-5
+    if normalised.all():
+        return vectors
     if not (np.isfinite(lengths).all() and lengths.all()):
         raise StoreError(
             say(
@@ -164,16 +176,19 @@ def checked_vectors(vectors: np.ndarray, dim: int) -> np.ndarray:
                 en="The vector holds NaN or infinity, or is all zero, please check the model's output.",
             )
         )
+    lengths[normalised] = 1  # what is normalised already keeps its bits
     return vectors / lengths[:, None]
 
 
 def checked_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
     """Metadata as JSON gives it back (a tuple becomes a list). `StoreError` for what JSON cannot hold."""
+    if not metadata and isinstance(metadata, Mapping | None):
+        return {}
     try:
-        text = json.dumps(metadata or {}, allow_nan=False, ensure_ascii=False)
+        text = json.dumps(metadata, allow_nan=False, ensure_ascii=False)
         text.encode()  # half of a surrogate pair is no text
         found = json.loads(text)
-        if isinstance(found, dict) and all(isinstance(key, str) for key in metadata or {}):
+        if isinstance(found, dict) and all(isinstance(key, str) for key in metadata):
             return found
         reason = ""
     except (TypeError, ValueError, RecursionError) as error:

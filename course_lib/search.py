@@ -48,7 +48,8 @@ class ImageSearchEngine:
     """Pictures by id, found by words or by likeness.
 
     `store` is None (in memory), a folder such as "./my_index" (made if it is not there, shared between
-    processes), or a `VectorStore`. A store remembers the model it was filled with, and refuses another.
+    processes), a collection on a Milvus server, "milvus+http://host:19530/my_index", or a `VectorStore`. A store
+    remembers the model it was filled with, and refuses another.
 
     A score is a cosine. Scores of different kinds are not comparable: CLIP's texts lie apart from its
     pictures (the modality gap, Liang et al. 2022), so that 0.3 is high between words and a picture, and low
@@ -74,7 +75,8 @@ class ImageSearchEngine:
 
     def __repr__(self) -> str:
         name = getattr(self.clip_service, "name", type(self.clip_service).__name__)
-        place = getattr(self.store, "folder", None) or say(zh="内存", en="memory")
+        place = getattr(self.store, "folder", None) or getattr(self.store, "address", None)
+        place = place or say(zh="内存", en="memory")
         return say(
             zh=f"ImageSearchEngine（{len(self)} 张图片，{name}，{place}）",
             en=f"ImageSearchEngine({len(self)} pictures, {name}, {place})",
@@ -313,7 +315,7 @@ class ImageSearchEngine:
         """Some stored vectors; anew when the store has doubled."""
         count = len(self)
         if self._sample is None or not self._sample[0] <= count < 2 * self._sample[0]:
-            self._sample = count, next(self.store.batches(SAMPLE))[1]
+            self._sample = count, self.store.sample(SAMPLE)
         return self._sample[1]
 
     def _encode(self, images: list) -> np.ndarray:

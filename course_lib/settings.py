@@ -61,6 +61,7 @@ KNOWN = {
         Known("ZAI_API_KEY", secret=True),
         Known("FIREFLY_SERVICES_CLIENT_ID"),
         Known("FIREFLY_SERVICES_CLIENT_SECRET", secret=True),
+        Known("MILVUS_TOKEN", secret=True),  # "user:password", or a key, where a Milvus server asks for one
     )
 }
 

@@ -18,11 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from ..settings import say
 from . import sqlite
 from .fresh import FreshScan, as_matrix
-from .protocol import (Hit, Item, Space, StoreError, Where, canonical, checked_items, checked_metadata,
-                       checked_top_k, checked_vectors, checked_where, missing, repeated)  # fmt: skip
+from .protocol import (Hit, Item, Space, Where, canonical, checked_items, checked_metadata,
+                       checked_top_k, checked_vectors, checked_where, missing, repeated, unbound)  # fmt: skip
 
 
 class EmbeddedStore:
@@ -64,6 +63,9 @@ class EmbeddedStore:
     def get(self, ids: Sequence[str]) -> list[Item | None]:
         with self._transaction():
             return [self._item(id) for id in ids]
+
+    def sample(self, count: int) -> np.ndarray:
+        return next((vectors for _, vectors in self.batches(count)), np.empty((0, self._dim()), np.float32))
 
     def batches(self, size: int = 1000) -> Iterator[tuple[list[str], np.ndarray]]:
         seq = 0
@@ -193,12 +195,7 @@ class EmbeddedStore:
 
     def _dim(self) -> int:
         if self.space is None:
-            raise StoreError(
-                say(
-                    zh="索引还不知道向量来自哪个模型，请先调用 bind。",
-                    en="The index does not know yet which model its vectors come from, please call bind.",
-                )
-            )
+            raise unbound()
         return self.space.dim
 
     def _insert(self, items: list[Item]) -> None:

@@ -53,18 +53,18 @@ class Space:
             raise StoreError(
                 say(
                     zh=f"这个索引由另一个版本的 {self.model} 建成（{'预处理' if changed else '权重'}不同），"
-                    "请用当初的模型打开，或换一个新文件夹重建。",
+                    "请用当初的模型打开，或换个地方新建。",
                     en=f"This index was made with another version of {self.model} (other "
                     f"{'preprocessing' if changed else 'weights'}), please open it with that one, or build a "
-                    "new index in another folder.",
+                    "new index elsewhere.",
                 )
             )
         raise StoreError(
             say(
                 zh=f"这个索引由模型 {mine} 建成，不能与 {theirs} 的向量比较，请用原来的模型打开，"
-                "或换一个新文件夹重建。",
+                "或换个地方新建。",
                 en=f"This index was made with the model {mine}, whose vectors cannot be compared with those "
-                f"of {theirs}, please open it with that model, or build a new index in another folder.",
+                f"of {theirs}, please open it with that model, or build a new index elsewhere.",
             )
         )
 
@@ -124,6 +124,9 @@ class VectorStore(Protocol):
         An item without the key never matches. True is not 1, but 1.0 is.
         """
 
+    def sample(self, count: int) -> np.ndarray:
+        """Some `count` of the vectors, or all where there are fewer, float32 `(n, d)`."""
+
     def batches(self, size: int = 1000) -> Iterator[tuple[list[str], np.ndarray]]:
         """All ids with their vectors `(n, d)`, `size` at a time, in the order they were added."""
 
@@ -137,7 +140,7 @@ class VectorStore(Protocol):
 def checked_items(items: Sequence[Item], dim: int) -> list[Item]:
     """The items as they will come back: vectors float32 and of length 1, metadata through JSON."""
     for item in items:
-        if not isinstance(item.id, str) or not item.id or not _is_clean(item.id):
+        if not isinstance(item.id, str) or not item.id or not is_clean(item.id):
             raise StoreError(
                 say(
                     zh=f"编号必须是非空的字符串，不能是 {item.id!r}。",
@@ -268,7 +271,22 @@ def repeated(id: str) -> StoreError:
     )
 
 
-def _is_clean(text: str) -> bool:
+def unbound() -> StoreError:
+    return StoreError(
+        say(
+            zh="索引还不知道向量来自哪个模型，请先调用 bind。",
+            en="The index does not know yet which model its vectors come from, please call bind.",
+        )
+    )
+
+
+def closed() -> StoreError:
+    return StoreError(
+        say(zh="这个索引已经关闭，请重新打开。", en="This index has been closed, please open it again.")
+    )
+
+
+def is_clean(text: str) -> bool:
     """No half of a surrogate pair, which no database takes, and no NUL, which ends a string in some."""
     try:
         text.encode()

@@ -12,6 +12,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from PIL import Image
+from tqdm.auto import tqdm
 
 from .errors import CourseError, ImageError
 from .images import FORMATS, ImageSource, open_image
@@ -132,6 +133,12 @@ class Behind:
         last, self._last = self._last, None
         if last is not None:
             last.result()
+
+
+def progress_bar(total: int, shown: bool) -> tqdm:
+    """A bar for work that takes longer than two seconds; TQDM_DISABLE hides it as well."""
+    silent = not shown or os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
+    return tqdm(total=total, disable=silent, delay=2, leave=False)
 
 
 def prepare(source: ImageSource) -> tuple[Image.Image, bytes]:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
-from tqdm.auto import tqdm
 
 from . import bulk, duplicates
 from .bulk import AddReport
@@ -138,8 +137,7 @@ class ImageSearchEngine:
         pairs, report, seen = bulk.with_ids(images), AddReport(), set()
         replace = on_existing == "replace"
         describe = metadata if callable(metadata) else (metadata or {}).get
-        silent = not progress or os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
-        bar = tqdm(total=len(pairs), disable=silent, delay=2, leave=False)
+        bar = bulk.progress_bar(len(pairs), progress)
 
         def wanted() -> Iterator[tuple[str, ImageSource]]:
             for start in range(0, len(pairs), COMMIT):

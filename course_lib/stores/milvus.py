@@ -19,8 +19,8 @@ import numpy as np
 
 from ..settings import say
 from .milvus_client import TIMEOUT, NotLoaded, bad_address, connect, parsed, plainly
-from .protocol import (Hit, Item, Space, StoreError, Where, canonical, checked_items, checked_metadata, checked_top_k,
-                       checked_vectors, checked_where, closed, is_clean, missing, repeated, unbound)  # fmt: skip
+from .protocol import (Hit, Item, Space, StoreError, TooLarge, Where, canonical, checked_items, checked_metadata,
+                       checked_top_k, checked_vectors, checked_where, closed, is_clean, missing, repeated, unbound)  # fmt: skip
 
 AT_ONCE = 1000  # rows of a request or an answer: at 10 KB each far from the 64 MB that Milvus allows
 MAX_TEXT, MAX_LIST, MAX_RESULTS = 65_535, 4096, 16_384  # bytes, entries, rows: Milvus's limits
@@ -266,7 +266,7 @@ def _row(seq: int, item: Item) -> dict[str, Any]:
     }
     too_long = [name for name in ("id", "metadata", "thumbnail") if len(row[name].encode()) > MAX_TEXT]
     if too_long or len(row["facts"]) > MAX_LIST:
-        raise StoreError(
+        raise TooLarge(
             say(
                 zh=f"Milvus 存不下 {item.id[:80]!r} 的{'、'.join(too_long) or '元数据'}："
                 f"每项最多 {MAX_TEXT} 字节，元数据最多 {MAX_LIST} 个键，请缩短。",

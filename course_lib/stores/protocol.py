@@ -23,6 +23,10 @@ class StoreError(CourseError):
     """A store that cannot be used, or does not hold what was asked for."""
 
 
+class TooLarge(StoreError):
+    """An item that is more than this store can hold."""
+
+
 @dataclass(frozen=True)
 class Space:
     """The vector space a store's vectors live in: vectors of another model cannot be compared with them.

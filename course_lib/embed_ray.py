@@ -154,6 +154,10 @@ def _ray() -> Any:
                 en="This needs Ray, please run pip install 'ray[data]', or leave out --ray to work in this process.",
             )
         ) from error
-    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)  # that it has made itself a password
-    ray.data.DataContext.get_current().enable_progress_bars = False
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False  # the caller has one
+    context.max_consecutive_actor_init_deaths = 3  # a worker may be killed while it loads its model, too
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    for chatty in ("ray.data._internal.progress", "ray._private.authentication"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
     return ray

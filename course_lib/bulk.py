@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -12,6 +12,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from PIL import Image
+from tqdm.auto import tqdm
 
 from .errors import CourseError, ImageError
 from .images import FORMATS, ImageSource, open_image
@@ -110,6 +111,34 @@ def read_ahead(
                 batch, pixels = [], 0
         if batch:
             yield batch
+
+
+class Behind:
+    """Does one thing at a time in a thread of its own while the caller goes on. What one of them raises, the
+    next call raises, or the end of the `with` block, which waits for the last."""
+
+    def __enter__(self) -> Behind:
+        self._pool, self._last = ThreadPoolExecutor(max_workers=1), None
+        return self
+
+    def submit(self, work: Callable[..., None], *arguments: Any) -> None:
+        self._wait()
+        self._last = self._pool.submit(work, *arguments)
+
+    def __exit__(self, *_: object) -> None:
+        with self._pool:
+            self._wait()
+
+    def _wait(self) -> None:
+        last, self._last = self._last, None
+        if last is not None:
+            last.result()
+
+
+def progress_bar(total: int, shown: bool) -> tqdm:
+    """A bar for work that takes longer than two seconds; TQDM_DISABLE hides it as well."""
+    silent = not shown or os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
+    return tqdm(total=total, disable=silent, delay=2, leave=False)
 
 
 def prepare(source: ImageSource) -> tuple[Image.Image, bytes]:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
-from tqdm.auto import tqdm
 
 from . import bulk, duplicates
 from .bulk import AddReport
@@ -22,7 +21,7 @@ from .images import ImageSource, is_many, open_image
 from .search_results import Result, Results
 from .settings import say
 from .stores import Hit, Item, Space, StoreError, VectorStore, open_store
-from .stores.protocol import Where, checked_item, checked_top_k, checked_where, missing, repeated
+from .stores.protocol import Where, checked_items, checked_top_k, checked_where, missing, repeated
 from .texts import Texts, as_texts
 
 if TYPE_CHECKING:
@@ -48,7 +47,8 @@ class ImageSearchEngine:
     """Pictures by id, found by words or by likeness.
 
     `store` is None (in memory), a folder such as "./my_index" (made if it is not there, shared between
-    processes), or a `VectorStore`. A store remembers the model it was filled with, and refuses another.
+    processes), a collection on a Milvus server, "milvus+http://host:19530/my_index", or a `VectorStore`. A store
+    remembers the model it was filled with, and refuses another.
 
     A score is a cosine. Scores of different kinds are not comparable: CLIP's texts lie apart from its
     pictures (the modality gap, Liang et al. 2022), so that 0.3 is high between words and a picture, and low
@@ -74,7 +74,8 @@ class ImageSearchEngine:
 
     def __repr__(self) -> str:
         name = getattr(self.clip_service, "name", type(self.clip_service).__name__)
-        place = getattr(self.store, "folder", None) or say(zh="内存", en="memory")
+        place = getattr(self.store, "folder", None) or getattr(self.store, "address", None)
+        place = place or say(zh="内存", en="memory")
         return say(
             zh=f"ImageSearchEngine（{len(self)} 张图片，{name}，{place}）",
             en=f"ImageSearchEngine({len(self)} pictures, {name}, {place})",
@@ -136,33 +137,37 @@ class ImageSearchEngine:
         pairs, report, seen = bulk.with_ids(images), AddReport(), set()
         replace = on_existing == "replace"
         describe = metadata if callable(metadata) else (metadata or {}).get
-        silent = not progress or os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
-        bar = tqdm(pairs, disable=silent, delay=2, leave=False)
+        bar = bulk.progress_bar(len(pairs), progress)
 
         def wanted() -> Iterator[tuple[str, ImageSource]]:
-            for image_id, image in bar:
-                if image_id in seen or (not replace and image_id in self.store):
-                    report.skipped.append(image_id)
-                else:
-                    seen.add(image_id)
-                    yield image_id, image
+            for start in range(0, len(pairs), COMMIT):
+                some = pairs[start : start + COMMIT]
+                there = set() if replace else self.store.existing([image_id for image_id, _ in some])
+                for image_id, image in some:
+                    bar.update()
+                    if image_id in seen or image_id in there:
+                        report.skipped.append(image_id)
+                    else:
+                        seen.add(image_id)
+                        yield image_id, image
 
         waiting: list[Item] = []
         size = 4 * getattr(self.clip_service, "batch_size", 16)  # a call of the service costs a little, too
-        try:
-            for batch in bulk.read_ahead(wanted(), report.failed, batch_size=size):
-                vectors = self._encode([image for _, image, _ in batch])
-                for (image_id, _, thumbnail), vector in zip(batch, vectors, strict=True):
-                    item = Item(image_id, vector, describe(image_id) or {}, thumbnail)
-                    try:
-                        waiting.append(checked_item(item, self._bind().dim))
-                    except StoreError as error:
-                        report.failed[image_id] = error
-                if len(waiting) >= COMMIT:
-                    self._write(waiting, report, replace)
-        finally:  # interrupted or not: what is embedded is kept
-            bar.close()
-            self._write(waiting, report, replace)
+        with bulk.Behind() as writer:  # the disk works while the model does
+            try:
+                for batch in bulk.read_ahead(wanted(), report.failed, batch_size=size):
+                    self._bind()
+                    vectors = self._encode([image for _, image, _ in batch])
+                    waiting += [
+                        Item(image_id, vector, describe(image_id) or {}, thumbnail)
+                        for (image_id, _, thumbnail), vector in zip(batch, vectors, strict=True)
+                    ]
+                    if len(waiting) >= COMMIT:
+                        items, waiting = waiting, []
+                        writer.submit(self._write, items, report, replace)
+            finally:  # interrupted or not: what is embedded is kept
+                bar.close()
+                writer.submit(self._write, waiting, report, replace)
         if report.failed:
             first, error = next(iter(report.failed.items()))
             warn(
@@ -308,7 +313,7 @@ class ImageSearchEngine:
         """Some stored vectors; anew when the store has doubled."""
         count = len(self)
         if self._sample is None or not self._sample[0] <= count < 2 * self._sample[0]:
-            self._sample = count, next(self.store.batches(SAMPLE))[1]
+            self._sample = count, self.store.sample(SAMPLE)
         return self._sample[1]
 
     def _encode(self, images: list) -> np.ndarray:
@@ -319,21 +324,30 @@ class ImageSearchEngine:
         opened, thumbnail = bulk.prepare(image)
         return Item(image_id, self._encode([opened])[0], metadata or {}, thumbnail)
 
-    def _write(self, waiting: list[Item], report: AddReport, replace: bool) -> None:
-        if not waiting:
+    def _write(self, items: list[Item], report: AddReport, replace: bool) -> None:
+        if not items:
             return
-        items, late = list(waiting), []
-        waiting.clear()
         try:
             self.store.add(items, replace=replace)
         except StoreError:
-            late = [] if replace else [item.id for item in items if item.id in self.store]
-            if not late:
-                raise
-            items = [item for item in items if item.id not in late]  # another process was quicker with these
-            self.store.add(items)
+            if len(good := self._acceptable(items, report, replace)) == len(items):
+                raise  # it was not for one of the pictures
+            self.store.add(items := good, replace=replace)
         report.added += [item.id for item in items]
-        report.skipped += late
+
+    def _acceptable(self, items: list[Item], report: AddReport, replace: bool) -> list[Item]:
+        """The items that a store can take; of the others the report says why."""
+        good, there = [], set() if replace else self.store.existing([item.id for item in items])
+        for item in items:
+            if item.id in there:  # it was not when the picture was read: another process was quicker
+                report.skipped.append(item.id)
+                continue
+            try:
+                checked_items([item], self._bind().dim)
+                good.append(item)
+            except StoreError as error:
+                report.failed[item.id] = error
+        return good
 
     def _bind(self) -> Space:
         """The service's space, which the store remembers, or is checked against."""

@@ -61,6 +61,8 @@ KNOWN = {
         Known("ZAI_API_KEY", secret=True),
         Known("FIREFLY_SERVICES_CLIENT_ID"),
         Known("FIREFLY_SERVICES_CLIENT_SECRET", secret=True),
+        Known("MILVUS_TOKEN", secret=True),  # "user:password", or a key, where a Milvus server asks for one
+        Known("RAY_ADDRESS"),  # the Ray cluster that embeds in bulk; without it, this computer's cores
     )
 }
 

@@ -26,6 +26,12 @@ def clustered(count: int, seed: int = 0) -> np.ndarray:
     return unit(1.2 * cone + near)
 
 
+def words(rows: np.ndarray) -> np.ndarray:
+    """Like the vectors of texts: away from the pictures' cone."""
+    rng = np.random.default_rng(3)
+    return unit(0.4 * (clustered(200, seed=6) - rows.mean(0)) + rng.standard_normal(DIM) / 8)
+
+
 def exactly(rows: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
     return np.sort(queries @ rows.T, axis=1)[:, ::-1][:, :k]
 
@@ -47,6 +53,14 @@ def index(rows) -> ScanIndex:
     return trained(rows)
 
 
+@pytest.fixture(scope="module")
+def coarse(rows) -> ScanIndex:
+    """The shortest code that finds the neighbours, however often it has to be scanned deeper."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scan, "SELDOM", 1.0)
+        return trained(rows)
+
+
 def recall(found, truth: np.ndarray) -> float:
     return float(np.mean([np.mean(s >= t[-1] - 1e-6) for (_, s), t in zip(found, truth, strict=True)]))
 
@@ -55,12 +69,22 @@ def recall(found, truth: np.ndarray) -> float:
 def test_a_code_is_chosen_that_finds_the_true_neighbours(index, rows):
     assert index.kind != "exact" and index.recall >= scan.MIN_RECALL
     pictures = clustered(200, seed=5)
-    words = unit(
-        0.4 * (clustered(200, seed=6) - rows.mean(0)) + np.random.default_rng(3).standard_normal(DIM) / 8
-    )
-    for queries in (pictures, words):
+    for queries in (pictures, words(rows)):
         for k in (1, 10, 50):
             assert recall(index.search(queries, k), exactly(rows, queries, k)) >= scan.MIN_RECALL
+
+
+@needs_faiss
+def test_one_scan_answers_most_queries(index, coarse, rows, monkeypatch):
+    """A code whose errors are large would send most of them deeper, and be no faster than reading everything."""
+    deeper = []
+    real = ScanIndex._scan
+    monkeypatch.setattr(ScanIndex, "_scan", lambda *a: deeper.append(real(*a)) or deeper[-1])
+    index.search(words(rows), 10)
+    assert len(deeper[0]) <= 2 * scan.SELDOM * 200
+    deeper.clear()
+    coarse.search(words(rows), 10)
+    assert len(deeper[0]) > 100
 
 
 @needs_faiss
@@ -82,7 +106,8 @@ def test_isotropic_data_gets_a_safer_scan(monkeypatch):
 
 
 @needs_faiss
-def test_a_query_whose_best_stand_far_down_is_scanned_deeper(index, rows, monkeypatch):
+def test_a_query_whose_best_stand_far_down_is_scanned_deeper(coarse, rows, monkeypatch):
+    index = coarse
     depths = []
     real = ScanIndex._scan
 

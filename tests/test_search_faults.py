@@ -20,7 +20,7 @@ from pixel_encoder import PixelEncoder, metadata, picture
 
 from course_lib import settings
 from course_lib.search import ImageSearchEngine
-from course_lib.stores import Item, Space, StoreError, fresh, scan, sqlite
+from course_lib.stores import Item, Space, StoreError, embedded, fresh, scan, sqlite
 from course_lib.stores.embedded import EmbeddedStore
 from course_lib.stores.sqlite import FILE
 
@@ -113,24 +113,31 @@ def test_killed_twenty_times_while_adding(tmp_path):
 
 
 def test_an_error_in_the_middle_leaves_all_or_nothing(tmp_path, monkeypatch):
-    engine = filled(tmp_path, 3)
-    real, calls = EmbeddedStore._insert, []
+    engine, real = filled(tmp_path, 3), embedded.canonical
 
-    def fails(self, item):
-        calls.append(item)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        real(self, item)
+    def fails_at(count: int):
+        """At so many facts: ids and vectors are written by then."""
+        calls = iter(range(1, 100))
 
-    monkeypatch.setattr(EmbeddedStore, "_insert", fails)
-    items = [Item(f"x{i}", np.ones(48)) for i in range(5)]
-    with pytest.raises(KeyboardInterrupt):
-        engine.store.add(items)
-    with pytest.raises(KeyboardInterrupt):
-        calls[:] = [0, 0]
-        engine.store.add([Item("p1", np.ones(48))], replace=True)  # not lost between going and coming
+        def canonical(value):
+            if next(calls) == count:
+                raise KeyboardInterrupt
+            return real(value)
+
+        return canonical
+
+    new = Item("p1", np.ones(48), {"n": 1})
+    for count, change in (
+        (3, lambda: engine.store.add([Item(f"x{i}", np.ones(48), {"n": i}) for i in range(5)])),
+        (4, lambda: engine.store.add([new], replace=True)),  # the three facts of the old one have gone
+        (4, lambda: engine.store.set_metadata("p2", {"n": 1})),
+    ):
+        monkeypatch.setattr(embedded, "canonical", fails_at(count))
+        with pytest.raises(KeyboardInterrupt):
+            change()
     assert list(engine) == list(open_engine(tmp_path)) == ["p0", "p1", "p2"]
-    check_whole(engine, "p1")
+    for name in engine:
+        check_whole(engine, name)
 
 
 # The disk

@@ -6,6 +6,7 @@ The judge is NumPy and a dictionary: what was put in, minus what was taken out, 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -16,14 +17,33 @@ from hypothesis import settings as hypothesis_settings
 
 from course_lib import settings
 from course_lib.stores import Item, Space, StoreError, VectorStore, open_store
+from course_lib.stores.milvus_local import LocalMilvus, unavailable
 
 DIM = 16
 SPACE = Space("some-model", DIM, "", tuple(np.eye(DIM)[0].tolist()))
+
+
+
+def on_milvus(folder: Path) -> VectorStore:
+    """One collection, emptied: to make another takes Milvus three seconds."""
+    store = open_store(f"{milvus().address}/contract")
+    for names, _ in list(store.batches()):
+        store.remove(names)
+    return store
+
+
+@cache
+def milvus() -> LocalMilvus:
+    if reason := unavailable():
+        pytest.skip(reason)
+    return LocalMilvus({"proxy.timeTickInterval": 10})  # ms; a strongly consistent read waits for the next tick
+
 
 # Each makes an empty store; it may use the folder.
 BACKENDS: dict[str, Callable[[Path], VectorStore]] = {
     "memory": lambda folder: open_store(None),
     "folder": lambda folder: open_store(folder / "index"),
+    "milvus": on_milvus,
 }
 
 
@@ -87,12 +107,34 @@ def test_length_membership_and_order(store):
     store.add([item(i) for i in (3, 1, 2)])
     assert len(store) == 3
     assert "i1" in store and "i4" not in store and 1 not in store
+    assert store.existing(["i1", "i4", 1, "i2", "i1"]) == {"i1", "i2"} and store.existing([]) == set()
     batches = list(store.batches(2))
     assert [name for names, _ in batches for name in names] == ["i3", "i1", "i2"]
     assert [len(names) for names, _ in batches] == [2, 1]
     np.testing.assert_allclose(
         np.concatenate([v for _, v in batches]), [unit(3), unit(1), unit(2)], rtol=1e-6
     )
+
+
+@hypothesis_settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(names=st.sets(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1), max_size=5))
+def test_any_text_is_an_id(make, names):
+    store, some = make(), sorted(names)
+    store.add([Item(name, unit(i), {name: name}) for i, name in enumerate(some)])
+    assert store.existing(some) == names and [item.id for item in store.get(some)] == some
+    for i, name in enumerate(some):
+        assert ids(store.search(unit(i)[None], 1, {name: name})[0]) == [name]
+    store.remove(some[:1])
+    assert store.existing(some) == {*some[1:]}
+
+
+def test_some_vectors_stand_for_all(store):
+    assert store.sample(3).shape == (0, DIM)
+    store.add([item(i) for i in range(5)])
+    assert store.sample(9).shape == (5, DIM)
+    sample = store.sample(3)
+    assert sample.shape == (3, DIM)
+    assert (sample @ np.array([unit(i) for i in range(5)]).T).max(axis=1) == pytest.approx(1)
 
 
 def test_vectors_are_kept_at_length_1(store):

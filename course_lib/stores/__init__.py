@@ -13,11 +13,15 @@ __all__ = ["Hit", "Item", "Space", "StoreError", "VectorStore", "open_store"]
 def open_store(store: str | os.PathLike | VectorStore | None) -> VectorStore:
     """The store that `store` names: None is in memory, a path is a folder on disk, a store is itself.
 
-    An address such as "scheme://host/..." belongs to a server. Raises `StoreError` for one that no backend
-    here speaks, and for a folder that cannot be used.
+    "milvus+http://host:19530/collection" is a collection on a Milvus server. Raises `StoreError` for an address
+    that no backend here speaks, and for a folder or a server that cannot be used.
     """
     if store is None or isinstance(store, (str, os.PathLike)):
         address = "" if store is None else os.fspath(store)
+        if address.startswith("milvus+"):
+            from .milvus import MilvusStore
+
+            return MilvusStore(address)
         if "://" in address:
             raise StoreError(
                 say(

@@ -10,18 +10,18 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..settings import say
 from . import sqlite
 from .fresh import FreshScan, as_matrix
-from .protocol import (Hit, Item, Space, StoreError, Where, canonical, checked_item, checked_metadata,
-                       checked_top_k, checked_vectors, checked_where, missing, repeated)  # fmt: skip
+from .protocol import (Hit, Item, Space, Where, canonical, checked_items, checked_metadata,
+                       checked_top_k, checked_vectors, checked_where, missing, repeated, unbound)  # fmt: skip
 
 
 class EmbeddedStore:
@@ -56,9 +56,16 @@ class EmbeddedStore:
         with self._transaction():
             return isinstance(id, str) and self._seq(id) is not None
 
+    def existing(self, ids: Collection[str]) -> set[str]:
+        with self._transaction():
+            return set(self._seqs(ids))
+
     def get(self, ids: Sequence[str]) -> list[Item | None]:
         with self._transaction():
             return [self._item(id) for id in ids]
+
+    def sample(self, count: int) -> np.ndarray:
+        return next((vectors for _, vectors in self.batches(count)), np.empty((0, self._dim()), np.float32))
 
     def batches(self, size: int = 1000) -> Iterator[tuple[list[str], np.ndarray]]:
         seq = 0
@@ -113,6 +120,14 @@ class EmbeddedStore:
         row = self._db.execute("SELECT seq FROM items WHERE id = ?", (id,)).fetchone()
         return row and row[0]
 
+    def _seqs(self, ids: Collection[str]) -> dict[str, int]:
+        wanted = json.dumps([id for id in ids if isinstance(id, str)])
+        return dict(
+            self._db.execute(
+                "SELECT id, seq FROM items WHERE id IN (SELECT value FROM json_each(?))", (wanted,)
+            )
+        )
+
     def _item(self, id: str) -> Item | None:
         row = self._db.execute(
             "SELECT vector, metadata, jpeg FROM items JOIN vectors USING (seq) "
@@ -151,14 +166,16 @@ class EmbeddedStore:
         self.space.check(space)
 
     def add(self, items: Sequence[Item], *, replace: bool = False) -> None:
-        items = [checked_item(item, self._dim()) for item in items]
+        items = checked_items(items, self._dim())
+        new = {item.id: item for item in items}
         with self._transaction(write=True):
-            for item in items:
-                if (seq := self._seq(item.id)) is not None:
-                    if not replace:
-                        raise repeated(item.id)
-                    self._delete(seq)
-                self._insert(item)
+            there = self._seqs(new)
+            if not replace and (there or len(new) < len(items)):
+                counts = Counter(item.id for item in items)
+                raise repeated(next(id for id, count in counts.items() if count > 1 or id in there))
+            for seq in there.values():
+                self._delete(seq)
+            self._insert(list(new.values()))
 
     def set_metadata(self, id: str, metadata: dict[str, Any]) -> None:
         metadata = checked_metadata(metadata)
@@ -167,7 +184,7 @@ class EmbeddedStore:
                 raise missing(id)
             self._forget_facts(seq)
             self._db.execute("UPDATE items SET metadata = ? WHERE seq = ?", (_json(metadata), seq))
-            self._insert_facts(seq, metadata)
+            self._db.executemany("INSERT INTO facts VALUES (?, ?, ?)", _facts(metadata, seq))
 
     def remove(self, ids: Sequence[str]) -> None:
         with self._transaction(write=True):
@@ -178,29 +195,17 @@ class EmbeddedStore:
 
     def _dim(self) -> int:
         if self.space is None:
-            raise StoreError(
-                say(
-                    zh="索引还不知道向量来自哪个模型，请先调用 bind。",
-                    en="The index does not know yet which model its vectors come from, please call bind.",
-                )
-            )
+            raise unbound()
         return self.space.dim
 
-    def _insert(self, item: Item) -> None:
-        execute = self._db.execute
-        seq = execute(
-            "INSERT INTO items (id, metadata) VALUES (?, ?)", (item.id, _json(item.metadata))
-        ).lastrowid
-        execute("INSERT INTO vectors VALUES (?, ?)", (seq, item.vector.tobytes()))
-        if item.thumbnail is not None:
-            execute("INSERT INTO thumbnails VALUES (?, ?)", (seq, item.thumbnail))
-        self._insert_facts(seq, item.metadata)
-
-    def _insert_facts(self, seq: int, metadata: dict[str, Any]) -> None:
-        facts = [
-            (key, text, seq) for key, value in metadata.items() if (text := canonical(value)) is not None
-        ]
-        self._db.executemany("INSERT INTO facts VALUES (?, ?, ?)", facts)
+    def _insert(self, items: list[Item]) -> None:
+        (last,) = self._db.execute("SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'items'").fetchone()
+        new, many = list(enumerate(items, last + 1)), self._db.executemany
+        many("INSERT INTO items VALUES (?, ?, ?)", ((seq, item.id, _json(item.metadata)) for seq, item in new))
+        many("INSERT INTO vectors VALUES (?, ?)", ((seq, item.vector.tobytes()) for seq, item in new))
+        thumbnails = ((seq, item.thumbnail) for seq, item in new if item.thumbnail is not None)
+        many("INSERT INTO thumbnails VALUES (?, ?)", thumbnails)
+        many("INSERT INTO facts VALUES (?, ?, ?)", (fact for seq, item in new for fact in _facts(item.metadata, seq)))
 
     def _forget_facts(self, seq: int) -> None:
         (text,) = self._db.execute("SELECT metadata FROM items WHERE seq = ?", (seq,)).fetchone()
@@ -230,6 +235,13 @@ class EmbeddedStore:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+
+
+def _facts(metadata: dict[str, Any], seq: int) -> Iterator[tuple[str, str, int]]:
+    """What a filter can ask for."""
+    for key, value in metadata.items():
+        if (text := canonical(value)) is not None:
+            yield key, text, seq
 
 
 def _json(metadata: dict[str, Any]) -> str:

@@ -75,8 +75,8 @@ class FreshScan:
         """Numbers and rows `(n, d)` of the vectors behind a number, a block at a time."""
         cursor = self.db.execute("SELECT seq, vector FROM vectors WHERE seq > ? ORDER BY seq", (after,))
         while block := cursor.fetchmany(BLOCK):
-            numbers = np.fromiter((seq for seq, _ in block), np.int64, len(block))
-            yield numbers, as_matrix((vector for _, vector in block), len(block))
+            numbers, vectors = zip(*block, strict=True)
+            yield np.array(numbers, np.int64), as_matrix(vectors, len(block))
 
     def _rebuild(self) -> None:
         """Read all vectors anew and train the scan on them; as a snapshot where that is worth it."""

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from ..settings import say
-from .protocol import StoreError
+from .protocol import StoreError, closed
 
 FILE = "store.sqlite3"
 APPLICATION, VERSION = 0x6D6D6373, 1  # "mmcs": tells our files from other SQLite databases
@@ -110,6 +110,8 @@ def _is_read_only(error: Exception) -> bool:
 
 
 def _explained(error: Exception, folder: Path | None) -> StoreError:
+    if "closed database" in str(error):
+        return closed()
     place, text = folder or say(zh="内存中的索引", en="the index in memory"), str(error)
     if "full" in text or getattr(error, "errno", None) in (27, 28):  # EFBIG, ENOSPC
         message = say(
@@ -120,10 +122,6 @@ def _explained(error: Exception, folder: Path | None) -> StoreError:
         message = say(
             zh=f"另一个程序正在写入 {place}，请等它写完再试。",
             en=f"Another program is writing to {place}, please try again when it has finished.",
-        )
-    elif "closed database" in text:
-        message = say(
-            zh="这个索引已经关闭，请重新打开。", en="This index has been closed, please open it again."
         )
     elif _is_read_only(error):
         message = say(

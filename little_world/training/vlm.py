@@ -51,7 +51,7 @@ SCENES, DOCUMENTS, CHARTS = 60_000, 60_000, 30_000
 STAGES = (
     Stage(steps=500, batch_size=64, learning_rate=1e-3, warmup=100, horizon=2800, tower=False, by_answer=0.6),
     Stage(steps=320, batch_size=64, learning_rate=8e-4, warmup=100, horizon=1900, seed=1, by_answer=0.6),
-    Stage(steps=1600, batch_size=64, learning_rate=8e-4, warmup=50, seed=2, by_answer=0.6),
+    Stage(steps=1500, batch_size=64, learning_rate=1e-3, warmup=50, seed=2, by_answer=0.6, pairs=0.5),
 )
 WORDS = Stage(steps=1200, batch_size=96, learning_rate=8e-4, warmup=100, seed=6)
 NAMING = 0.5  # how much it weighs that patches lie near the words for what they show
@@ -188,8 +188,8 @@ def train(
     torch.manual_seed(stages[0].seed)
     work = cache_folder() / "mini-vlm"
     drawn = Drawn(scenes, documents, charts)
-    conversations = Conversations(drawn)
     if not (work / "tokenizer" / "tokenizer.json").exists():
+        conversations = Conversations(drawn)
         texts = [
             x
             for i in range(8000)
@@ -234,7 +234,7 @@ def train(
         if number == len(stages):
             seconds += learn_words(reader, naming, glances, words_stage, work, device, processes)
         model.model.vision_tower.requires_grad_(stage.tower)
-        batches = Ahead(Batches(conversations, processor, stage, device))
+        batches = Ahead(Batches(Conversations(drawn, stage.pairs), processor, stage, device))
         checkpoint = work / f"checkpoint-{number}.pt"
         seconds += fit(model, loss, stage, checkpoint, device=device, look=look, look_every=LOOK // stage.batch_size,
                        processes=processes)  # fmt: skip

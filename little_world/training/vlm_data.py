@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -73,9 +74,10 @@ class Drawn:
 
 
 class Conversations:
-    """Conversation i of a training run, always the same for an i."""
+    """Conversation i of a training run, always the same for an i; with `pairs` a share of scenes that have two kinds of things."""
 
-    def __init__(self, drawn: Drawn):
+    def __init__(self, drawn: Drawn, pairs: float = 0.0):
+        self.share = pairs
         self.pixels = drawn.pixels
         self.scenes, self.documents, self.charts = (len(drawn.pixels[sort]) for sort in ("scene", "document", "chart"))
         self.alike: dict[tuple, list[int]] = {}  # scenes that share a kind, or a place: for fair comparisons
@@ -83,6 +85,11 @@ class Conversations:
             scene = training_scene(i)
             for key in (("place", scene.background, scene.time), *(("kind", g.kind) for g in scene.groups)):
                 self.alike.setdefault(key, []).append(i)
+
+    @cached_property
+    def pairs(self) -> list[int]:
+        """The scenes with two kinds of things."""
+        return [i for i in range(self.scenes) if len(training_scene(i).groups) == 2]
 
     def __getitem__(self, index: int) -> Conversation:
         rng = np.random.default_rng([77, index])
@@ -111,7 +118,7 @@ class Conversations:
                 [t for lang in langs for t in several_turns(scenes, lang, rng)],
             )
         else:
-            i = int(rng.integers(self.scenes))
+            i = int(rng.integers(self.scenes) if rng.random() >= self.share else rng.choice(self.pairs))
             scenes = [training_scene(i)]
             pixels, pool = (
                 [self.pixels["scene"][i]],

@@ -32,13 +32,15 @@ GROUPS, LINES, LETTERS, TITLE, VALUES = 2, 3, 8, 13, 5
 class Stage(Recipe):
     """A part of the training; `tower` says whether the vision tower learns, too.
 
-    `by_answer` says how an answer of n tokens weighs: 0 as n tokens, 1 as one answer, whatever its length.
+    `by_answer` says how an answer of n tokens weighs: 0 as n tokens, 1 as one answer, whatever its length. `pairs` is the
+    share of conversations on a scene for which one with two kinds of things is chosen; of the world's own scenes every fifth is such.
     """
 
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.95)
     tower: bool = True
     by_answer: float = 0.0
+    pairs: float = 0.0
 
 
 # First the queries learn to read what mini-clip's tower sees already: gradients of queries that cannot read yet would wipe

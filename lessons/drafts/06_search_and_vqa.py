@@ -69,6 +69,7 @@ print(clip.name, vectors.shape, vectors.dtype)
 # You know the principle from lesson 02: the pictures' vectors are computed beforehand; for a query, one more vector, and
 # the largest cosine comes first. The chapter keeps its pictures in a list and compares them one by one. In other words:
 
+
 # %%
 class LoopSearch:
     def __init__(self, clip):
@@ -146,9 +147,13 @@ def milliseconds(work, times=1):
 
 
 parts = {
-    say(zh="flatten：复制向量", en="flatten: copying"): milliseconds(lambda: [(query.flatten(), d["features"].flatten()) for d in database]),
+    say(zh="flatten：复制向量", en="flatten: copying"): milliseconds(
+        lambda: [(query.flatten(), d["features"].flatten()) for d in database]
+    ),
     say(zh="五万次 np.dot", en="50,000 x np.dot"): milliseconds(lambda: [float(np.dot(query, row)) for row in crowd]),
-    say(zh="字典和排序", en="dicts, sorting"): milliseconds(lambda: sorted([{"s": i % 997} for i in range(len(crowd))], key=lambda r: r["s"])),
+    say(zh="字典和排序", en="dicts, sorting"): milliseconds(
+        lambda: sorted([{"s": i % 997} for i in range(len(crowd))], key=lambda r: r["s"])
+    ),
     say(zh="一次矩阵乘法", en="one matrix product"): milliseconds(lambda: crowd @ query, 20),
 }
 plots.bars(parts, title=say(zh="毫秒，五万张图", en="milliseconds, 50,000 pictures"), percent=False, digits=0, height=2.5)
@@ -160,6 +165,7 @@ plots.bars(parts, title=say(zh="毫秒，五万张图", en="milliseconds, 50,000
 # **What to notice**: the last bar is *all* of the arithmetic. There is hardly any in the other three: Python copies, looks
 # up, makes objects and calls functions, fifty thousand times. **Rule**: let the loop happen inside a matrix product, not
 # in Python.
+
 
 # %%
 def by_loop(query, k=10):
@@ -201,7 +207,9 @@ def found_again(depth):
 share = [found_again(depth) for depth in depths]
 labels = [f"{depth:,}" for depth in depths]
 title = say(zh="真正的前 10 名有多少在候选里", en="share of the true 10 best among the candidates")
-plots.curves(labels, {"": share}, xlabel=say(zh="候选（共 50,000）", en="candidates (of 50,000)"), title=title, percent=True, height=2.6)
+plots.curves(
+    labels, {"": share}, xlabel=say(zh="候选（共 50,000）", en="candidates (of 50,000)"), title=title, percent=True, height=2.6
+)
 
 # %% [markdown] lang="zh"
 # **看什么**：一个比特只占原来 32 个比特的三十二分之一，排名当然很粗，可是真正的前十名，几乎都在前一千名粗排里；精确计算的只剩五十分之一。**粗扫加精排**就是课程库的索引做的事（`course_lib/stores/scan.py`）：每四个数压成四个比特，扫描放在处理器的寄存器里，而且建索引时会在*自己的*向量上检验召回率，不到 99.9% 就换更稳妥的编码。它只在两万张以上才启用，再少 numpy 已经够快。
@@ -238,7 +246,12 @@ slowest = max(times.values())
 head = say(zh="| 五万张 | 每个查询（毫秒） | 快多少倍 |", en="| 50,000 pictures | ms a query | times as fast |")
 rows = [f"| {name} | {ms:.2f} | {slowest / ms:,.0f} |" for name, ms in times.items()]
 display(Markdown("\n".join([head, "|---|--:|--:|", *rows])))
-print(say(zh=f"索引的召回率 {recall:.1%}，建成用了 {built / 1000:.1f} 秒", en=f"the index's recall is {recall:.1%}, built in {built / 1000:.1f} s"))
+print(
+    say(
+        zh=f"索引的召回率 {recall:.1%}，建成用了 {built / 1000:.1f} 秒",
+        en=f"the index's recall is {recall:.1%}, built in {built / 1000:.1f} s",
+    )
+)
 
 # %% [markdown] lang="zh"
 # **看什么**：从循环到矩阵乘法，白捡了一大截；从矩阵乘法到索引，又是一截，代价是建索引的那几秒，和（量出来几乎没有的）遗漏。这台机器上没有 faiss 的话，后两行就是 numpy，只比矩阵乘法多一点开销。许多查询一起做更划算：向量从内存里读出来一次，就能和所有查询相乘。
@@ -264,7 +277,11 @@ print(say(zh=f"索引的召回率 {recall:.1%}，建成用了 {built / 1000:.1f}
 workspace = TemporaryDirectory(ignore_cleanup_errors=True)
 index = Path(workspace.name, "my_index")
 facts = {
-    e.id: {"place": words.BACKGROUND_NOUN[LANG][e.scene.background], "time": words.TIME_NOUN[LANG][e.scene.time], "things": len(e.scene.things)}
+    e.id: {
+        "place": words.BACKGROUND_NOUN[LANG][e.scene.background],
+        "time": words.TIME_NOUN[LANG][e.scene.time],
+        "things": len(e.scene.things),
+    }
     for e in gallery
 }
 engine = ImageSearchEngine(clip, store=index)
@@ -317,6 +334,7 @@ except CourseError as problem:
 # > **Pitfall: a new model, and the old vectors.** The most expensive mistake of a search system, since *nothing raises an
 # > error*. Here is a twin of mini-clip: its whole space, turned. Within the twin every cosine is what it was, so it is just
 # > as good as mini-clip. But what if its queries search in mini-clip's collection?
+
 
 # %%
 class Twin:
@@ -511,6 +529,7 @@ for group in with_copies.find_duplicates():
 #
 # the kind alone; a colour and a kind; a number and a kind; a place and an hour; a kind and a place.
 
+
 # %%
 def phrase(kind, lang, color=None, count=1):
     return {"zh": "图中有{}", "en": "a picture of {}"}[lang].format(words.group_phrase(kind, color, count, lang))
@@ -569,6 +588,7 @@ for name, asks in SORTS.items():
 # - **nDCG@k**: for more or less right. Each picture has a gain, discounted the further down it stands, and the sum is divided
 #   by what the ideal order would get.
 
+
 # %%
 def recall_at_k(right, k):
     return right[:, :k].any(axis=1).mean()
@@ -593,14 +613,19 @@ def ranked(asks, lang, numbers=(1,)):
     return order, np.array([[fits(scenes[i]) for i in row] for (_, fits), row in zip(asks, order)])
 
 
-rows, means = [], {"zh": {}, "en": {}}
+rows = []
 for name, asks in SORTS.items():
     for lang in ("zh", "en"):
         order, right = ranked(asks, lang)
-        chance = average_precision(rng.permuted(right, axis=1)).mean()
-        means[lang][name] = average_precision(right).mean()
-        rows.append(f"| {name} | {lang} | {right.sum(axis=1).mean():.1f} | {recall_at_k(right, 1):.0%} | {recall_at_k(right, 5):.0%} | {means[lang][name]:.0%} | {chance:.0%} |")
-head = say(zh="| 题型 | 语言 | 每题对的图 | R@1 | R@5 | mAP | mAP，随机排 |", en="| query | language | right pictures each | R@1 | R@5 | mAP | mAP, random order |")
+        first, five = recall_at_k(right, 1), recall_at_k(right, 5)
+        mean, chance = (average_precision(table).mean() for table in (right, rng.permuted(right, axis=1)))
+        rows.append(
+            f"| {name} | {lang} | {right.sum(axis=1).mean():.1f} | {first:.0%} | {five:.0%} | {mean:.0%} | {chance:.0%} |"
+        )
+head = say(
+    zh="| 题型 | 语言 | 每题对的图 | R@1 | R@5 | mAP | mAP，随机排 |",
+    en="| query | language | right pictures each | R@1 | R@5 | mAP | mAP, random order |",
+)
 display(Markdown("\n".join([f"{clip.name}, {len(gallery)}\n", head, "|---|---|--:|--:|--:|--:|--:|", *rows])))
 
 # %% [markdown] lang="zh"
@@ -725,7 +750,14 @@ singles = [e for e in gallery if e.part == "single" and e.color]
 
 def gain(scene, wanted):
     thing = wanted.things[0]
-    return np.mean([holds(scene, thing.kind), holds(scene, thing.kind, thing.color), scene.background == wanted.background, scene.time == wanted.time])
+    return np.mean(
+        [
+            holds(scene, thing.kind),
+            holds(scene, thing.kind, thing.color),
+            scene.background == wanted.background,
+            scene.time == wanted.time,
+        ]
+    )
 
 
 gains = np.array([[gain(s, e.scene) for s in scenes] for e in singles])
@@ -768,7 +800,11 @@ plots.gallery([picture.image], size=1.6)
 # > that charges. Here each item has its own outcome, the order stays, and several are asked at once:
 
 # %% tags=["nbval-ignore-output"]
-items = [{"image": picture.image, "question": question}, {"image": b"broken", "question": question}, {"image": picture.path, "question": ""}]
+items = [
+    {"image": picture.image, "question": question},
+    {"image": b"broken", "question": question},
+    {"image": picture.path, "question": ""},
+]
 for outcome in qa.batch_answer(items, progress=False):
     print("✓" if outcome.ok else "✗", outcome.value if outcome.ok else outcome.error)
 
@@ -786,6 +822,7 @@ for outcome in qa.batch_answer(items, progress=False):
 #
 # > **Pitfall: an answer for show.** The chapter's `_clip_based_qa` computes the picture's features, lists three candidates, yes,
 # > no and not sure, then throws it all away and returns the same sentence always. Without a `clip_service` not even that:
+
 
 # %%
 class ChapterQA:
@@ -842,11 +879,12 @@ def cosines(template):
 yes, no = (vectors[at] @ clip.encode_text(word)[0] for word in {"zh": ("是", "否"), "en": ("yes", "no")}[LANG])
 stated, denied = cosines(says), cosines(denies)
 claim = stated[np.arange(len(at)), which]
+threshold = max(np.linspace(-0.5, 1, 301), key=lambda t: ((claim > t) == truth).mean())
 ways = {
     say(zh="总是答“有”", en="always yes"): np.ones(len(at), bool),
     say(zh="1 “是”对“否”", en="1 “yes” or “no”"): yes > no,
     say(zh="2 “有”对“没有”", en="2 with\nor without"): claim > denied[np.arange(len(at)), which],
-    say(zh="3 最好的阈值", en="3 the best\nthreshold"): claim > max(np.linspace(-0.5, 1, 301), key=lambda t: ((claim > t) == truth).mean()),
+    say(zh="3 最好的阈值", en="3 the best\nthreshold"): claim > threshold,
     say(zh="4 和别的东西比", en="4 against\nother things"): stated.argmax(axis=1) == which,
 }
 
@@ -946,8 +984,13 @@ for name, (confidence, correct) in judged.items():
     left.plot(says_so, holds_so, marker="o", markersize=4, label=f"{name} · ECE {calibration_error(confidence, correct):.2f}")
     coverage, risk = risk_coverage(confidence, correct)
     right_axis.plot(coverage[50:], risk[50:], label=name)
-left.set(xlabel=say(zh="它说的把握", en="confidence it states"), ylabel=say(zh="答对的比例", en="share that is right"), title=clip.name)
-right_axis.set(xlabel=say(zh="回答了多少题", en="share of questions answered"), title=say(zh="答错的比例", en="share of answers that are wrong"))
+left.set(
+    xlabel=say(zh="它说的把握", en="confidence it states"), ylabel=say(zh="答对的比例", en="share that is right"), title=clip.name
+)
+right_axis.set(
+    xlabel=say(zh="回答了多少题", en="share of questions answered"),
+    title=say(zh="答错的比例", en="share of answers that are wrong"),
+)
 for axis in (left, right_axis):
     axis.xaxis.set_major_formatter("{x:.0%}")
     axis.yaxis.set_major_formatter("{x:.0%}")
@@ -957,9 +1000,7 @@ figure
 # %% [markdown] lang="zh"
 # **看什么**：左图，虚线是说几成就有几成。softmax 的点全在下面：它说“十拿九稳”的题，错的不少；校准后的点贴着虚线。ECE（expected calibration error，期望校准误差）是两者的平均距离。右图，从最有把握的题答起，答得越多错得越多；校准后的线更低，说明它不光语气变了，*排序*也更好：它知道哪些题该先放弃。你愿意为多答几题承受多少错误，就在这条曲线上选一点，`min_confidence` 就是那个旋钮。
 #
-# ## 7 两种办法，同一张考卷
-#
-# 现在公平比一次：每种题型均匀地挑十四道，对话和 CLIP 都答。CLIP 有两列：逼它每题都答；和只算它有把握的。
+# 按题型分开看，差别很大：
 
 # %% [markdown] lang="en"
 # **What to notice**: on the left, the dashed line is where it is right as often as it says. The softmax lies below it all along:
@@ -968,10 +1009,7 @@ figure
 # are wrong; the calibrated curve is lower, so it is not only the tone that changed but the *order*: it knows better what to
 # leave alone. How many mistakes are worth another answer? Choose a point on this curve; `min_confidence` is the knob.
 #
-# ## 7 Two ways, one test
-#
-# A fair comparison: fourteen questions of each type, spread evenly, put to the chat and to CLIP. CLIP has two columns: made to
-# answer everything, and where it is sure.
+# By type of question the differences are large:
 
 # %%
 TYPES = {
@@ -979,6 +1017,32 @@ TYPES = {
     "color": say(zh="什么颜色", en="what colour"), "what": say(zh="是什么", en="what"), "where": say(zh="在哪里", en="where"),
     "background": say(zh="什么地方", en="what place"), "time": say(zh="什么时候", en="what hour"),
 }  # fmt: skip
+
+sorts, sure = np.array([q["sort"] for _, q in everything]), np.array([answer.answered for answer in clip_answers])
+correct = judged[CALIBRATED][1]
+by_sort = {
+    say(zh="每题都答", en="every question"): {name: correct[sorts == sort].mean() for sort, name in TYPES.items()},
+    say(zh="有把握时", en="when sure"): {name: correct[sure & (sorts == sort)].mean() for sort, name in TYPES.items()},
+    say(zh="有把握的题占", en="share it is sure of"): {name: sure[sorts == sort].mean() for sort, name in TYPES.items()},
+}
+plots.bars(by_sort, title=clip.name, width=9.4, height=2.8)
+
+# %% [markdown] lang="zh"
+# **看什么**：“什么地方”“什么时候”关乎整张图，一个向量正合适；“在哪里”“是什么”要看局部，图里有两样东西时最难。有把握时的那几根柱子高得多：CLIP 的强项是*知道自己不知道*。
+#
+# ## 7 两种办法，同一张考卷
+#
+# 现在公平比一次：每种题型均匀地挑十四道，对话和 CLIP 都答。CLIP 有两列：逼它每题都答；和只算它有把握的。（十四道不多，一行里差一两道题不算什么；合计那一行才靠得住。）
+
+# %% [markdown] lang="en"
+# **What to notice**: place and hour are about the whole picture, which suits a single vector; "where" and "what" ask about parts,
+# hardest where there are two things. The bars "when sure" are much higher: what CLIP is good at is *knowing what it does not
+# know*.
+#
+# ## 7 Two ways, one test
+#
+# A fair comparison: fourteen questions of each type, spread evenly, put to the chat and to CLIP. CLIP has two columns: made to
+# answer everything, and where it is sure. (Fourteen are few: a question or two more in a row mean little, the last row counts.)
 
 # %% tags=["nbval-ignore-output"]
 test = []
@@ -1001,21 +1065,22 @@ for name, scored in [*by_type.items(), (say(zh="**合计**", en="**all**"), np.c
     by_chat, by_clip, sure = scored.T
     when_sure = f"{by_clip[sure].mean():.0%}" if sure.any() else "–"
     lines.append(f"| {name} | {by_chat.mean():.0%} | {by_clip.mean():.0%} | {when_sure} | {sure.mean():.0%} |")
-head = say(zh="| 题型 | 对话 | CLIP，每题都答 | CLIP，有把握时 | CLIP 有把握的题 |", en="| question | chat | CLIP, every question | CLIP, when sure | CLIP is sure of |")
+head = say(
+    zh="| 题型 | 对话 | CLIP，每题都答 | CLIP，有把握时 | CLIP 有把握的题 |",
+    en="| question | chat | CLIP, every question | CLIP, when sure | CLIP is sure of |",
+)
 display(Markdown("\n".join([f"{qa.client.endpoint.model}, {clip.name}, {len(test)}\n", head, "|---|--:|--:|--:|--:|", *lines])))
 
 # %% [markdown] lang="zh"
-# **看什么**：CLIP 在哪些题型上够用，在哪些上吃力？“什么地方”“什么时候”关乎整张图，一个向量正合适；“在哪里”“是什么”要看局部，尤其图里有两样东西的时候。有把握时的那一列高得多：它的强项是*知道自己不知道*。对话没有这一列，因为它对每一题都是同样肯定的语气。
+# **看什么**：谁在哪种题型上强？对话看得见图的各个部分，那正是 CLIP 的短处；CLIP 有一列是对话没有的：有把握时的正确率。对话对每一题都是同样肯定的语气，答错的时候也是。
 #
 # ### 成本
 #
 # 对话的账单来自 `usage`；付费服务按一张 1024 × 1024 的图估算，价格来自登记表，写着日期。
 
 # %% [markdown] lang="en"
-# **What to notice**: for which types is CLIP good enough, and where does it struggle? Place and hour are about the whole
-# picture, which suits a single vector; "where" and "what" ask about parts, hardest where there are two things. Its column
-# "when sure" is much higher: what it is good at is *knowing what it does not know*. The chat has no such column, since it
-# sounds equally sure every time.
+# **What to notice**: who is better at what? The chat sees the parts of a picture, just where CLIP is weak. CLIP has a column that
+# the chat has not: how often it is right when it is sure. A chat sounds equally sure every time, also when it is wrong.
 #
 # ### Cost
 #
@@ -1034,7 +1099,10 @@ rows = [
     (qa.client.endpoint.model, f"{1000 * chat_seconds:.0f}", f"{tokens:.0f}", "0"),
     (paid.id, "?", f"{cost.image_tokens + cost.text_tokens}", f"{1000 * cost.amount:.2f} {cost.currency} ({cost.priced})"),
 ]
-head = say(zh="| 谁 | 毫秒一题 | token 一题 | 一千题的价钱 |", en="| who | ms a question | tokens a question | price of 1,000 questions |")
+head = say(
+    zh="| 谁 | 毫秒一题 | token 一题 | 一千题的价钱 |",
+    en="| who | ms a question | tokens a question | price of 1,000 questions |",
+)
 display(Markdown("\n".join([head, "|---|--:|--:|--:|", *(f"| {' | '.join(row)} |" for row in rows)])))
 
 # %% [markdown] lang="zh"
@@ -1050,7 +1118,10 @@ by_chat, by_clip, sure = np.concatenate([*by_type.values()]).T
 both = {
     "CLIP": (by_clip.mean(), clip_seconds),
     say(zh="对话", en="chat"): (by_chat.mean(), chat_seconds),
-    say(zh="CLIP，没把握才问对话", en="CLIP, then the chat"): (np.where(sure, by_clip, by_chat).mean(), clip_seconds + (~sure).mean() * chat_seconds),
+    say(zh="CLIP，没把握才问对话", en="CLIP, then the chat"): (
+        np.where(sure, by_clip, by_chat).mean(),
+        clip_seconds + (~sure).mean() * chat_seconds,
+    ),
 }
 for name, (accuracy, cost_seconds) in both.items():
     print(f"{name}: {accuracy:.0%}, {1000 * cost_seconds:.1f} ms")
@@ -1088,7 +1159,9 @@ answer.evidence
 PLACE = {"zh": "有多少张图是{}？", "en": "How many pictures show the {}?"}[LANG]
 some = [words.kind_name(kind, "zh") if LANG == "zh" else words.group_phrase(kind, None, 1, "en") for kind in words.KIND]
 of_things = {COUNT.format(thing): sum(holds(s, kind) for s in scenes) for kind, thing in zip(words.KIND, some)}
-of_places = {PLACE.format(noun): sum(s.background == place for s in scenes) for place, noun in words.BACKGROUND_NOUN[LANG].items()}
+of_places = {
+    PLACE.format(noun): sum(s.background == place for s in scenes) for place, noun in words.BACKGROUND_NOUN[LANG].items()
+}
 
 
 def count_all(questions, share):
@@ -1105,21 +1178,32 @@ for name, asked_of, share in (
 ):  # fmt: skip
     true_counts, counted = np.array([*asked_of.values()]), count_all(asked_of, share)
     off = np.abs(counted - true_counts).mean()
-    axis.scatter(true_counts, counted, s=22, alpha=0.8, label=say(zh=f"{name}，share={share}，平均差 {off:.1f}", en=f"{name}, share={share}: off by {off:.1f}"))
-axis.set(xlabel=say(zh="真正有几张", en="pictures that show it"), ylabel=say(zh="数出几张", en="pictures counted"), title=clip.name)
+    axis.scatter(
+        true_counts,
+        counted,
+        s=22,
+        alpha=0.8,
+        label=say(zh=f"{name}，share={share}，平均差 {off:.1f}", en=f"{name}, share={share}: off by {off:.1f}"),
+    )
+axis.set(
+    xlabel=say(zh="真正有几张", en="pictures that show it"), ylabel=say(zh="数出几张", en="pictures counted"), title=clip.name
+)
 axis.legend(fontsize=8.5, loc="upper left", bbox_to_anchor=(1, 1))
 numbers = np.array([*of_things.values()])
-print(say(zh="每种东西都猜平均数，平均差", en="guessing the mean for every thing is off by"), f"{np.abs(numbers - numbers.mean()).mean():.1f}")
+print(
+    say(zh="每种东西都猜平均数，平均差", en="guessing the mean for every thing is off by"),
+    f"{np.abs(numbers - numbers.mean()).mean():.1f}",
+)
 figure
 
 # %% [markdown] lang="zh"
-# **看什么**：不修正，几乎每种东西都多数了一倍以上；修正后，数量级对了。地点数得几乎一张不差，因为地点关乎整张图。东西就别高兴太早：每种东西本来就都有十来张，全都猜平均数，差得还更少（图上方的那行数）。修正能治多数，治不了第 4 节看到的：两种东西挤在一个向量里，看漏了。
+# **看什么**：不修正，几乎每种东西都多数了一倍以上；修正后，数量级对了。地点数得很准，因为地点关乎整张图。东西就别高兴太早：每种东西本来就都有十来张，全都猜平均数，差得还更少（图上方的那行数）。修正能治多数，治不了第 4 节看到的：两种东西挤在一个向量里，看漏了。
 #
 # 要更准，就让对话来问。对话看的是图，不是向量；它按搜索的名次一把一把地问，整把都说“没有”就停，所以问的远比图库少：
 
 # %% [markdown] lang="en"
 # **What to notice**: uncorrected, nearly every thing is counted more than twice too often; corrected, the size is right. Places
-# are counted almost to the picture, since a place is about all of it. As for things, do not cheer too soon: each of them
+# are counted well, since a place is about the whole picture. As for things, do not cheer too soon: each of them
 # stands in about a dozen pictures, and guessing the mean for all comes even closer (the number above the figure). The correction
 # cures the overcounting, but not what section 4 found: two kinds in one vector, and one is overlooked.
 #
@@ -1132,7 +1216,12 @@ answer = qa.answer_collection(engine, COUNT.format(house), images=paths)
 print(qa.client.endpoint.model, "|", COUNT.format(house), "→", answer, "|", answer.reason)
 print(say(zh="问了", en="pictures asked"), len(answer.evidence.pictures), "/", len(engine))
 named = [one.id for one in answer.evidence.pictures if one.answer in ("yes", "是")]
-print(say(zh="说有的里面，真有的", en="right, of those it named"), sum(holds(album[i].scene, "house") for i in named), "/", len(named))
+print(
+    say(zh="说有的里面，真有的", en="right, of those it named"),
+    sum(holds(album[i].scene, "house") for i in named),
+    "/",
+    len(named),
+)
 answer.evidence
 
 # %% [markdown] lang="zh"
@@ -1217,8 +1306,11 @@ quiz(
         say(zh="两个数矛盾，有一个算错了", en="They contradict each other, one is wrong"): say(
             zh="不矛盾：它们问的不是同一件事。", en="They do not: they ask different things."
         ),
-        say(zh="第一名总是对的，可是许多对的图排得很后", en="The first hit is right, many other right pictures stand far down"): say(
-            zh="R@1 只看第一名，mAP 要求把所有对的都排到前面。", en="R@1 looks at the first only; mAP wants all of the right ones first."
+        say(
+            zh="第一名总是对的，可是许多对的图排得很后", en="The first hit is right, many other right pictures stand far down"
+        ): say(
+            zh="R@1 只看第一名，mAP 要求把所有对的都排到前面。",
+            en="R@1 looks at the first only; mAP wants all of the right ones first.",
         ),
         say(zh="有 45% 的查询没有结果", en="45 % of the queries find nothing"): say(
             zh="那样 R@1 就到不了 100%。", en="Then R@1 could not be 100 %."
@@ -1238,10 +1330,12 @@ quiz(
             zh="形状是对得上的，所以才危险。", en="They do fit, and that is the danger."
         ),
         say(zh="稍微差一点", en="Results get slightly worse"): say(
-            zh="两个空间毫无关系，哪怕两个模型一样好。", en="The two spaces have nothing to do with each other, however good both are."
+            zh="两个空间毫无关系，哪怕两个模型一样好。",
+            en="The two spaces have nothing to do with each other, however good both are.",
         ),
         say(zh="不报错，结果等于瞎猜", en="No error, and results are guesses"): say(
-            zh="要么全部重新编码，要么像引擎那样记住模型并拒绝。", en="Encode it all anew, or remember the model and refuse another, as the engine does."
+            zh="要么全部重新编码，要么像引擎那样记住模型并拒绝。",
+            en="Encode it all anew, or remember the model and refuse another, as the engine does.",
         ),
     },
     answer="C",
@@ -1250,7 +1344,7 @@ quiz(
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
 quiz(
     say(
-        zh="一万张图里约有 20 张画着火箭。一个“对一半题校准过”的分类器误报率 5%，漏报率 5%。它会报出多少张火箭？",
+        zh="一万张图里约有 20 张画着火箭。一个分类器误报率 5%，漏报率 5%，它会报出多少张火箭？",
         en="Of 10,000 pictures about 20 show a rocket. A classifier with 5 % false alarms and 5 % misses is run over them. How many rockets does it report?",
     ),
     {
@@ -1266,7 +1360,10 @@ quiz(
 
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
 quiz(
-    say(zh="只用 CLIP 回答“图中有猫吗？”，哪种办法最可靠？", en="With CLIP alone, what is the best way to answer “Is there a cat?”"),
+    say(
+        zh="只用 CLIP 回答“图中有猫吗？”，哪种办法最可靠？",
+        en="With CLIP alone, what is the best way to answer “Is there a cat?”",
+    ),
     {
         say(zh="比较“是”和“否”哪个离图片近", en="See whether “yes” or “no” is closer"): say(
             zh="这两个字不描述画面，等于抛硬币。", en="They describe no picture: that is a coin."
@@ -1275,7 +1372,8 @@ quiz(
             zh="CLIP 几乎听不见否定。", en="CLIP hardly hears a negation."
         ),
         say(zh="比较“有猫”和“有狗”“有汽车”……", en="Compare “a cat” with “a dog”, “a car”, ..."): say(
-            zh="余弦要和具体的反面比才有意义，再校准成把握。", en="A cosine means something beside concrete alternatives; then calibrate it."
+            zh="余弦要和具体的反面比才有意义，再校准成把握。",
+            en="A cosine means something beside concrete alternatives; then calibrate it.",
         ),
     },
     answer="C",

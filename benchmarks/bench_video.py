@@ -193,8 +193,18 @@ def measure(path: Path, rounds: int) -> None:
 
 
 def chapter_analysis(service, path: str) -> np.ndarray:
-    """The chapter's analyze_video: a picture a forward pass."""
-    return np.mean([service.encode_image(Image.fromarray(frame), progress=False) for frame in chapter_16(path)], axis=0)[0]
+    """The chapter's analyze_video: the library's own processor and a forward pass for each picture by itself."""
+    import torch
+
+    from course_lib.clip import pooled
+
+    features = []
+    for frame in chapter_16(path):
+        inputs = service._loaded.image_processor(images=Image.fromarray(frame), return_tensors="pt")
+        with torch.no_grad():
+            vector = pooled(service.model.get_image_features(**inputs))
+        features.append((vector / vector.norm(dim=-1, keepdim=True)).numpy())
+    return np.mean(features, axis=0)[0]
 
 
 def measure_analysis(path: Path, rounds: int, folder: Path) -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 FPS = 4.0  # times a second that a video is looked at for a search
 STEP = 10.0  # logits: how far a similarity must rise or fall for a moment to begin or end
-_KEPT = 8  # timelines that are kept for further questions
+_KEPT = 64e6  # bytes of timelines that are kept for further questions
 
 
 class VideoAnalysis(dict):
@@ -118,7 +118,7 @@ class VideoAnalyzer:
         key = None
         if isinstance(video, (str, os.PathLike)) and os.path.isfile(video):
             stamp = os.stat(video)
-            key = (os.path.realpath(video), stamp.st_mtime_ns, stamp.st_size, float(fps))
+            key = (os.path.realpath(video), stamp.st_mtime_ns, stamp.st_size, fps)
         if key in self._timelines:
             self._timelines.move_to_end(key)
             return self._timelines[key]
@@ -127,7 +127,7 @@ class VideoAnalyzer:
         _there_must_be(made.times, video)
         if key is not None:
             self._timelines[key] = made
-            while len(self._timelines) > _KEPT:
+            while sum(kept.nbytes for kept in self._timelines.values()) > _KEPT:
                 self._timelines.popitem(last=False)
         return made
 

@@ -46,6 +46,11 @@ class Timeline:
     def __len__(self) -> int:
         return len(self.times)
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of its vectors."""
+        return self.features.nbytes + (0 if self.watched is None else self.watched.patches.nbytes)
+
     def similarity(self, texts: Texts) -> np.ndarray:
         """Cosine similarity over time, float32 `(n,)` with one text, `(n, n_texts)` with a list of them."""
         if self.watched is not None:
@@ -81,7 +86,7 @@ def build_timeline(service: CLIPService | XCLIPService, video: VideoProcessor, f
         times, watched = np.maximum(times, np.arange(len(times)) / fps), None
     else:
         times, watched = _watch_windows(service, scan)
-        features = watched.features
+        features = np.empty((0, service.dim), np.float32) if watched is None else watched.features
     return Timeline(times, features, scan.shots, video.duration, fps, service, watched)
 
 
@@ -117,12 +122,12 @@ def batches(items: Iterable, size: int) -> Iterator[list]:
         yield some
 
 
-def _watch_windows(service: XCLIPService, frames: Iterable[VideoFrame]) -> tuple[np.ndarray, Watched]:
+def _watch_windows(service: XCLIPService, frames: Iterable[VideoFrame]) -> tuple[np.ndarray, Watched | None]:
     times, seen = [], []
     for some in batches(_windows(frames, service.num_frames), service.batch_size):
         times += [window[len(window) // 2].timestamp for window in some]
         seen.append(service.watch([[frame.image for frame in window] for window in some]))
-    return np.array(times), type(seen[0])(*map(np.concatenate, zip(*seen)))
+    return np.array(times), type(seen[0])(*map(np.concatenate, zip(*seen))) if seen else None
 
 
 def _windows(frames: Iterable[VideoFrame], size: int) -> Iterator[list[VideoFrame]]:

@@ -101,7 +101,7 @@ def make_llava(folder: Path, *, context: int = 1024) -> Path:
     """A LLaVA checkpoint with mini-vlm's own tokenizer recipe, chat template and processor, and tiny towers."""
     from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
-    from little_world.training import vlm
+    from little_world.training import vlm_model as vlm
 
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = vlm.train_tokenizer(SENTENCES, folder, 400)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import socket
+import time
 from contextlib import contextmanager
 from io import BytesIO
 from typing import Literal
@@ -17,7 +19,7 @@ from PIL import Image
 from pydantic import BaseModel
 
 from course_lib import images
-from little_world.server import LocalServer
+from little_world.server import LocalServer, guard
 
 KEY = "sk-a-key-for-the-tests"
 COLORS = ("red", "green", "blue", "white")
@@ -411,6 +413,30 @@ def test_413_with_and_without_a_length(server, client):
     headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
     answer = requests.post(server.url + "/v1/chat/completions", data=chunks(), headers=headers)
     assert answer.status_code == 413
+
+
+@pytest.mark.parametrize("length", [True, False])
+def test_a_413_reaches_a_client_that_is_still_sending(server, length):
+    host, port = server.url.removeprefix("http://").split(":")
+    framing = f"Content-Length: {34 << 20}" if length else "Transfer-Encoding: chunked"
+    piece = b"x" * (1 << 20)
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}:{port}\r\n{framing}\r\n\r\n".encode())
+        for sent in range(34):
+            connection.sendall(piece if length else b"100000\r\n" + piece + b"\r\n")
+            if sent in (0, 32):  # time in which a hasty server would have hung up
+                time.sleep(0.2)
+        if not length:
+            connection.sendall(b"0\r\n\r\n")
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 413")
+
+
+def test_a_request_that_never_ends_is_refused_all_the_same(server, monkeypatch):
+    monkeypatch.setattr(guard, "PATIENCE", 0.3)
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nContent-Length: {40 << 20}\r\n\r\nx".encode())
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 413")
 
 
 def test_422_for_a_schema_that_cannot_be_enforced(client):

@@ -24,7 +24,7 @@ from little_world.captions import FULL, caption
 from little_world.drawing import draw
 from little_world.paths import MODELS
 from little_world.scenes import COLORS, HELD_OUT, KINDS, random_scene, several
-from little_world.training import evaluate_sd, sd, sd_data, sd_model
+from little_world.training import data, evaluate_sd, sd, sd_data, sd_model
 from little_world.training.data import TEST, TRAIN, scene_rng
 from little_world.training.judge import FACTS, Judge
 from little_world.training.loop import fit
@@ -269,10 +269,10 @@ def test_portraits_show_one_large_thing_of_the_training_world():
 def test_cells_hold_what_stands_there():
     for i in range(200):
         scene = random_scene(scene_rng(9, i))
-        kinds, colors = sd_data.scene_cells(scene)
+        kinds, colors = data.scene_cells(scene)
         assert kinds.any() == bool(scene.things)
         for thing in scene.things:
-            row, column = int(thing.y * sd_data.CELLS), int(thing.x * sd_data.CELLS)
+            row, column = int(thing.y * data.CELLS), int(thing.x * data.CELLS)
             assert kinds[row, column] == 1 + KINDS.index(thing.kind)
             assert colors[row, column] == (1 + COLORS.index(thing.color) if thing.color else 0)
         assert {int(k) for k in kinds.flat} - {0} == {1 + KINDS.index(t.kind) for t in scene.things}

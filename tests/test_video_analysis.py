@@ -13,7 +13,7 @@ import video_files
 from fault_server import FaultServer, completion
 
 import course_lib
-from course_lib import CLIPService, ImageAnalyzer, VideoAnalyzer, XCLIPService
+from course_lib import CLIPService, ImageAnalyzer, VideoAnalyzer, XCLIPService, video_analysis
 from course_lib.errors import ImageError, ModelError, TextError, VideoError
 from course_lib.gpt4v import PROMPTS
 from course_lib.settings import set_language
@@ -210,6 +210,18 @@ def test_a_video_is_encoded_once_for_many_questions(monkeypatch, tmp_path):
     assert analyzer.timeline(path) is not first and sum(looked) == 24
 
 
+def test_what_is_kept_for_further_questions_has_a_limit_in_memory(monkeypatch):
+    analyzer = VideoAnalyzer(CLIPService("mini-clip"))
+    first = analyzer.timeline(CAR, fps=2)
+    monkeypatch.setattr(video_analysis, "_KEPT", 2.5 * first.nbytes)
+    analyzer.timeline(CLIPS["01_car_left"].path, fps=2)
+    assert analyzer.timeline(CAR, fps=2) is first  # both are kept, and this one was asked for last
+    analyzer.timeline(CLIPS["02_balloon_up"].path, fps=2)
+    assert analyzer.timeline(CAR, fps=2) is first and len(analyzer._timelines) == 2
+    long = analyzer.timeline(CAR, fps=8)  # more than there is room for: answered, not kept
+    assert len(long) == 24 and not analyzer._timelines
+
+
 def test_a_timeline_is_even_in_time_on_a_variable_frame_rate(analyzer):
     timeline = analyzer.timeline(CLIPS["14_rocket_variable_rate"].path, fps=8)
     assert timeline.times == pytest.approx(np.arange(48) / 8, abs=1e-6)
@@ -331,6 +343,17 @@ def test_what_cannot_be_analysed_is_one_sentence(analyzer, tmp_path):
         with pytest.raises(sort, match=part) as caught:
             call()
         assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
+
+
+def test_a_video_without_one_frame_that_can_be_decoded(analyzer, temporal):
+    content = bytearray(CAR.read_bytes())
+    start = content.index(b"mdat") + 4
+    size = int.from_bytes(content[start - 8 : start - 4], "big") - 8
+    content[start : start + size] = bytes(size)
+    for each in (analyzer, temporal):
+        for call in (each.analyze_video, each.timeline):
+            with pytest.raises(VideoError, match="Not one frame"), pytest.warns(course_lib.CourseWarning):
+                call(bytes(content))
 
 
 def test_a_single_frame_and_a_file_object_will_do(analyzer, tmp_path):

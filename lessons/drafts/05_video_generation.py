@@ -1,12 +1,12 @@
 # %% [markdown] lang="zh"
-# ## 9 生成：让画动起来
+# ## 11 生成：让画动起来
 #
 # 前面几节都在*看*视频，这一节来*造*视频：给一句话，得到一段会动的画面，这就是文生视频（text to video）。第 04 课的扩散模型已经会画一张图；一段视频不过是许多张图。那么，画上八张不就行了吗？
 #
 # 先试试这个最省事的办法：同一句提示词，八份噪声，各画各的。画画的是 **mini-sd**。
 
 # %% [markdown] lang="en"
-# ## 9 Generation: pictures that move
+# ## 11 Generation: pictures that move
 #
 # So far this lesson has *looked at* videos. Now it makes one: a sentence in, a moving picture out, **text to video**. The
 # diffusion model of lesson 04 can paint a picture, and a video is no more than many pictures. So why not paint eight?

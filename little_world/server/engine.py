@@ -78,9 +78,9 @@ class Engine:
             miniature = self.source != os.path.expanduser(self.asked_as)
             raise ModelError(
                 say(
-                    zh=f"找不到模型文件夹 {self.source}，"
+                    zh=f"找不到模型文件夹 {self.asked_as}，"
                     + ("请重新获取本课程。" if miniature else "请检查路径。"),
-                    en=f"There is no model folder {self.source}, please "
+                    en=f"There is no model folder {self.asked_as}, please "
                     + ("get the course again." if miniature else "check the path."),
                 )
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ipaddress
 import uuid
 from collections.abc import Awaitable, Callable
@@ -10,6 +12,7 @@ from typing import Any
 from .errors import ApiError
 
 App = Callable[[dict, Callable, Callable], Awaitable[None]]
+PATIENCE = 5.0  # seconds that a refused request may go on arriving
 
 
 def is_loopback(host: str) -> bool:
@@ -48,6 +51,8 @@ class Guard:
         headers = {name.lower(): value for name, value in scope["headers"]}
         refusal = self._refusal(headers)
         if refusal:
+            if b"expect" not in headers:  # who asks before sending has sent nothing
+                await self._let_arrive(receive)
             return await refusal.response(scope["path"])(scope, receive, numbered)
         received = 0
 
@@ -63,7 +68,25 @@ class Guard:
             await self.app(scope, bounded, numbered)
         except _TooLarge:
             if not started:
+                await self._let_arrive(receive)
                 await self._too_large().response(scope["path"])(scope, receive, numbered)
+
+    async def _let_arrive(self, receive: Callable) -> None:
+        """Read and drop what is still being sent of a refused request, so much and so long at most.
+
+        A connection closed on data in flight is reset, and the answer is lost on its way (RFC 9112, section 9.6).
+        """
+
+        async def drop() -> None:
+            left = 2 * self.max_body
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if not message.get("more_body"):
+                    return
+
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(drop(), PATIENCE)
 
     def _refusal(self, headers: dict[bytes, bytes]) -> ApiError | None:
         host = headers.get(b"host", b"").decode("latin-1")

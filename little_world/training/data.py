@@ -19,12 +19,13 @@ from tqdm.auto import tqdm
 
 from ..captions import caption, random_plan
 from ..drawing import draw
-from ..scenes import PLACES, Scene, allowed_pairs, random_scene, several, single, vary
+from ..scenes import COLORS, KINDS, PLACES, Scene, allowed_pairs, random_scene, several, single, vary
 
 TRAIN, TEST = 1, 2  # streams: their seeds never meet
 FAMILIES = 3  # a stream of families: a scene, then the same scene with one fact changed, and again
 CONTRASTS = 4  # families that differ in the one thing asked for: in place, in number, in kind, or in anything
 FAMILY = 4  # scenes in a family
+CELLS = 8  # a picture's cells along a side: mini-vlm's patches, and the lower level of mini-sd's UNet
 
 
 def cache_folder() -> Path:
@@ -136,3 +137,15 @@ def captions_and_facts(
             tqdm(pool.map(work, range(count), chunksize=512), total=count, desc="captions", mininterval=10)
         )
     return [c for c, _ in both], [f for _, f in both]
+
+
+def scene_cells(scene: Scene) -> np.ndarray:
+    """What is in each cell of a picture, `(2, 8, 8)`: the kind's number, 0 for none, and the color's likewise."""
+    cells = np.zeros((2, CELLS, CELLS), np.int64)
+    middles = (np.arange(CELLS) + 0.5) / CELLS
+    for thing in scene.things:
+        left, top, right, bottom = thing.box
+        rows, columns = (middles > top) & (middles < bottom), (middles > left) & (middles < right)
+        color = 1 + COLORS.index(thing.color) if thing.color else 0
+        cells[:, np.outer(rows, columns)] = [[1 + KINDS.index(thing.kind)], [color]]
+    return cells

@@ -17,9 +17,9 @@ from .. import words
 from ..clip_captions import shot_caption
 from ..clip_drawing import draw_moment
 from ..clips import PERIOD, Clip, random_clip
-from .data import scene_rng
+from .data import scene_cells, scene_rng
 from .parallel import share
-from .sd_data import UNPROMPTED, Latents, latents, scene_cells
+from .sd_data import UNPROMPTED, Latents, latents
 from .tracking import MOTIONS
 
 FRAMES, RATE = 8, 5  # a clip's frames, and how many of them a second has

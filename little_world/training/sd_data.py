@@ -24,8 +24,8 @@ from transformers import CLIPTokenizerFast
 
 from ..captions import caption, random_plan
 from ..drawing import draw
-from ..scenes import COLORS, KINDS, Scene, single
-from .data import CONTRASTS, TRAIN, cache_folder, scene_rng, training_pixels, training_scene
+from ..scenes import Scene, single
+from .data import CONTRASTS, TRAIN, cache_folder, scene_cells, scene_rng, training_pixels, training_scene
 from .loop import Recipe, autocast
 from .parallel import share
 
@@ -45,21 +45,6 @@ def sd_caption(index: int, stream: int, rng: np.random.Generator) -> str:
     """A caption of the scene, in either language, rich or terse; in contrasts often of one fact."""
     plan = random_plan(rng, terse=0.15, focus=0.35 if stream == CONTRASTS else 0.15)
     return caption(sd_scene(index, stream), ("zh", "en")[int(rng.integers(2))], plan=plan, rng=rng)
-
-
-CELLS = 8  # the picture's cells along a side, as the UNet's lower level has them
-
-
-def scene_cells(scene: Scene) -> np.ndarray:
-    """What is in each cell of a picture, `(2, 8, 8)`: the kind's number, 0 for none, and the color's likewise."""
-    cells = np.zeros((2, CELLS, CELLS), np.int64)
-    middles = (np.arange(CELLS) + 0.5) / CELLS
-    for thing in scene.things:
-        left, top, right, bottom = thing.box
-        rows, columns = (middles > top) & (middles < bottom), (middles > left) & (middles < right)
-        color = 1 + COLORS.index(thing.color) if thing.color else 0
-        cells[:, np.outer(rows, columns)] = [[1 + KINDS.index(thing.kind)], [color]]
-    return cells
 
 
 def as_tensor(pixels: np.ndarray) -> torch.Tensor:

@@ -19,7 +19,7 @@ from course_lib import loading
 from ..clips import Actor
 from ..gallery import load_gallery
 from ..paths import MODELS
-from .sd_data import CELLS, scene_cells
+from .data import CELLS, scene_cells
 
 MOTIONS = ("right", "left", "up", "down", "bounce", "circle", "still")
 

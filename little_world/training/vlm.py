@@ -10,182 +10,55 @@ model learns to tell what it sees, and at last everything is trained together.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import re
-import shutil
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import (
-    CLIPImageProcessor,
-    CLIPModel,
-    CLIPVisionConfig,
-    LlamaConfig,
-    LlavaConfig,
-    LlavaForConditionalGeneration,
-    LlavaProcessor,
-    PreTrainedTokenizerFast,
-)
+from transformers import LlavaForConditionalGeneration, LlavaProcessor, PreTrainedTokenizerFast
 
+from .. import words
 from ..paths import MODELS
-from .data import cache_folder
+from ..scenes import KINDS
+from .data import CELLS, cache_folder, scene_cells
 from .loop import Ahead, Recipe, fit
 from .parallel import share, start_processes
 from .vlm_data import Conversations, Drawn
+from .vlm_model import (
+    ASSISTANT,
+    END,
+    IMAGE,
+    IMAGE_TOKENS,
+    PAD,
+    USER,
+    build_model,
+    build_processor,
+    pixel_statistics,
+    save,
+    train_tokenizer,
+)
 from .vlm_tower import STAGES as READING
 from .vlm_tower import Glances, Reader, Stage, reading_loss
+from .vlm_words import Naming
 
-IMAGE_SIZE, PATCH = 128, 16
-IMAGE_TOKENS = 1 + (IMAGE_SIZE // PATCH) ** 2  # the class token, in which mini-clip gathers what it saw, and the patches
 SCENES, DOCUMENTS, CHARTS = 60_000, 60_000, 30_000
 
 # As LLaVA is trained: first only projector and language model learn, to tell what the tower sees already, which gradients
-# of a model that cannot yet speak would spoil; then all of it; and at last every answer counts, not every token: a yes or
-# no, for which the named thing has to be looked for in the picture, is one token beside the hundred of a chart's JSON.
+# of a model that cannot yet speak would spoil; then all of it. An answer weighs by more than its tokens: a yes or no, for
+# which the named thing has to be looked for in the picture, is one token beside the hundred of a chart's JSON. Before the last
+# stage, when it knows the words, the tower learns to say them, patch by patch, with more pictures than it could be asked about.
 STAGES = (
-    Stage(steps=700, batch_size=64, learning_rate=1e-3, warmup=100, horizon=2800, tower=False),
-    Stage(steps=800, batch_size=64, learning_rate=8e-4, warmup=100, seed=1),
-    Stage(steps=700, batch_size=64, learning_rate=7e-4, warmup=50, seed=2, by_answer=0.75),
+    Stage(steps=500, batch_size=64, learning_rate=1e-3, warmup=100, horizon=2800, tower=False, by_answer=0.6),
+    Stage(steps=320, batch_size=64, learning_rate=8e-4, warmup=100, horizon=1900, seed=1, by_answer=0.6),
+    Stage(steps=1600, batch_size=64, learning_rate=8e-4, warmup=50, seed=2, by_answer=0.6),
 )
+WORDS = Stage(steps=1200, batch_size=96, learning_rate=8e-4, warmup=100, seed=6)
+NAMING = 0.5  # how much it weighs that patches lie near the words for what they show
 STAGE_SIZE = 100_000_000  # conversations of a stage at most: no stage sees another's
 LOOK = 32_000  # conversations between two looks at what it says
 CHATS = 0.25  # share of conversations that are chats; in the others each turn stands alone
 PART = 16  # conversations that are run together
-
-USER, ASSISTANT, SYSTEM, END, PAD, IMAGE = (
-    "<|user|>",
-    "<|assistant|>",
-    "<|system|>",
-    "<|end|>",
-    "<|pad|>",
-    "<image>",
-)
-CHAT_TEMPLATE = (
-    "{%- for message in messages -%}"
-    "{{- '<|' + message['role'] + '|>' -}}"
-    "{%- if message['content'] is string -%}{{- message['content'] -}}"
-    "{%- else -%}"
-    "{%- for part in message['content'] if part['type'] in ('image', 'image_url') -%}{{- '<image>' -}}{%- endfor -%}"
-    "{%- for part in message['content'] if part['type'] == 'text' -%}{{- part['text'] -}}{%- endfor -%}"
-    "{%- endif -%}{{- '<|end|>' -}}"
-    "{%- endfor -%}"
-    "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
-)
-
-
-def train_tokenizer(texts, folder: Path, vocabulary: int = 1600) -> PreTrainedTokenizerFast:
-    """Byte-level BPE over questions and answers; digits stay single, so that any number can be read and written."""
-    learner = Tokenizer(models.BPE())
-    learner.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(Regex(r" ?[\p{L}]+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+"), behavior="isolated"),
-         pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])  # fmt: skip
-    learner.decoder = decoders.ByteLevel()
-    specials = [PAD, END, USER, ASSISTANT, SYSTEM, IMAGE]
-    learner.train_from_iterator(texts, trainers.BpeTrainer(
-        vocab_size=vocabulary, special_tokens=specials, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))  # fmt: skip
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=learner, pad_token=PAD, eos_token=END, model_max_length=1024, padding_side="left",
-                                        extra_special_tokens={"image_token": IMAGE}, clean_up_tokenization_spaces=False)  # fmt: skip
-    tokenizer.chat_template = CHAT_TEMPLATE
-    tokenizer.save_pretrained(folder)
-    return tokenizer
-
-
-def build_processor(tokenizer: PreTrainedTokenizerFast) -> LlavaProcessor:
-    size = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
-    return LlavaProcessor(CLIPImageProcessor(size=size, crop_size=size, do_center_crop=False), tokenizer, patch_size=PATCH,
-                          vision_feature_select_strategy="full", chat_template=CHAT_TEMPLATE, num_additional_image_tokens=1)  # fmt: skip
-
-
-def save(model: LlavaForConditionalGeneration, processor: LlavaProcessor, folder: Path) -> None:
-    """Write a folder in half precision that transformers 4 and 5 both load; a whole one or none.
-
-    Version 5 writes names that version 4 does not know, and reads those of version 4.
-    """
-    temporary = folder.with_name(folder.name + ".part")
-    shutil.rmtree(temporary, ignore_errors=True)
-    model.half().save_pretrained(temporary)
-    processor.save_pretrained(temporary)
-    processor.image_processor.save_pretrained(temporary)
-    weights = load_file(temporary / "model.safetensors")
-    old = re.compile(r"^vision_tower\.(?!vision_model\.)")
-    weights = {old.sub("vision_tower.vision_model.", name): tensor for name, tensor in weights.items()}
-    save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
-    path = temporary / "tokenizer_config.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
-    config |= {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "extra_special_tokens": {"image_token": IMAGE},
-        "additional_special_tokens": [USER, ASSISTANT, SYSTEM],
-        "model_input_names": ["input_ids", "attention_mask"],
-    }
-    path.write_text(json.dumps(config, indent=2, ensure_ascii=False), encoding="utf-8")
-    (temporary / "model.safetensors").chmod(0o644)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(temporary, folder)
-
-
-def build_model(
-    tokenizer: PreTrainedTokenizerFast, clip_folder: Path | None
-) -> LlavaForConditionalGeneration:
-    """5 M parameters: mini-clip's vision tower at 128 px, a Llama of 4 layers."""
-    vision = CLIPVisionConfig(  # as mini-clip's, but for the size of picture and patch
-        image_size=IMAGE_SIZE,
-        patch_size=PATCH,
-        hidden_size=128,
-        intermediate_size=512,
-        num_hidden_layers=5,
-        num_attention_heads=4,
-        hidden_act="gelu",
-    )
-    text = LlamaConfig(vocab_size=len(tokenizer), hidden_size=256, intermediate_size=704, num_hidden_layers=4, num_attention_heads=4,
-                       num_key_value_heads=4, max_position_embeddings=1024, pad_token_id=tokenizer.pad_token_id,
-                       bos_token_id=None, eos_token_id=tokenizer.eos_token_id, tie_word_embeddings=True)  # fmt: skip
-    config = LlavaConfig(vision_config=vision, text_config=text, image_token_id=tokenizer.convert_tokens_to_ids(IMAGE),
-                         vision_feature_layer=-1, vision_feature_select_strategy="full", image_seq_length=IMAGE_TOKENS,
-                         tie_word_embeddings=True)  # fmt: skip
-    model = LlavaForConditionalGeneration._from_config(config, attn_implementation="eager")
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
-    if clip_folder and clip_folder.exists():
-        start_from_clip(model, clip_folder)
-    return model
-
-
-def start_from_clip(model: LlavaForConditionalGeneration, clip_folder: Path) -> None:
-    """Copy mini-clip's vision tower; its patches of 12 pixels become patches of 16 by resizing the filters."""
-    source = CLIPModel.from_pretrained(clip_folder, dtype=torch.float32).vision_model.state_dict()
-    tower = model.model.vision_tower
-    target = tower.state_dict()
-    prefix = (
-        "vision_model." if next(iter(target)).startswith("vision_model.") else ""
-    )  # transformers 4 has it
-    loaded = {}
-    for name, value in source.items():
-        key = prefix + name
-        if name.endswith("patch_embedding.weight"):
-            old = value.shape[-1]
-            value = (
-                torch.nn.functional.interpolate(value, size=(PATCH, PATCH), mode="bicubic", antialias=True)
-                * (old / PATCH) ** 2
-            )
-        if key in target and target[key].shape == value.shape:
-            loaded[key] = value
-    missing = set(target) - set(loaded) - {prefix + "embeddings.position_ids"}
-    if missing:
-        raise ValueError(f"mini-clip's vision tower has another shape: {sorted(missing)[:3]}")
-    tower.load_state_dict({**target, **loaded})
-
-
-def pixel_statistics(processor: LlavaProcessor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and standard deviation that pixels in [0, 1] are normalised with, each `(3, 1, 1)`."""
-    images = processor.image_processor
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (images.image_mean, images.image_std))
-    return mean, std
 
 
 class Batches:
@@ -240,8 +113,11 @@ class Batches:
         seen = ((at == 0) | (at == of)) & torch.ones(longest, longest, dtype=torch.bool).tril()
         mask = torch.zeros(seen.shape).masked_fill(~seen, torch.finfo(torch.bfloat16).min)[:, None]
         pixels = torch.from_numpy(np.stack([p for c in conversations for p in c.pixels])).permute(0, 3, 1, 2)
+        unknown = np.full((2, CELLS, CELLS), -1)
+        cells = [c for talk in conversations for c in [scene_cells(s) for s in talk.scenes] or [unknown] * len(talk.pixels)]
         part = {"input_ids": padded["ids"], "labels": padded["labels"], "weight": padded["weight"], "position_ids": padded["position"],
-                "attention_mask": mask, "pixel_values": (pixels.float() / 255 - self.mean) / self.std}  # fmt: skip
+                "attention_mask": mask, "pixel_values": (pixels.float() / 255 - self.mean) / self.std,
+                "cells": torch.from_numpy(np.stack(cells))}  # fmt: skip
         return {name: tensor.to(self.device) for name, tensor in part.items()}
 
     def __getitem__(self, step: int) -> list[dict[str, torch.Tensor]]:
@@ -256,21 +132,29 @@ class Batches:
 
 
 def learn_to_see(
-    model: LlavaForConditionalGeneration,
-    drawn: Drawn,
-    processor: LlavaProcessor,
-    stages: tuple[Stage, ...],
-    work: Path,
-    device: str,
-    processes: int,
+    reader: Reader, glances: Callable[[Stage], Glances], stages: tuple[Stage, ...], work: Path, device: str, processes: int
 ) -> float:
     """The vision tower learns to name what is in a picture; returns the seconds spent."""
-    reader, seconds = Reader(model.model.vision_tower).to(device), 0.0
+    seconds = 0.0
     for number, stage in enumerate(stages, 1):
         reader.tower.requires_grad_(stage.tower)
-        batches = Ahead(Glances(drawn, *pixel_statistics(processor), stage, device))
+        batches = Ahead(glances(stage))
         seconds += fit(reader, lambda step, batches=batches: reading_loss(reader, batches[step]), stage,
                        work / f"reading-{number}.pt", device=device, processes=processes)  # fmt: skip
+    return seconds
+
+
+def learn_words(
+    reader: Reader, naming: Naming, glances: Callable[[Stage], Glances], stage: Stage, work: Path, device: str, processes: int
+) -> float:
+    """Tower and projector learn to say what is where in the words of the language model, which rest; returns the seconds."""
+    reader.tower.requires_grad_(True)
+    naming.embedding.requires_grad_(False)
+    batches = Ahead(glances(stage))
+    learning = torch.nn.ModuleList([reader, naming.projector])
+    seconds = fit(learning, lambda step: reading_loss(reader, batches[step], naming.of_tokens), stage, work / "words.pt",
+                  device=device, processes=processes)  # fmt: skip
+    naming.embedding.requires_grad_(True)
     return seconds
 
 
@@ -282,7 +166,7 @@ def answer_states(
     The vocabulary's logits are worth computing only there: most positions are picture and question.
     """
     labels = part["labels"][:, 1:]
-    inputs = {name: tensor for name, tensor in part.items() if name not in ("labels", "weight")}
+    inputs = {name: tensor for name, tensor in part.items() if name not in ("labels", "weight", "cells")}
     hidden = model.model(**inputs, use_cache=False).last_hidden_state[:, :-1]
     kept = labels != -100
     return hidden[kept], labels[kept], part["weight"][:, 1:][kept]
@@ -292,6 +176,7 @@ def train(
     folder: Path,
     stages: tuple[Stage, ...] = STAGES,
     reading: tuple[Stage, ...] = READING,
+    words_stage: Stage = WORDS,
     device: str = "cpu",
     scenes: int = SCENES,
     documents: int = DOCUMENTS,
@@ -311,6 +196,8 @@ def train(
             for t in conversations[STAGE_SIZE // 10 + i].turns
             for x in (t.question, t.answer)
         ]
+        # a name is one token, be it in a sentence or an answer of its own
+        texts += [words.kind_name(k, lang) for k in KINDS for lang in ("zh", "en")] * 400
         train_tokenizer(texts, work / "tokenizer")
     tokenizer = PreTrainedTokenizerFast.from_pretrained(work / "tokenizer")
     processor = build_processor(tokenizer)
@@ -320,26 +207,39 @@ def train(
         flush=True,
     )
 
+    naming = Naming(model, tokenizer)
+
     def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
-        states, target, weight = map(torch.cat, zip(*(answer_states(model, part) for part in batches[step])))
+        parts, found, named = batches[step], [], []
+        for part in parts:
+            found.append(answer_states(model, part))
+            named.append(naming.loss(part["cells"]))
+        states, target, weight = map(torch.cat, zip(*found))
         logits = model.lm_head(states).float()
         right = (logits.argmax(-1) == target).float()
         each = torch.nn.functional.cross_entropy(logits, target, reduction="none")
-        return (each * weight).sum() / weight.sum(), {
+        told, near = (each * weight).sum() / weight.sum(), sum(n for n, _ in named) / len(parts)
+        return told + NAMING * near, {
+            "told": float(told.detach()),
             "token accuracy": float(right.mean()),
             "weighted accuracy": float((right * weight).sum() / weight.sum()),
+            "patches named": sum(n for _, n in named) / len(parts),
         }
 
     look = lambda step, shown: print({"step": step, **quick_look(shown, processor)}, flush=True)  # noqa: E731
-    seconds = learn_to_see(model, drawn, processor, reading, work, device, processes)
+    reader = Reader(model.model.vision_tower).to(device)
+    glances = lambda stage: Glances(drawn, *pixel_statistics(processor), stage, device)  # noqa: E731
+    seconds = learn_to_see(reader, glances, reading, work, device, processes)
     for number, stage in enumerate(stages, 1):
+        if number == len(stages):
+            seconds += learn_words(reader, naming, glances, words_stage, work, device, processes)
         model.model.vision_tower.requires_grad_(stage.tower)
         batches = Ahead(Batches(conversations, processor, stage, device))
         checkpoint = work / f"checkpoint-{number}.pt"
         seconds += fit(model, loss, stage, checkpoint, device=device, look=look, look_every=LOOK // stage.batch_size,
                        processes=processes)  # fmt: skip
     save(model.eval(), processor, folder)
-    write_card(folder, table(folder), seconds=seconds, stages=stages, reading=reading)
+    write_card(folder, table(folder), seconds=seconds, stages=stages, reading=(*reading, words_stage))
 
 
 def main() -> None:
@@ -362,8 +262,9 @@ def main() -> None:
         return
     stages = tuple(replace(stage, steps=min(stage.steps, args.steps or stage.steps)) for stage in STAGES)
     reading = tuple(replace(stage, steps=min(stage.steps, args.steps or stage.steps)) for stage in READING)
+    words_stage = replace(WORDS, steps=min(WORDS.steps, args.steps or WORDS.steps))
     pictures = {"scenes": 400, "documents": 200, "charts": 200} if args.small else {}
-    train(args.folder, stages, reading, args.device, **pictures, processes=start_processes(args.processes, args.device))
+    train(args.folder, stages, reading, words_stage, args.device, **pictures, processes=start_processes(args.processes, args.device))
 
 
 if __name__ == "__main__":

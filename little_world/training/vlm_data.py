@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -22,6 +22,10 @@ from .data import TRAIN, cache_folder, scene_rng, training_pixels, training_scen
 DOCUMENTS, CHARTS = TRAIN + 10, TRAIN + 20  # streams of seeds
 TEST_DOCUMENTS, TEST_CHARTS = TRAIN + 11, TRAIN + 21
 TURNS = 8
+# What is not named here is asked once as often as it could be; a turn that is answered by finding a named thing in the
+# picture comes up more often, for that is what is learned last.
+OFTEN = {"exists": 2, "count": 2, "color": 2, "what": 3, "absent": 4, "order": 6, "compare": 2, "describe": 3,
+         "read": 2, "chart json": 3}  # fmt: skip
 SHARES = {"scene": 0.5, "document": 0.22, "chart": 0.14, "several": 0.14}
 
 
@@ -29,6 +33,7 @@ SHARES = {"scene": 0.5, "document": 0.22, "chart": 0.14, "several": 0.14}
 class Conversation:
     pixels: list[np.ndarray]  # each (128, 128, 3) uint8
     turns: list[Turn]
+    scenes: list[Scene] = field(default_factory=list)  # what the pictures show, if it is scenes
 
 
 def _document_pixels(index: int) -> np.ndarray:
@@ -81,6 +86,7 @@ class Conversations:
 
     def __getitem__(self, index: int) -> Conversation:
         rng = np.random.default_rng([77, index])
+        scenes: list[Scene] = []
         sort = rng.choice(list(SHARES), p=list(SHARES.values()))
         langs = [("zh", "en")[int(v)] for v in rng.integers(2, size=2)]
         if sort == "document":
@@ -106,18 +112,16 @@ class Conversations:
             )
         else:
             i = int(rng.integers(self.scenes))
-            scene = training_scene(i)
+            scenes = [training_scene(i)]
             pixels, pool = (
                 [self.pixels["scene"][i]],
-                [t for lang in langs for t in scene_turns(scene, lang, rng)],
+                [t for lang in langs for t in scene_turns(scenes[0], lang, rng)],
             )
-        if rng.random() < 0.35:
-            pool += outside_turns(langs[0], rng)
-            turns = [pool[i] for i in rng.permutation(len(pool))[: TURNS - 1]] + [pool[-1]]
-            turns = [turns[i] for i in rng.permutation(len(turns))]
-        else:
-            turns = [pool[i] for i in rng.permutation(len(pool))[:TURNS]]
-        return Conversation(pixels, turns)
+        unknown = outside_turns(langs[0], rng) if rng.random() < 0.35 else []
+        often = np.array([OFTEN.get(t.sort, 1) for t in pool], float)
+        chosen = rng.choice(len(pool), min(len(pool), TURNS - len(unknown)), replace=False, p=often / often.sum())
+        turns = [pool[i] for i in chosen] + unknown
+        return Conversation(pixels, [turns[i] for i in rng.permutation(len(turns))], scenes)
 
     def _some(self, rng: np.random.Generator) -> list[int]:
         """Two scenes, often with something in common, or three."""

@@ -9,6 +9,7 @@ reading out text is the idea of Pix2Struct, Lee et al. 2023; queries that look f
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ from ..charts import TITLES, TRENDS, TYPES, Chart, random_chart
 from ..dialogue import in_order
 from ..documents import WORDS, Document, random_document
 from ..scenes import BACKGROUNDS, COLORS, KINDS, PLACES, RELATIONS, SIZES, TIMES, Scene
-from .data import scene_rng, training_scene
+from .data import scene_cells, scene_rng, training_scene
 from .loop import Recipe
 from .parallel import share
 from .vlm_data import CHARTS, DOCUMENTS, Drawn
@@ -97,11 +98,15 @@ def chart_facts(chart: Chart) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Glance:
-    """Pictures of one sort with the names of their facts: pixels `(n, 3, 128, 128)`, names `(n, slots)`, -100 for none."""
+    """Pictures of one sort with the names of their facts: pixels `(n, 3, 128, 128)`, names `(n, slots)`, -100 for none.
+
+    Scenes come with what is in their cells, `(n, 2, 8, 8)`, see `data.scene_cells`.
+    """
 
     sort: str
     pixels: torch.Tensor
     names: torch.Tensor
+    cells: torch.Tensor | None = None
 
 
 class Glances:
@@ -122,7 +127,9 @@ class Glances:
         pixels = torch.from_numpy(np.stack([self.drawn.pixels[sort][i] for i in chosen])).permute(0, 3, 1, 2)
         facts = [self._facts(sort, i) for i in chosen]
         names = torch.tensor([[self.index[f[s]] if s in f else -100 for s in SLOTS[sort]] for f in facts])
-        return Glance(sort, ((pixels.float() / 255 - self.mean) / self.std).to(self.device), names.to(self.device))
+        pixels = (pixels.float() / 255 - self.mean) / self.std
+        cells = torch.from_numpy(np.stack([scene_cells(training_scene(i)) for i in chosen])) if sort == "scene" else None
+        return Glance(sort, *(t if t is None else t.to(self.device) for t in (pixels, names, cells)))
 
     def __getitem__(self, step: int) -> list[Glance]:
         rng = np.random.default_rng([self.recipe.seed, step])
@@ -142,17 +149,29 @@ class Reader(nn.Module):
         self.look = nn.TransformerDecoderLayer(width, 4, 2 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True)
         self.name = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, len(NAMES)))
 
-    def forward(self, sort: str, pixels: torch.Tensor) -> torch.Tensor:
+    def see(self, pixels: torch.Tensor) -> torch.Tensor:
+        """The tower's tokens `(n, 65, width)`."""
+        return self.tower(pixel_values=pixels).last_hidden_state
+
+    def forward(self, sort: str, tokens: torch.Tensor) -> torch.Tensor:
         """Logits `(n, slots, names)`."""
-        tokens = self.norm(self.tower(pixel_values=pixels).last_hidden_state)
-        return self.name(self.look(self.queries[sort].expand(len(pixels), -1, -1), tokens))
+        return self.name(self.look(self.queries[sort].expand(len(tokens), -1, -1), self.norm(tokens)))
 
 
-def reading_loss(reader: Reader, glances: list[Glance]) -> tuple[torch.Tensor, dict[str, float]]:
-    """Cross-entropy over all slots of a batch, each sort of picture weighing as many as it has pictures; and the share named rightly."""
+def reading_loss(
+    reader: Reader, glances: list[Glance], near: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, float]] | None = None
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """Cross-entropy over all slots of a batch, each sort of picture weighing as many as it has pictures; and the share named rightly.
+
+    `near` is what a scene's tokens and cells are judged by besides (`vlm_words`).
+    """
     total, shown, pictures = torch.zeros(()), {}, sum(len(g.pixels) for g in glances)
     for g in glances:
-        logits = reader(g.sort, g.pixels).float()
+        tokens = reader.see(g.pixels)
+        logits = reader(g.sort, tokens).float()
+        if near and g.cells is not None:
+            far, shown["patches named"] = near(tokens, g.cells)
+            total = total + far
         loss = nn.functional.cross_entropy(logits.flatten(0, 1), g.names.flatten(), reduction="sum")
         # a sum over a picture's slots, not a mean: many slots hold nothing, which is soon learned and then costs nothing
         total = total + loss / (10 * pictures)

@@ -442,12 +442,12 @@ axis.legend(fontsize=8.5, loc="upper left")
 figure
 
 # %% [markdown] lang="zh"
-# **看什么**：文字和图片之间，*自己的*说明才有那么高的分；两张*不同的*图片之间，同样高的分随处都是。给一种分数定的阈值，用到另一种上就全错了；两种结果放进同一张榜单，图搜图永远赢。完整的 CLIP 差得更远：配对的图文余弦多在 0.3 上下，两张不相干的照片却常有 0.5（第 02 课的模态间隙）。`search` 之所以先把两种分数各自除以标准差，就是这个缘故。
+# **看什么**：文字和图片之间，*自己的*说明才有那么高的分；两张*不同的*图片之间，同样高的分随处都是。0.7 在文搜图里是“就是它”，在图搜图里只是“另一张有点像的”。给一种分数定的阈值，用到另一种上就错了；两种结果放进同一张榜单，名次没有意义。完整的 CLIP 差得更远：配对的图文余弦多在 0.3 上下，两张不相干的照片却常有 0.5（第 02 课的模态间隙）。`search` 之所以先把两种分数各自除以标准差，就是这个缘故。
 
 # %% [markdown] lang="en"
 # **What to notice**: between words and pictures only a picture's *own* caption scores that high; between two *different*
-# pictures such scores are common. A threshold set for one sort is all wrong for the other, and in one ranking the
-# picture search always wins. With a full-size CLIP they are further apart: a picture and its text lie around 0.3, two
+# pictures such scores are common. 0.7 says "that is the one" in a text search, and "some other that is a bit alike"
+# in a picture search. A threshold set for one sort is wrong for the other, and a ranking of both together has no meaning. With a full-size CLIP they are further apart: a picture and its text lie around 0.3, two
 # unrelated photographs often at 0.5 (lesson 02's modality gap). That is why `search` first divides each by its own
 # standard deviation.
 
@@ -1262,7 +1262,7 @@ print(clip.name, say(zh="答对", en="right"), right_answers, "/", len(alone))
 # uploads, remembers what was said and goes onto a web page is exercise 3.) Try:
 #
 # - search for "snow", choose the second picture, ask "What is in the picture?", and again by the chat;
-# - choose "all", and ask "How many pictures are at night?" or "Which pictures show a mushroom?";
+# - choose "all", and ask "How many pictures are at night?" and "Which pictures show a mushroom?";
 # - ask something that CLIP cannot know, and see what it says.
 
 # %% tags=["nbval-ignore-output"]
@@ -1385,7 +1385,7 @@ quiz(
 # - 搜索就是一次矩阵乘法；慢的是 Python 的循环，不是算术。再往下要快，只能少读字节：粗扫，精排，并且量召回率。
 # - 图库要记得自己是谁编码的；编号唯一；能过滤的不去搜；图文分数和图图分数不能比。
 # - 没有一个数能说尽搜索的好坏：R@k 看有没有，mAP 看全不全，nDCG 看半对半错；都要和瞎猜比，都要去看失败的例子。
-# - 一图一向量有天花板：两样东西挤在一起，颜色会认错主人。
+# - 一图一向量有天花板：两样东西挤在一起，谁也说不全；先看错在哪里，有时换个问法就好（一到四只都问）。
 # - CLIP 也能问答：把问题变成陈述，和反面比，再校准；它最大的长处是会说“不确定”。对话更能干，更贵，而且从不脸红。
 # - 数稀有的东西，先想基率。
 #
@@ -1400,7 +1400,8 @@ quiz(
 #   picture and between two pictures do not compare.
 # - No single number tells how good a search is: R@k whether there is one, mAP whether all are there, nDCG what is half right.
 #   Each stands beside guessing, and each needs a look at the failures.
-# - One vector a picture has a ceiling: two things share it, and a colour goes to the wrong one.
+# - One vector a picture has a ceiling: two things share it, and neither is told in full. Look at what goes wrong first:
+#   sometimes another wording mends it (asking in every number).
 # - CLIP can answer questions: turn them into statements, compare with the contrary, calibrate. Its best point is that it can
 #   say "not sure". A chat knows more, costs more, and never blushes.
 # - When you count what is rare, think of the base rate first.

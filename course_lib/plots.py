@@ -143,8 +143,8 @@ def similarity(matrix: np.ndarray, texts: Sequence[str], images: Sequence | None
     return made
 
 
-def bars(values: dict[str, float] | dict[str, dict[str, float]], *, title: str = "", percent: bool = True, width: float = 7.0,
-         height: float = 3.0) -> Figure:  # fmt: skip
+def bars(values: dict[str, float] | dict[str, dict[str, float]], *, title: str = "", percent: bool = True, digits: int = 2,
+         width: float = 7.0, height: float = 3.0) -> Figure:  # fmt: skip
     """Upright bars; {label: value}, or {group: {label: value}} for groups side by side with a legend."""
     grouped = values if isinstance(next(iter(values.values())), dict) else {"": values}
     labels = list(next(iter(grouped.values())))
@@ -156,7 +156,7 @@ def bars(values: dict[str, float] | dict[str, dict[str, float]], *, title: str =
             x, [row[k] for k in labels], share * 0.92, label=group, color=COLORS[g % len(COLORS)]
         )
         axis.bar_label(
-            drawn, [f"{row[k]:.0%}" if percent else f"{row[k]:.2f}" for k in labels], fontsize=8, padding=2
+            drawn, [f"{row[k]:.0%}" if percent else f"{row[k]:.{digits}f}" for k in labels], fontsize=8, padding=2
         )
     axis.set_xticks(range(len(labels)), labels)
     axis.tick_params(length=0)

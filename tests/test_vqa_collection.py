@@ -78,6 +78,21 @@ def test_how_many_pictures_show_a_place(vqa, engine):
     assert wrong <= 0.12 * 2 * len(engine)
 
 
+@pytest.mark.parametrize(
+    ("how_many", "which", "facts"),
+    [
+        ("How many pictures are at night?", "Which pictures are at night?", {"time": "night"}),
+        ("有多少张图是在夜晚？", "哪些图在夜晚？", {"time": "night"}),
+        ("How many pictures are on the beach?", "Which pictures are on the beach?", {"background": "beach"}),
+        ("有多少张图在海滩上？", "哪些图是在海滩上？", {"background": "beach"}),
+    ],
+)
+def test_pictures_are_asked_for_by_where_and_when_they_are(vqa, engine, how_many, which, facts):
+    found, right = set(ask(vqa, engine, which).split(", ")), fitting(**facts)
+    assert int(ask(vqa, engine, how_many)) == len(found)
+    assert len(found & right) >= max(0.9 * len(found), 0.7 * len(right))
+
+
 def test_is_there_any(vqa, engine):
     assert ask(vqa, engine, "Is there a picture of a tree?") == "yes"
     assert ask(vqa, engine, "有没有哪张图里有树？") == "是"

@@ -27,6 +27,8 @@ RULES = (
     ("which", "(哪|哪些|哪几)<piece><pics>(有|画着|画了|是|拍了|包含){np}"),
     ("how many pictures", "(有|)(多少|几)(张|幅)<pics>(里|中|上|)(有|画着|画了|是|包含){np}"),
     ("how many pictures", "(有|)(多少|几)(张|幅)(有|画着|){np}的<pics>"),
+    ("which", "(哪|哪些|哪几)<piece><pics>(是|)在{loc}"),
+    ("how many pictures", "(有|)(多少|几)(张|幅)<pics>(是|)在{loc}"),
     ("any picture", "(有没有|有|是否有)(哪|任何|)(一|)(张|幅|)(图片|图像|照片|图画|图|画)(里面|里|中|上|)(有|画着|画了|是|包含){np}<q>"),
     ("any picture", "(有没有|是否有)(一张|)(画着|有|包含|){np}的(图片|图像|照片|图|画)<q>"),
     # one picture: which fact

@@ -26,6 +26,8 @@ RULES = (
     ("which", "(find|show|list|give) [me] [all] [the] <pics> <with> {np}"),
     ("how many pictures", "how many <pics> <with> {np}"),
     ("how many pictures", "(in|on) how many <pics> <be> (there|) {np}"),
+    ("which", "(which|what) <pics> <be> {loc}"),
+    ("how many pictures", "how many <pics> <be> {loc}"),
     ("any picture", "<be> there (a|an|any) <pics> <with> {np}"),
     ("any picture", "(do|does) any <pics> <with> {np}"),
     # one picture: which fact

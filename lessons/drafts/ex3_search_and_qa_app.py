@@ -185,7 +185,7 @@ def find(engine, words="", picture=None, top_k=12):
 #
 # <details><summary>提示 3：为什么</summary>
 #
-# CLIP 的文字和图片各占空间的一块（模态间隙），所以文搜图的 0.3 已经很高，图搜图的 0.3 却很低，两种分数不能直接相加，`engine.search` 先把各自除以自己的标准差。界面上也不要把不同查询的分数放在一起比。空文字交给模型，得到的是某个说不清的方向，不如什么都不找。
+# CLIP 的文字和图片各占空间的一块（模态间隙），同样一个分数，在文搜图里是最好的一张，在图搜图里也许到处都是（完整的 CLIP 里，0.3 就是这样）。两种分数不能直接相加，`engine.search` 先把各自除以自己的标准差。界面上也不要把不同查询的分数放在一起比。空文字交给模型，得到的是某个说不清的方向，不如什么都不找。
 # </details>
 # %% [markdown] lang="en"
 # <details><summary>Hint 1: direction</summary>
@@ -200,7 +200,7 @@ def find(engine, words="", picture=None, top_k=12):
 #
 # <details><summary>Hint 3: why</summary>
 #
-# CLIP's texts and pictures keep to different regions of the space (the modality gap): 0.3 is high between words and a picture, and low between two pictures. The two kinds cannot be added as they are, and `engine.search` first divides each by its own spread. Nor should the app compare scores of different queries. Empty words, handed to the model, are some direction that means nothing: better to find nothing.
+# CLIP's texts and pictures keep to different regions of the space (the modality gap): a score that only the best picture has with some words may be common between two pictures (with a full-size CLIP, 0.3 is such a one). The two kinds cannot be added as they are, and `engine.search` first divides each by its own spread. Nor should the app compare scores of different queries. Empty words, handed to the model, are some direction that means nothing: better to find nothing.
 # </details>
 # %% points=2
 check.find(find)

@@ -224,14 +224,15 @@ title = say(zh="召回率@10，100,000 个造出来的向量", en="recall@10, 10
 plots.curves(names, lines, xlabel=say(zh="每个数的比特，每张图的字节", en="bits a number, bytes a picture"), title=title, percent=True)
 
 # %% [markdown] lang="zh"
-# **看什么**：8 比特几乎不丢；再往下，*单独*的召回率掉得很快，精排却能救回来，因为真正的前十名虽然不在粗排的前十，却大多在前三百。代价是：原来的向量还得留着（可以放在盘上，一次只取三百个），每次查询多算三百次点积。
+# **看什么**：8 比特几乎不丢；再往下，*单独*的召回率掉得很快，精排却能救回来，因为真正的前十名虽然不在粗排的前十，却大多在前三百。（为什么 2 比特没有比 1 比特好多少？取值范围由最极端的几个值撑开，绝大多数数都挤在中间两级里。级怎么分，和给几个比特一样要紧。）代价是：原来的向量还得留着（可以放在盘上，一次只取三百个），每次查询多算三百次点积。
 #
 # **压缩省下的内存，要么拿召回率换，要么拿精排的时间换。** 课程库的索引（`ScanIndex`）用的是乘积量化（product quantization）：几个数合用一个四比特的码字。它建好以后在*自己的*向量上检验，召回率不到 99.9% 就换更细的码。
 
 # %% [markdown] lang="en"
 # **What to notice**: 8 bits lose next to nothing. Further down recall *alone* drops quickly, and exact ranking brings it back:
-# the true ten are not among the first ten of the rough order, but most of them are among its first three hundred. The price:
-# the true vectors must be kept (on disk will do, since only three hundred are fetched), and each query computes three
+# the true ten are not among the first ten of the rough order, but most of them are among its first three hundred. (Why are 2
+# bits hardly better than 1? The extremes stretch the range, and nearly all numbers crowd into the two levels in the middle.
+# Where the levels lie matters as much as their number.) The price: the true vectors must be kept (on disk will do, since only three hundred are fetched), and each query computes three
 # hundred more dot products.
 #
 # **Memory saved by compression is paid in recall, or in time to rank again.** The library's index (`ScanIndex`) uses product

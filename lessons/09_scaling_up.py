@@ -240,8 +240,7 @@ plots.curves(names, lines, xlabel=say(zh="每个数的比特，每张图的字�
 # recall is below 99.9 % it takes a finer code.
 
 # %% tags=["nbval-ignore-output"]
-index = ScanIndex(dim)
-index.append(million)
+index = ScanIndex(dim, million)
 built = seconds(index.train)
 found, taken = [], []
 for query in asked:
@@ -280,8 +279,7 @@ def graph(rows):
 
 
 def scan(rows):
-    made = ScanIndex(dim)
-    made.append(rows)
+    made = ScanIndex(dim, rows)
     made.train()
     return lambda queries: [rows for rows, _ in made.search(queries, 10)]
 
@@ -341,8 +339,7 @@ together = seconds(lambda: engine.add_images({e.id: e.path for e in gallery}, pr
 store = open_store(Path(workspace.name, "made"))
 store.bind(Space("made", dim))
 keep = seconds(lambda: store.add([Item(str(i), row) for i, row in enumerate(library[:5000])])) / 5000
-more = ScanIndex(dim)
-more.append(library[:50_000])
+more = ScanIndex(dim, library[:50_000])
 more.train()
 know = seconds(lambda: more.append(library[50_000:55_000])) / 5000
 costs = {
@@ -411,7 +408,7 @@ if server:
 # > computer's own (127.0.0.1). On a café's Wi-Fi your neighbour can read and delete your collection. See for yourself: the
 # > next cell calls at an address that nobody told it.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 def answers(host, port):
     try:
         socket.create_connection((host, port), timeout=2).close()

@@ -399,12 +399,12 @@ if server:
 # %% [markdown] lang="zh"
 # 同样的编号，同样的分数，过滤也照常：换的只是向量住在哪里。
 #
-# > **陷阱：门是开着的。** Milvus 2.3 没有密码，并且在*所有*网络接口上监听，不只是本机（127.0.0.1）。在咖啡馆的 Wi-Fi 里，邻座也能读、能删你的图库。眼见为实：下面连一个没有告诉过它的地址。
+# > **陷阱：门是开着的。** Milvus 2.3 默认不设密码，并且在*所有*网络接口上监听，不只是本机（127.0.0.1）。在咖啡馆的 Wi-Fi 里，邻座也能读、能删你的图库。眼见为实：下面连一个没有告诉过它的地址。
 
 # %% [markdown] lang="en"
 # The same ids, the same scores, and filters as before: only where the vectors live has changed.
 #
-# > **Pitfall: the door is open.** Milvus 2.3 has no password here and listens on *every* network interface, not only on this
+# > **Pitfall: the door is open.** Milvus 2.3 asks for no password by default, and listens on *every* network interface, not only on this
 # > computer's own (127.0.0.1). On a café's Wi-Fi your neighbour can read and delete your collection. See for yourself: the
 # > next cell calls at an address that nobody told it.
 
@@ -583,7 +583,7 @@ print(say(zh="算的", en="predicted"), f"{gb:.3f} GB, {1000 * scan_s:.1f} ms;",
 #
 # 这个模型没有算的：副本（机器总会坏）、网络、存原图的盘、人。它也假设每台机器的扫描互不打扰。它回答的是“差几个数量级”，不是报价。
 #
-# 拖一拖：几张图时，内存还装得下？
+# 拖一拖：到多少张图为止，内存还装得下？
 
 # %% [markdown] lang="en"
 # **What to notice**: from float32 to one bit a number, the machines for a billion differ by more than an order of magnitude (the true

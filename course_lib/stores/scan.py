@@ -1,6 +1,6 @@
 """Searching by reading everything, but few bytes of it: a compressed scan, then exact scores for the best.
 
-A scan's time is the time to read the vectors. So it reads a code of 4 bits for every 4 (or 2) numbers
+A scan's time is the time to read the vectors. So it reads a code of 4 bits for every 4 numbers (or 2, or each)
 (product quantization, Jégou et al. 2011; scanned in registers, André et al. 2015, as faiss does it), keeps
 the `depth` best, and computes those exactly. No graph: graphs are faster still, but take minutes to build,
 and lose almost everything on data they do not suit.
@@ -21,7 +21,7 @@ MIN_RECALL = 0.999
 # for half of the queries, at 4 to 4.8 for one in a thousand (CLIP-like and isotropic, 30k and 100k rows, 64 and 512 numbers).
 SURE = 5.0
 SELDOM = 0.1  # of the queries may want a deeper scan: with the next code more are answered by the first, and sooner
-KINDS = {"pq4": 1 / 8, "pq2": 1 / 4, "sq8": 1.0}  # codes, and their bytes for each number of a vector
+KINDS = {"pq4": 1 / 8, "pq2": 1 / 4, "pq1": 1 / 2, "sq8": 1.0}  # codes, and their bytes for each number of a vector
 DEPTHS = (250, 1000, 4000)
 BLOCK = 16_384  # rows at a time, so that scores and copies stay small
 TRAINING = 2048
@@ -235,7 +235,7 @@ class ScanIndex:
 
 
 def _codes(kind: str, dim: int) -> Any:
-    """An empty, untrained code of dot products: 4 bits for 4 or 2 numbers, or 8 bits for each."""
+    """An empty, untrained code of dot products: 4 bits for 4, 2 or 1 numbers, or 8 bits for each."""
     lib = faiss()
     if kind == "sq8":
         return lib.IndexScalarQuantizer(dim, lib.ScalarQuantizer.QT_8bit, lib.METRIC_INNER_PRODUCT)

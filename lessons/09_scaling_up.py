@@ -495,7 +495,7 @@ except CourseError as problem:
     print(problem)
 
 # %% [markdown] lang="zh"
-# 第二次运行几乎什么也不用做。一万张以上，`embed` 就把活儿交给 **Ray Data**：它在每个核（或每块 GPU）上开一个工作进程，每个进程拿一块做一块；哪个死了，它手里那一块由别人重做。设了 `RAY_ADDRESS`，同样的代码就跑在集群上。（课程的测试在本机的 Ray 上杀掉一个工作进程，又杀掉主程序再重启：每张好图恰好嵌入一次。）
+# 第二次运行几乎什么也不用做。一万张以上，`embed` 就把活儿交给 **Ray Data**：它在每个核（或每块 GPU）上开一个工作进程，每个进程拿一块做一块；哪个死了，它手里那一块由别人重做。设了 `RAY_ADDRESS`，同样的代码就跑在集群上。（课程的测试在本机的 Ray 上杀掉一个工作进程，又杀掉主程序再重启：每张好图恰好嵌入一次。）上一节的陷阱在这里也要当心：Ray 2.60 即使只在本机启动，也在这台机器的网络地址上监听，活干完就停。
 #
 # Ray 本身也要钱：启动、进程、每个进程一份模型。量一量这笔固定开销，再算：多少张以上才划算？
 
@@ -503,7 +503,8 @@ except CourseError as problem:
 # The second run had next to nothing to do. From ten thousand pictures on, `embed` hands the work to **Ray Data**: a worker on
 # every core (or every GPU), which takes one chunk after another; where a worker dies, another does its chunk again. With
 # `RAY_ADDRESS` the same code runs on a cluster. (The course's tests kill a worker of a local Ray, and then the whole program,
-# and start it again: every good picture is embedded exactly once.)
+# and start it again: every good picture is embedded exactly once.) Mind the last section's pitfall here, too: Ray 2.60, even
+# when it is started for this computer alone, listens at the machine's network address, until the work is done.
 #
 # Ray has a price of its own: starting, processes, a copy of the model in each. Measure that fixed cost, and work out from how
 # many pictures on it pays.

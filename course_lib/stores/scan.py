@@ -1,6 +1,6 @@
 """Searching by reading everything, but few bytes of it: a compressed scan, then exact scores for the best.
 
-A scan's time is the time to read the vectors. So it reads a code of 4 bits for every 4 (or 2) numbers
+A scan's time is the time to read the vectors. So it reads a code of 4 bits for every 4 numbers (or 2, or each)
 (product quantization, Jégou et al. 2011; scanned in registers, André et al. 2015, as faiss does it), keeps
 the `depth` best, and computes those exactly. No graph: graphs are faster still, but take minutes to build,
 and lose almost everything on data they do not suit.
@@ -21,7 +21,8 @@ MIN_RECALL = 0.999
 # for half of the queries, at 4 to 4.8 for one in a thousand (CLIP-like and isotropic, 30k and 100k rows, 64 and 512 numbers).
 SURE = 5.0
 SELDOM = 0.1  # of the queries may want a deeper scan: with the next code more are answered by the first, and sooner
-DEPTHS = (250, 500, 1000)  # beyond, a finer code is the cheaper way
+KINDS = {"pq4": 1 / 8, "pq2": 1 / 4, "pq1": 1 / 2, "sq8": 1.0}  # codes, and their bytes for each number of a vector
+DEPTHS = (250, 1000, 4000)
 BLOCK = 16_384  # rows at a time, so that scores and copies stay small
 TRAINING = 2048
 CHECKED = 128  # queries of each sort on which a scan has to prove itself: of their 1280 neighbours it may miss one
@@ -189,20 +190,34 @@ class ScanIndex:
         sample = self.take(np.sort(rng.choice(living, TRAINING, replace=False)))
         queries = _queries_like(sample, rng)
         truth = [scores[-1] for _, scores in self.search(queries, 10)]
-        for kind in ("pq4", "pq2", "sq8"):
-            if (codes := _codes(kind, self.dim)) is None:
+        made: dict[str, Any] = {}
+        for kind, self.depth in self._by_cost():
+            if kind not in made:
+                made[kind] = self._coded(kind, sample)
+            self.codes = made[kind]
+            if self.codes is None:
                 continue
+            answered, recall = self._tried(queries, truth)
+            if recall >= MIN_RECALL and answered >= 1 - SELDOM:
+                self.kind, self.recall = kind, recall
+                return
+        self.codes, self.depth = None, 0
+
+    def _by_cost(self) -> list[tuple[str, int]]:
+        """Codes and depths, by the bytes that a query reads: every code, then the candidates' vectors, which lie scattered
+        and so count twice."""
+        depths = [depth for depth in DEPTHS if 16 * depth <= len(self) or depth == DEPTHS[0]]
+        cost = lambda way: len(self) * KINDS[way[0]] + 2 * 4 * way[1]  # by number of a vector
+        return sorted(((kind, depth) for kind in KINDS for depth in depths), key=cost)
+
+    def _coded(self, kind: str, sample: np.ndarray) -> Any:
+        """All rows in a code that was trained on some; None where the code does not suit the dimension."""
+        if (codes := _codes(kind, self.dim)) is not None:
             codes.train(sample)
             for start in range(0, len(self), BLOCK):
                 for _, rows in self._parts(start, min(start + BLOCK, len(self))):
                     codes.add(np.ascontiguousarray(rows))
-            self.codes = codes
-            for self.depth in (depth for depth in DEPTHS if 16 * depth <= len(self) or depth == DEPTHS[0]):
-                answered, recall = self._tried(queries, truth)
-                if recall >= MIN_RECALL and answered >= 1 - SELDOM:
-                    self.kind, self.recall = kind, recall
-                    return
-        self.codes, self.depth = None, 0
+        return codes
 
     def _tried(self, queries: np.ndarray, truth: list[float]) -> tuple[float, float]:
         """Of pictures and of the like of texts, whichever does worse: the share that one scan answers, and its recall.
@@ -220,7 +235,7 @@ class ScanIndex:
 
 
 def _codes(kind: str, dim: int) -> Any:
-    """An empty, untrained code of dot products: 4 bits for 4 or 2 numbers, or 8 bits for each."""
+    """An empty, untrained code of dot products: 4 bits for 4, 2 or 1 numbers, or 8 bits for each."""
     lib = faiss()
     if kind == "sq8":
         return lib.IndexScalarQuantizer(dim, lib.ScalarQuantizer.QT_8bit, lib.METRIC_INNER_PRODUCT)

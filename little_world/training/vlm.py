@@ -46,13 +46,15 @@ SCENES, DOCUMENTS, CHARTS = 60_000, 60_000, 30_000
 
 # As LLaVA is trained: first only projector and language model learn, to tell what the tower sees already, which gradients
 # of a model that cannot yet speak would spoil; then all of it. An answer weighs by more than its tokens: a yes or no, for
-# which the named thing has to be looked for in the picture, is one token beside the hundred of a chart's JSON. Before the last
+# which the named thing has to be looked for in the picture, is one token beside the hundred of a chart's JSON. Before the third
 # stage, when it knows the words, the tower learns to say them, patch by patch, with more pictures than it could be asked about.
 STAGES = (
     Stage(steps=500, batch_size=64, learning_rate=1e-3, warmup=100, horizon=2800, tower=False, by_answer=0.6),
     Stage(steps=320, batch_size=64, learning_rate=8e-4, warmup=100, horizon=1900, seed=1, by_answer=0.6),
-    Stage(steps=1500, batch_size=64, learning_rate=1e-3, warmup=50, seed=2, by_answer=0.6, pairs=0.5),
+    Stage(steps=820, batch_size=64, learning_rate=1e-3, warmup=50, horizon=1500, seed=2, by_answer=0.6, pairs=0.5),
+    Stage(steps=680, batch_size=64, learning_rate=4.5e-4, warmup=20, seed=3, by_answer=0.6, pairs=0.5, several=0.3),
 )
+WORDS_BEFORE = 3  # the stage that the patches' words come before
 WORDS = Stage(steps=1200, batch_size=96, learning_rate=8e-4, warmup=100, seed=6)
 NAMING = 0.5  # how much it weighs that patches lie near the words for what they show
 STAGE_SIZE = 100_000_000  # conversations of a stage at most: no stage sees another's
@@ -231,10 +233,10 @@ def train(
     glances = lambda stage: Glances(drawn, *pixel_statistics(processor), stage, device)  # noqa: E731
     seconds = learn_to_see(reader, glances, reading, work, device, processes)
     for number, stage in enumerate(stages, 1):
-        if number == len(stages):
+        if number == WORDS_BEFORE:
             seconds += learn_words(reader, naming, glances, words_stage, work, device, processes)
         model.model.vision_tower.requires_grad_(stage.tower)
-        batches = Ahead(Batches(Conversations(drawn, stage.pairs), processor, stage, device))
+        batches = Ahead(Batches(Conversations(drawn, stage.pairs, stage.several), processor, stage, device))
         checkpoint = work / f"checkpoint-{number}.pt"
         seconds += fit(model, loss, stage, checkpoint, device=device, look=look, look_every=LOOK // stage.batch_size,
                        processes=processes)  # fmt: skip

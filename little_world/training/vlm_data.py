@@ -27,7 +27,7 @@ TURNS = 8
 # picture comes up more often, for that is what is learned last.
 OFTEN = {"exists": 2, "count": 2, "color": 2, "what": 3, "absent": 4, "order": 6, "compare": 2, "describe": 3,
          "read": 2, "chart json": 3}  # fmt: skip
-SHARES = {"scene": 0.5, "document": 0.22, "chart": 0.14, "several": 0.14}
+SHARES = {"scene": 0.58, "document": 0.26, "chart": 0.16}  # of the conversations about one picture
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,10 @@ class Drawn:
 
 
 class Conversations:
-    """Conversation i of a training run, always the same for an i; with `pairs` a share of scenes that have two kinds of things."""
+    """Conversation i of a training run, always the same for an i; `pairs` and `several` are shares as in `vlm_tower.Stage`."""
 
-    def __init__(self, drawn: Drawn, pairs: float = 0.0):
-        self.share = pairs
+    def __init__(self, drawn: Drawn, pairs: float = 0.0, several: float = 0.14):
+        self.share, self.several = pairs, several
         self.pixels = drawn.pixels
         self.scenes, self.documents, self.charts = (len(drawn.pixels[sort]) for sort in ("scene", "document", "chart"))
         self.alike: dict[tuple, list[int]] = {}  # scenes that share a kind, or a place: for fair comparisons
@@ -94,7 +94,7 @@ class Conversations:
     def __getitem__(self, index: int) -> Conversation:
         rng = np.random.default_rng([77, index])
         scenes: list[Scene] = []
-        sort = rng.choice(list(SHARES), p=list(SHARES.values()))
+        sort = "several" if rng.random() < self.several else rng.choice(list(SHARES), p=list(SHARES.values()))
         langs = [("zh", "en")[int(v)] for v in rng.integers(2, size=2)]
         if sort == "document":
             i = int(rng.integers(self.documents))

@@ -171,14 +171,49 @@ plots.similarity(matrix, texts, [e.image for e in some], title=service.name)
 # is just another door to the same space. Searching, painting and video in the later lessons all start from this table.
 
 # %% [markdown] lang="zh"
-# ## 5 微型与完整
+# ## 5 问一问图
+#
+# CLIP 只会打分。要它*说话*，得再接上一个语言模型：把图变成一串“词”，和问题一起读进去，一个字一个字地写出回答。GPT-4V 就是这样的**视觉语言模型**（vision-language model，VLM）。下面是它的微型版 **mini-vlm**，站在一个真正的 HTTP 服务后面，协议和 OpenAI 的一样。问的就是你在第 1 节画的那张图：
+
+# %% [markdown] lang="en"
+# ## 5 Ask a picture
+#
+# CLIP only gives scores. To *talk*, it takes a language model as well: the picture becomes a row of "words", is read together
+# with the question, and the answer is written word by word. GPT-4V is such a **vision-language model** (VLM). Here is a
+# miniature, **mini-vlm**, behind a real HTTP server that speaks OpenAI's protocol. It is asked about the picture that you
+# drew in section 1:
+
+# %%
+from course_lib import ImageAnalyzer
+
+analyzer = ImageAnalyzer(lang=LANG)
+mine = draw(scene)
+questions = {
+    "zh": ("图中有几只猫？", "热气球是什么颜色的？", "猫在热气球的左边吗？", "这里需要穿厚外套吗？", "谁画了这张图？"),
+    "en": ("How many cats are there?", "What color is the hot-air balloon?", "Is the cat to the left of the hot-air balloon?",
+           "Would you need a warm coat here?", "Who drew this picture?"),
+}[LANG]  # fmt: skip
+print(analyzer.client.endpoint.model, "|", analyzer.describe(mine))
+for question in questions:
+    print(question, "→", analyzer.ask(mine, question))
+plots.gallery([mine], size=1.9)
+
+# %% [markdown] lang="zh"
+# **看什么**：最后一个问题，图里没有答案，它该说不知道。前面的答对了吗？回到第 1 节改一改画，再问一遍。第 03 课把这个请求拆到底，并且给几百个回答打分。
+
+# %% [markdown] lang="en"
+# **What to notice**: the picture does not hold the answer to the last question, and it should say so. Are the others right?
+# Change your drawing in section 1 and ask again. Lesson 03 takes the request apart, and scores hundreds of answers.
+
+# %% [markdown] lang="zh"
+# ## 6 微型与完整
 #
 # 上面的一切都在你的 CPU 上离线跑完，而且是真的：真的 `transformers.CLIPModel`，真的训练出来的权重，没有预先写好的答案。代价是**小**：mini-clip 只认识小世界，给它一张照片，它会一本正经地胡说。
 #
 # **完整模型**在互联网上几亿张图片和它们的文字上训练，见识广得多，也大得多。换过去只要一行，你的其他代码一个字都不用改。下面由代码列出课程认识的完整 CLIP（第一次使用时下载），以及该换成哪一行：
 
 # %% [markdown] lang="en"
-# ## 5 Miniature and full-size
+# ## 6 Miniature and full-size
 #
 # All of this ran on your CPU, offline, and it is real: a real `transformers.CLIPModel` with weights that were really trained,
 # and no answer prepared beforehand. The price is that it is **small**: mini-clip knows Little World and nothing else. Show it
@@ -218,10 +253,11 @@ print(*settings.describe(), sep="\n")
 # |---|---|---|
 # | 模态：文本、图像、视频、音频，合起来有什么好处 | 01 多模态基础 | ✓ |
 # | CLIP：认图、找图 | 02 CLIP | ✓，另有练习 1 |
-# | 看图对话（GPT-4V 一类） | 03 | 编写中 |
+# | 看图对话（GPT-4V 一类） | 03 GPT-4V | ✓ |
 # | 文生图、图生图（Stable Diffusion） | 04 | 编写中 |
-# | 视频理解与生成 | 05 | 编写中 |
-# | 图文搜索、视觉问答 | 06 | 编写中 |
+# | 视频 | 05 视频 | ✓，生成的部分编写中 |
+# | 图文搜索、视觉问答 | 06 图文搜索与视觉问答 | ✓，另有练习 3 |
+# | 几百万张图怎么办 | 09 上规模 | ✓ |
 #
 # 每写好一课，这里就多一格真正能运行的代码；没写好之前，这里不放假的演示。
 
@@ -234,10 +270,11 @@ print(*settings.describe(), sep="\n")
 # |---|---|---|
 # | text, image, video and audio, and what they gain from each other | 01 Multimodal basics | ✓ |
 # | CLIP: naming and finding pictures | 02 CLIP | ✓, with exercise 1 |
-# | chatting about a picture (GPT-4V and its kind) | 03 | being written |
+# | chatting about a picture (GPT-4V and its kind) | 03 GPT-4V | ✓ |
 # | text to image, image to image (Stable Diffusion) | 04 | being written |
-# | understanding and making video | 05 | being written |
-# | image-text search, visual question answering | 06 | being written |
+# | video | 05 Video | ✓, but making it is being written |
+# | image-text search, visual question answering | 06 Search and visual question answering | ✓, with exercise 3 |
+# | millions of pictures | 09 Scaling up | ✓ |
 #
 # When a lesson is ready, this page gains a cell that really runs it. Until then there is no mock-up in its place.
 

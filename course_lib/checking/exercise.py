@@ -26,4 +26,10 @@ EXERCISES = {
         zh="练习 1：用 CLIP 做一个图像分类器",
         en="Exercise 1: build an image classifier with CLIP",
     ),
+    "Exercise3": Exercise(
+        notebook="ex3_search_and_qa_app",
+        lesson="06",
+        zh="练习 3：图文搜索与视觉问答应用",
+        en="Exercise 3: an application that searches and answers",
+    ),
 }

@@ -27,7 +27,7 @@ TURNS = 8
 # picture comes up more often, for that is what is learned last.
 OFTEN = {"exists": 2, "count": 2, "color": 2, "what": 3, "absent": 4, "order": 6, "compare": 2, "describe": 3,
          "read": 2, "chart json": 3}  # fmt: skip
-SHARES = {"scene": 0.58, "document": 0.26, "chart": 0.16}  # of the conversations about one picture
+CHARTED = 0.16 / 0.74  # share of charts among conversations about a scene or a chart
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,10 @@ class Drawn:
 
 
 class Conversations:
-    """Conversation i of a training run, always the same for an i; `pairs` and `several` are shares as in `vlm_tower.Stage`."""
+    """Conversation i of a training run, always the same for an i; `pairs`, `several` and `documents` are shares as in `vlm_tower.Stage`."""
 
-    def __init__(self, drawn: Drawn, pairs: float = 0.0, several: float = 0.14):
-        self.share, self.several = pairs, several
+    def __init__(self, drawn: Drawn, pairs: float = 0.0, several: float = 0.14, documents: float = 0.26):
+        self.share, self.several, self.written = pairs, several, documents
         self.pixels = drawn.pixels
         self.scenes, self.documents, self.charts = (len(drawn.pixels[sort]) for sort in ("scene", "document", "chart"))
         self.alike: dict[tuple, list[int]] = {}  # scenes that share a kind, or a place: for fair comparisons
@@ -94,7 +94,8 @@ class Conversations:
     def __getitem__(self, index: int) -> Conversation:
         rng = np.random.default_rng([77, index])
         scenes: list[Scene] = []
-        sort = "several" if rng.random() < self.several else rng.choice(list(SHARES), p=list(SHARES.values()))
+        one = {"scene": (1 - self.written) * (1 - CHARTED), "document": self.written, "chart": (1 - self.written) * CHARTED}
+        sort = "several" if rng.random() < self.several else rng.choice(list(one), p=list(one.values()))
         langs = [("zh", "en")[int(v)] for v in rng.integers(2, size=2)]
         if sort == "document":
             i = int(rng.integers(self.documents))

@@ -34,7 +34,7 @@ class Stage(Recipe):
 
     `by_answer` says how an answer of n tokens weighs: 0 as n tokens, 1 as one answer, whatever its length. `pairs` is the
     share of conversations on a scene for which one with two kinds of things is chosen; of the world's own scenes every fifth is such.
-    `several` is the share of conversations about two or three scenes.
+    `several` is the share of conversations about two or three scenes, `documents` that of signs among those about one picture.
     """
 
     weight_decay: float = 0.05
@@ -43,6 +43,7 @@ class Stage(Recipe):
     by_answer: float = 0.0
     pairs: float = 0.0
     several: float = 0.14
+    documents: float = 0.26
 
 
 # First the queries learn to read what mini-clip's tower sees already: gradients of queries that cannot read yet would wipe

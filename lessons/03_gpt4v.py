@@ -329,7 +329,8 @@ asked = [
     for turn in scene_turns(e.scene, LANG, rng)
     if turn.sort in ("reason", "order")
 ]
-answers, reasoning = score(asked[::2])
+asked = [asked[i] for i in rng.permutation(len(asked))[:120]]
+answers, reasoning = score(asked)
 print(asked[0][1], "→", answers[0])
 display(table(reasoning))
 
@@ -485,13 +486,13 @@ for name, text in answers.items():
 # %%
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 
 class Chart(BaseModel):
-    title: str
+    title: str = Field(max_length=20)  # a string without a limit may go on until the answer is cut off
     type: Literal["柱状图", "折线图", "饼图"] if LANG == "zh" else Literal["bar chart", "line chart", "pie chart"]
-    trend: str
+    trend: Literal["上升", "下降", "持平", "波动"] if LANG == "zh" else Literal["rising", "falling", "flat", "fluctuating"]
 
 
 wanted = {"zh": "分析图表，返回 JSON", "en": "Analyse the chart, answer in JSON"}[LANG]

@@ -107,4 +107,5 @@ def test_what_is_sent_along():
     assert response_format(Fruit, "json_object") == {"type": "json_object"}
     described = response_format(Fruit, "json_schema")["json_schema"]
     assert described["name"] == "Fruit" and described["schema"]["required"] == ["name", "count"]
+    assert described["strict"] and described["schema"]["additionalProperties"] is False
     assert in_words("How many?", Fruit).startswith("How many?\n") and '"count"' in in_words("?", Fruit)

@@ -88,9 +88,15 @@ def _error(text: str, *, zh: str, en: str) -> AnswerError:
 
 
 def response_format(schema: type[BaseModel], level: str) -> dict[str, Any]:
-    """The request's `response_format`: `level` is "json_schema", "json_object", or "text" for none."""
+    """The request's `response_format`: `level` is "json_schema", "json_object", or "text" for none.
+
+    A strict schema allows no field but its own and requires all of them, as OpenAI demands and its SDK writes it.
+    """
     if level == "json_schema":
-        described = {"name": schema.__name__, "schema": schema.model_json_schema(), "strict": True}
+        import openai
+
+        strict = openai.pydantic_function_tool(schema)["function"]["parameters"]
+        described = {"name": schema.__name__, "schema": strict, "strict": True}
         return {"type": "json_schema", "json_schema": described}
     return {"type": level}
 

@@ -199,13 +199,13 @@ for question in questions:
 plots.gallery([mine], size=1.9)
 
 # %% [markdown] lang="zh"
-# **看什么**：最后一个问题，图里没有答案，它该说不知道。前面的答对了吗？回到第 1 节改一改画，再问一遍。换颜色、换地方，它多半应付得来；把热气球挪到猫的斜上方，或者放大一倍，它就会数错：训练时的画里没有这样的构图。第 03 课把这个请求拆到底，并且给几百个回答打分。
+# **看什么**：最后一个问题，图里没有答案，它该说不知道。前面的答对了吗？回到第 1 节改一改画，再问一遍。换颜色、换地方，它多半应付得来；把热气球放大一倍，它就会看错：训练它的画里，两样东西从没有这么大过。第 03 课把这个请求拆到底，并且给几百个回答打分。
 
 # %% [markdown] lang="en"
 # **What to notice**: the picture does not hold the answer to the last question, and it should say so. Are the others right?
-# Change your drawing in section 1 and ask again. Another color or place it mostly copes with; move the balloon diagonally
-# above the cat, or make it twice as large, and it miscounts: no picture of its training was composed like that. Lesson 03 takes
-# the request apart, and scores hundreds of answers.
+# Change your drawing in section 1 and ask again. Another color or place it mostly copes with; make the balloon twice as
+# large, and it goes wrong: in its training two things were never that large. Lesson 03 takes the request apart, and scores
+# hundreds of answers.
 
 # %% [markdown] lang="zh"
 # ## 6 微型与完整

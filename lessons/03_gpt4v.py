@@ -135,21 +135,22 @@ for mode in ("RGB", "RGBA", "LA", "P", "I;16"):
 # %% [markdown] lang="zh"
 # 右边一列是解药：`encode_image_to_base64` 先把图片转正（手机照片常常是躺着存的，方向写在 EXIF 里），把透明处垫成白色，再编码。
 #
-# JPEG 还有一个更安静的问题：它会*抹掉细节*。照片看不出来，文字就不一样了。量一量：让 mini-vlm 读 24 块牌子，同一张图用 PNG 发一次，用越来越低的 JPEG 质量各发一次。
+# JPEG 还有一个更安静的问题：它会*抹掉细节*。照片看不出来，文字就不一样了。量一量：让 mini-vlm 读图库里所有的牌子和通知，同一张图用 PNG 发一次，用越来越低的 JPEG 质量各发一次；再把图缩小一半，从头来一遍。先猜一猜：哪一组先读错？
 
 # %% [markdown] lang="en"
 # The right column is the cure: `encode_image_to_base64` turns the picture upright (phones often store them lying down,
 # with the direction in EXIF), puts transparent parts on white, and then encodes.
 #
 # JPEG has a quieter problem: it *wipes out detail*. In a photo nobody sees it, with text it is another matter. Measure:
-# let mini-vlm read 24 signs, each sent as PNG, and then as JPEG of ever lower quality.
+# let mini-vlm read every sign of the gallery, each sent as PNG, then as JPEG of ever lower quality; and then all of it again at
+# half the size. Guess first: which of the two is misread first?
 
 # %%
 from course_lib import ImageAnalyzer
 from course_lib.batching import batch
 
 analyzer = ImageAnalyzer("open-sesame", base_url=f"{server.url}/v1", model=server.model, lang=LANG)
-signs = load_documents(LANG)[:24]
+signs = load_documents(LANG)
 
 
 def as_jpeg(image, quality):
@@ -164,22 +165,27 @@ def share_read(pictures):
 
 
 # %%
-shares = {"PNG": share_read([sign.image for sign in signs])}
-for quality in (75, 30, 10, 5):
-    shares[f"JPEG {quality}"] = share_read([as_jpeg(sign.image, quality) for sign in signs])
+half = [sign.image.resize((64, 64)) for sign in signs]
+shares = {}
+for name, pictures in ((say(zh="原大", en="full size"), [s.image for s in signs]), (say(zh="缩小一半", en="half the size"), half)):
+    shares[name] = {"PNG": share_read(pictures)}
+    for quality in (75, 30, 10, 5):
+        shares[name][f"JPEG {quality}"] = share_read([as_jpeg(picture, quality) for picture in pictures])
+signs_read = next(iter(shares.values()))["PNG"]
 title = say(zh="一字不差读出的牌子", en="signs read exactly") + f" · {server.model}"
-plots.bars(shares, title=title, height=2.4)
+plots.bars(shares, title=title, height=2.6, width=7.6)
 
 # %%
-examples = [signs[0].image] + [as_jpeg(signs[0].image, quality) for quality in (30, 10, 5)]
-plots.gallery(examples, ["PNG", "JPEG 30", "JPEG 10", "JPEG 5"], size=1.7)
+examples = [as_jpeg(picture, quality) for picture in (signs[0].image, half[0]) for quality in (75, 10, 5)]
+plots.gallery(examples, ["JPEG 75", "JPEG 10", "JPEG 5"] * 2, columns=6, size=1.3)
 
 # %% [markdown] lang="zh"
-# **看什么**：从哪一档质量开始，柱子明显变矮？小图里的字只有十来个像素高，JPEG 的 8×8 小块正好咬在笔画上。**规则**：文档、截图、图表用 PNG，照片用 JPEG；`extract_text` 和 `analyze_chart` 已经照办。还有一条：MIME 类型要跟着真正的格式走。原章节的 `format` 可以是 PNG，请求里却永远写着 `data:image/jpeg`。
+# **看什么**：字大的时候，JPEG 压得很狠也读得出来；缩小一半，字只剩几个像素高，JPEG 的 8×8 小块正好咬在笔画上，垮得就早。缩小本身也要付一点代价。你发出去的截图里，哪种字多？**规则**：文档、截图、图表用 PNG，照片用 JPEG；`extract_text` 和 `analyze_chart` 已经照办。还有一条：MIME 类型要跟着真正的格式走。原章节的 `format` 可以是 PNG，请求里却永远写着 `data:image/jpeg`。
 
 # %% [markdown] lang="en"
-# **What to notice**: at which quality do the bars drop? In a small picture letters are a dozen pixels high, and JPEG's
-# 8 x 8 blocks bite right into their strokes. **Rule**: documents, screenshots and charts as PNG, photos as JPEG;
+# **What to notice**: large letters stand a lot of JPEG. At half the size they are a few pixels high, JPEG's 8 x 8 blocks bite right
+# into their strokes, and they give way sooner; being made smaller costs a little by itself. Which sort of letters is in your
+# screenshots? **Rule**: documents, screenshots and charts as PNG, photos as JPEG;
 # `extract_text` and `analyze_chart` do so. And the MIME type has to follow the true format: the chapter's `format` may
 # be PNG, but its request always says `data:image/jpeg`.
 
@@ -245,8 +251,9 @@ plots.gallery([e.image for e in shown[:4]], columns=4, size=1.9)
 # %%
 for text in told[:4]:
     print("-", text)
-wrong = [(a, b) for a, b in zip(told, truth) if a != b]
-print(say(zh="一个错的：", en="one that is wrong:"), *(wrong[0] if wrong else ["-"]), sep="\n  ")
+wrong = [(a, b) for a, b in zip(told, truth) if a != b][-1:]
+for given, true in wrong:
+    print(say(zh="一个错的：", en="one that is wrong:"), server.model, given, say(zh="标准答案", en="truth"), true, sep="\n  ")
 
 # %% [markdown] lang="zh"
 # 再看问答。图库里的每张图都带着问题和答案：有没有、有几个、什么颜色、在哪里……
@@ -255,7 +262,7 @@ print(say(zh="一个错的：", en="one that is wrong:"), *(wrong[0] if wrong el
 # Now questions. Every picture of the gallery comes with questions and answers: is there one, how many, what colour, where?
 
 # %%
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 
 def score(asked):
@@ -267,9 +274,13 @@ def score(asked):
     return answers, sorts
 
 
+SORTS = {"exists": "有没有", "count": "几个", "color": "什么颜色", "where": "在哪里", "what": "是什么", "background": "什么地方", "time": "什么时候",
+         "chart title": "图表标题", "chart type": "图表类型", "chart trend": "趋势", "chart key_insights": "要点", "chart data_summary": "数据概要"}  # fmt: skip
+
+
 def table(sorts):
     """A Markdown table of the shares."""
-    rows = [f"| {sort} | {len(hits)} | {np.mean(hits):.0%} |" for sort, hits in sorts.items()]
+    rows = [f"| {say(zh=SORTS.get(sort, sort), en=sort)} | {len(hits)} | {np.mean(hits):.0%} |" for sort, hits in sorts.items()]
     return Markdown(say(zh="| 问题 | 道数 | 正确 |", en="| question | asked | right |") + "\n|---|--:|--:|\n" + "\n".join(rows))
 
 
@@ -307,29 +318,39 @@ asked = [
     for turn in several_turns([a.scene, b.scene], LANG, rng)
     if turn.sort == "compare"
 ]
-_, comparing = score(asked[::3])
+asked = asked[::3]
+_, comparing = score(asked)
 display(table(comparing))
+most = Counter(truth for _, _, truth, _ in asked if truth in ("yes", "no", "是", "否")).most_common(1)[0]
+print(say(zh="是非题里最常见的答案：", en="the most frequent answer where it is yes or no:"), *most)
+
+# %% [markdown] lang="zh"
+# **看什么**：对着图核一核上面那句比较，常有一项说错。比较要同时看准两张图，是它较弱的一项。是非题的答案并不均匀，只会说最常见的那个也能得不少分：正确率要和瞎猜放在一起看。
+
+# %% [markdown] lang="en"
+# **What to notice**: check the comparison above against the pictures; often one item is wrong. Comparing needs both pictures read
+# rightly, and is one of its weaker abilities. And the answers to yes-or-no questions are not evenly spread: always
+# giving the most frequent one would score as well, so see every accuracy beside that of guessing.
 
 # %% [markdown] lang="zh"
 # ### 视觉推理
 #
-# 画里没有写“天黑了”，也没有写“这里冷”；要从看见的推出没写的：
+# 画里没有写“天黑了”，也没有标出谁会飞；要从看见的推出没写的：
 
 # %% [markdown] lang="en"
 # ### Reasoning
 #
-# Nowhere does a picture say "it is dark" or "it is cold": what is not written has to follow from what is seen.
+# Nowhere does a picture say "it is dark", or mark what can fly: what is not written has to follow from what is seen.
 
 # %%
 from little_world.dialogue import scene_turns
 
 asked = [
     (e.image, turn.question, turn.answer, say(zh="推理", en="reasoning") if turn.sort == "reason" else say(zh="谁在谁的左边、上方", en="left of, above"))
-    for e in gallery[::6]
+    for e in gallery[::2]
     for turn in scene_turns(e.scene, LANG, rng)
-    if turn.sort in ("reason", "order")
+    if turn.sort == "order" or turn.sort == "reason" and rng.random() < 0.15
 ]
-asked = [asked[i] for i in rng.permutation(len(asked))[:120]]
 answers, reasoning = score(asked)
 print(asked[0][1], "→", answers[0])
 display(table(reasoning))
@@ -355,12 +376,19 @@ from little_world.dialogue import chart_record
 
 outcomes = batch(analyzer.analyze_chart, [c.image for c in charts])
 documents = defaultdict(list)
-documents[say(zh="牌子与通知，一字不差", en="signs and notices, exactly")] = [shares["PNG"]] * len(signs)
+documents[say(zh="牌子与通知，一字不差", en="signs and notices, exactly")] = [signs_read] * len(signs)
 for outcome, chart in zip(outcomes, charts):
     expected = chart_record(chart.truth, LANG)
     for field in ("title", "type", "trend", "key_insights", "data_summary"):
         documents[f"chart {field}"].append(outcome.ok and outcome.value[field] == expected[field])
 display(table(documents))
+
+# %% [markdown] lang="zh"
+# **看什么**：标题和类型好认；读数值、比高低更容易错。五个字段齐全，不等于个个都对，上面那份 JSON 也要对着图核一遍。
+
+# %% [markdown] lang="en"
+# **What to notice**: title and type are easy; reading values, and ranking them, goes wrong more often. That all five fields are
+# there does not make each of them right: check the JSON above against its chart, too.
 
 # %% [markdown] lang="zh"
 # ### 看图讲故事
@@ -387,23 +415,36 @@ display(table(story))
 # %% [markdown] lang="zh"
 # ### 不知道的，就说不知道
 #
-# 一个只见过小世界的模型，被问到别的该怎么办？编一个答案是最糟的。下面这些问法，训练时一句都没出现过：
+# 一个只见过小世界的模型，被问到别的该怎么办？编一个答案是最糟的。下面这些*问题*，训练时一个都没出现过（句式相近的有）：
 
 # %% [markdown] lang="en"
 # ### What it does not know
 #
 # What should a model that has only seen Little World say about anything else? To make something up is the worst it can
-# do. None of these wordings occurred in its training:
+# do. None of these *questions* occurred in training (similar patterns did):
 
 # %%
-from little_world.dialogue import outside_turns
+from little_world.dialogue import OUTSIDE, UNKNOWN
+from little_world.words import kind_name
 
-outside = [outside_turns(LANG, np.random.default_rng(i), test=True)[0] for i in range(24)]
-asked = [(gallery[5 * i].image, turn.question, turn.answer, say(zh="说不知道", en="says so")) for i, turn in enumerate(outside)]
+strange = OUTSIDE[LANG][len(OUTSIDE[LANG]) * 3 // 4 :]  # the last quarter is kept from training
+asked = [
+    (e.image, text.replace("{a}", kind_name(e.kind, LANG)), UNKNOWN[LANG], say(zh="说不知道", en="says so"))
+    for text in strange
+    for e in [e for e in gallery if e.part == "single"][::24]
+]
 answers, honest = score(asked)
-for (_, question_asked, _, _), given in list(zip(asked, answers))[:4]:
-    print(question_asked, "→", given)
+print(asked[0][1], "→", answers[0])
+for (_, question_asked, _, _), given in [pair for pair in zip(asked, answers) if pair[1] != UNKNOWN[LANG]][:3]:
+    print("✗", question_asked, "→", given)
 display(table(honest))
+
+# %% [markdown] lang="zh"
+# **看什么**：✗ 后面是没得分的。答“否”是在假装知道：它把没学过的东西当成了“图里没有”。换一种语言说“不知道”也不得分，那是另一种错。
+
+# %% [markdown] lang="en"
+# **What to notice**: after each ✗ stands one that did not score. "No" pretends to know: what was never learned is taken for what
+# is not there. "I don't know" in the other language does not score either, which is another sort of mistake.
 
 # %%
 abilities = {
@@ -411,7 +452,7 @@ abilities = {
     say(zh="问答", en="questions"): np.mean(sum(understanding.values(), [])),
     say(zh="比较", en="compare"): np.mean(sum(comparing.values(), [])),
     say(zh="推理", en="reason"): np.mean(sum(reasoning.values(), [])),
-    say(zh="牌子", en="signs"): shares["PNG"],
+    say(zh="牌子", en="signs"): signs_read,
     say(zh="图表", en="charts"): np.mean(sum(list(documents.values())[1:], [])),
     say(zh="故事", en="story"): np.mean(sum(story.values(), [])),
     say(zh="知之为知之", en="knows its limits"): np.mean(sum(honest.values(), [])),
@@ -419,10 +460,12 @@ abilities = {
 plots.bars(abilities, title=server.model, width=8.2, height=2.6)
 
 # %% [markdown] lang="zh"
-# **看什么**：哪些能力好，哪些差？这张图只对*这个模型、这些图*有效，可做法是通用的：**为你自己的任务准备几十道知道答案的题，换模型、换提示词时先考一遍**。全尺寸的模型在照片上的表现要好得多，也要用同样的办法去量，而不是看演示。
+# **看什么**：哪些能力好，哪些差？单张图的描述、问答、推理大多答对，要同时顾到几张图的就弱些；同一项能力换一种语言，分数也会变（打开英文的笔记本看看）。这张图只对*这个模型、这些图*有效，可做法是通用的：**为你自己的任务准备几十道知道答案的题，换模型、换提示词时先考一遍**。全尺寸的模型在照片上的表现要好得多，也要用同样的办法去量，而不是看演示。
 
 # %% [markdown] lang="en"
-# **What to notice**: which abilities are good, which are not? The figure holds for *this model on these pictures*, but the
+# **What to notice**: which abilities are good, which are not? Describing, questions and reasoning about
+# one picture mostly go well; what takes several pictures at once is weaker; and an ability may score differently in another
+# language (look into the Chinese notebook). The figure holds for *this model on these pictures*, but the
 # method holds everywhere: **keep a few dozen questions of your own task whose answers you know, and ask them whenever you
 # change the model or the prompt**. Full-size models do far better on photographs; measure that in the same way, rather
 # than trusting a demonstration.
@@ -510,10 +553,11 @@ print(repr(analyzer.client.parse(cats.image, wanted, Chart)))
 plots.gallery([cats.image], columns=1, size=1.6)
 
 # %% [markdown] lang="zh"
-# 字段齐全，类型正确，全是假的。**Schema 管形式，不管真假。** 需要的话，给模型留一条退路（比如允许 `null`，或者加一个 `is_chart` 字段），并且照样去量。
+# 字段齐全，类型正确，全是假的；标题里的胡话到 20 个字为止，是 `max_length` 拦住了它。**Schema 管形式，不管真假。** 需要的话，给模型留一条退路（比如允许 `null`，或者加一个 `is_chart` 字段），并且照样去量。
 
 # %% [markdown] lang="en"
-# All fields there, all types right, and not a word of it true. **A schema governs the form, not the truth.** Where it
+# All fields there, all types right, and not a word of it true; nonsense in the title ends at 20 characters at the latest, where
+# `max_length` stops it. **A schema governs the form, not the truth.** Where it
 # matters, leave the model a way out (let a field be `null`, or add `is_chart`), and measure all the same.
 
 # %% [markdown] lang="zh"
@@ -535,7 +579,7 @@ response = requests.post(f"{server.url}/v1/chat/completions", json=body, headers
 try:
     response.raise_for_status()
 except requests.HTTPError as problem:
-    print(str(problem).replace(server.url, "http://127.0.0.1:…"))
+    print(re.sub(r"127\.0\.0\.1:\d{3,}", "127.0.0.1:…", str(problem)))
 print(json.dumps(response.json(), ensure_ascii=False))
 
 
@@ -543,11 +587,11 @@ def attempt(call):
     try:
         return call()
     except CourseError as problem:
-        print(type(problem).__name__, str(problem).replace(server.url, "http://127.0.0.1:…"), sep=" | ")
+        print(type(problem).__name__, re.sub(r"127\.0\.0\.1:\d{3,}", "127.0.0.1:…", str(problem)), sep=" | ")
         return problem
 
 
-attempt(lambda: call_gpt4v(cats.image, question, "wrong-key", base_url=f"{server.url}/v1", model=server.model));
+_ = attempt(lambda: call_gpt4v(cats.image, question, "wrong-key", base_url=f"{server.url}/v1", model=server.model))
 
 # %% [markdown] lang="zh"
 # 服务器在 JSON 里说了为什么（`error.message`、`error.code`），`raise_for_status` 把它丢掉了。注意那把错的密钥没有出现在任何一句话里：密钥永远不该进日志。
@@ -598,7 +642,7 @@ busy.close()
 # expression and crash. The local server can be given a blocklist, like Azure's custom ones:
 
 # %%
-strict = LocalServer(blocklist=["猫", "cat"]).wait()
+strict = LocalServer(blocklist=["猫", "cat", "cats"]).wait()
 filtered = ImageAnalyzer(base_url=f"{strict.url}/v1", model=strict.model)
 for call in (lambda: filtered.ask(cats.image, question), lambda: filtered.describe(cats.image)):
     problem = attempt(call)
@@ -680,7 +724,7 @@ print(response.status_code, response.json()["error"]["message"])
 # %%
 from course_lib import call_gpt4v_with_url
 
-attempt(lambda: call_gpt4v_with_url("http://127.0.0.1:9/cat.png", question));
+_ = attempt(lambda: call_gpt4v_with_url("http://127.0.0.1:9/cat.png", question))
 
 # %% [markdown] lang="zh"
 # ## 8 先算账，再发送
@@ -706,35 +750,42 @@ for entry in counted:
 display(Markdown("\n".join(lines)))
 
 # %% [markdown] lang="zh"
+# **看什么**：大图不一定更贵：服务商先把它缩到自己的上限以内，再按块计数，长宽比也算数；mini-vlm 则不论大小都是 65 个。
+#
 # 一万张手机照片要多少钱？价格随时会变，所以由你填：每百万 token 的输入价和输出价，去提供商的价目页上抄。下面的 1 和 4 只是举例：
 
 # %% [markdown] lang="en"
+# **What to notice**: a larger picture need not cost more. Providers first scale it to a limit of their own, then count, and its
+# proportions matter; mini-vlm takes 65 whatever the size.
+#
 # What do ten thousand phone pictures cost? Prices change, so you fill them in: input and output per million tokens, from
 # the provider's price list. The 1 and the 4 here are only an example:
 
 # %%
 photo = Image.new("RGB", (4032, 3024))
+print(counted[1].id)
 for detail in ("high", "low"):
     cost = estimate_cost(photo, question, model=counted[1].id, max_tokens=100, detail=detail, price=(1, 4))
     print(f"{detail:5}", cost, f"| × 10000 = {cost.amount * 10_000:.2f} {cost.currency}")
 
 # %% [markdown] lang="zh"
-# **省钱的办法**：图里没有小字，就用 `detail="low"`；先缩小再发；用 `usage` 对账，估算不是账单。
+# **省钱的办法**：图里没有小字，就用 `detail="low"`；缩到服务商的上限以下再发；用 `usage` 对账，估算不是账单。
 
 # %% [markdown] lang="en"
-# **How to save**: where there is no small print, `detail="low"`; scale down before you send; and check against `usage`, as
+# **How to save**: where there is no small print, `detail="low"`; scale down below the provider's own limit; and check against `usage`, as
 # an estimate is not a bill.
 
 # %% [markdown] lang="zh"
 # ## 9 一次问八个
 #
-# 等一个远方的服务回答时，你的电脑什么也没做。所以不要排队，一起问。`batch` 用几个线程同时发问，谁失败了只算谁的；本地服务器则把同时到的问题*拼成一批*一起算：
+# 等一个远方的服务回答时，你的电脑什么也没做。所以不要排队，一起问。`batch` 用几个线程同时发问，谁失败了只算谁的；本地服务器则把同时到的问题*拼成一批*一起算（它用的就是你的 CPU，省多少要看 CPU 忙不忙；远方的服务省得多）：
 
 # %% [markdown] lang="en"
 # ## 9 Eight questions at once
 #
 # While a distant service answers, your computer does nothing. So do not queue, ask together. `batch` asks in several
-# threads, and a failure stays with its item; the local server puts questions that arrive together into *one batch*:
+# threads, and a failure stays with its item; the local server puts questions that arrive together into *one batch*
+# (it runs on your own CPU, so the gain depends on how busy that is; with a distant service it is larger):
 
 # %% tags=["nbval-ignore-output"]
 eight = [e.image for e in shown[:8]]
@@ -750,12 +801,13 @@ print(one_by_one == together)
 # %% [markdown] lang="zh"
 # ## 10 换成完整大小的模型
 #
-# > **Full-size（完整大小）。** 换提供商只换名字和密钥，代码一个字不动。密钥放在环境变量或 `.env` 里，别写进笔记本。下表由程序里的登记表打印：
+# > **Full-size（完整大小）。** 换提供商只换名字和密钥（表里是 “-” 的还要写明地址或模型），代码一个字不动。密钥放在环境变量或 `.env` 里，别写进笔记本。下表由程序里的登记表打印：
 
 # %% [markdown] lang="en"
 # ## 10 Swap in a full-size model
 #
-# > **Full-size.** Another provider is another name and another key, and not a word of your other code changes. Keys belong
+# > **Full-size.** Another provider is another name and another key (and, where the table shows "-", an address or a model), and not a
+# > word of your other code changes. Keys belong
 # > in the environment or in `.env`, never in a notebook. This table is printed from the program's registry:
 
 # %%
@@ -851,7 +903,7 @@ quiz(
 quiz(
     say(zh="要把一批扫描的发票发给模型读，怎么编码？", en="You send scanned invoices to be read. How do you encode them?"),
     {
-        say(zh="JPEG，质量 30，省流量", en="JPEG, quality 30, to save traffic"): say(zh="第 1 节的柱子告诉了你结果。", en="The bars of section 1 show the result."),
+        say(zh="JPEG，质量 30，省流量", en="JPEG, quality 30, to save traffic"): say(zh="字大也许没事；发票上多是小字，省下的流量不值得冒险。", en="Large letters may survive it. Invoices are mostly small print, and the traffic saved is not worth the risk."),
         say(zh="PNG", en="PNG"): say(zh="无损。太大就先缩小，别先压烂。", en="Lossless. If it is too large, scale it down rather than squash it."),
         say(zh="都一样，模型看的是内容", en="All the same, models see content"): say(zh="模型看的是像素。", en="Models see pixels."),
     },

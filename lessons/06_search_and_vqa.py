@@ -442,7 +442,7 @@ axis.legend(fontsize=8.5, loc="upper left")
 figure
 
 # %% [markdown] lang="zh"
-# **看什么**：文字和图片之间，*自己的*说明才有那么高的分；两张*不同的*图片之间，同样高的分随处都是。0.7 在文搜图里是“就是它”，在图搜图里只是“另一张有点像的”。给一种分数定的阈值，用到另一种上就错了；两种结果放进同一张榜单，名次没有意义。完整的 CLIP 差得更远：配对的图文余弦多在 0.3 上下，两张不相干的照片却常有 0.5（第 02 课的模态间隙）。`search` 之所以先把两种分数各自除以标准差，就是这个缘故。
+# **看什么**：文字和图片之间，*自己的*说明才有那么高的分；两张*不同的*图片之间，多数图都找得到同样高分的另一张。0.7 在文搜图里是“就是它”，在图搜图里只是“另一张有点像的”。给一种分数定的阈值，用到另一种上就错了；两种结果放进同一张榜单，名次没有意义。完整的 CLIP 差得更远：配对的图文余弦多在 0.3 上下，两张不相干的照片却常有 0.5（第 02 课的模态间隙）。`search` 之所以先把两种分数各自除以标准差，就是这个缘故。
 
 # %% [markdown] lang="en"
 # **What to notice**: between words and pictures only a picture's *own* caption scores that high; between two *different*
@@ -725,7 +725,7 @@ titles = [say(zh=f"第 {rank + 1} 名", en=f"rank {rank + 1}") for rank in ranks
 plots.gallery([gallery[order[q, rank]].image for q, rank in zip(worst, ranks)], titles, columns=6, size=1.25)
 
 # %% [markdown] lang="zh"
-# **看什么**：上排是排第一的错图，下排是本该排第一的那张，和它实际的名次。第一名多半是*半对*：东西对，颜色不对；或者颜色对，东西不对。图里只有一样东西，半对也很像。真正对的那张画着好几样，向量被分走了，掉到后面很远。
+# **看什么**：上排是排第一的错图，下排是本该排第一的那张，和它实际的名次。第一名多半是*半对*：东西对，颜色不对；或者颜色对，东西不对。图里多半只有一种东西，半对也很像；两样都打勾的，颜色在*另一样*东西上。真正对的那张画着好几样，向量被分走了，掉到后面很远。
 #
 # ### 半对半错：nDCG
 #
@@ -733,7 +733,7 @@ plots.gallery([gallery[order[q, rank]].image for q, rank in zip(worst, ranks)], 
 
 # %% [markdown] lang="en"
 # **What to notice**: above is what came first, and is wrong; below, what should have come first, and where it stood. The first hit
-# is mostly *half* right: the thing in another colour, or the colour on another thing. Alone in its picture, half right looks
+# is mostly *half* right: the thing in another colour, or the colour on another thing. Mostly it is the only kind in its picture, and half right looks
 # very much alike. The right picture shows several things, its vector is shared among them, and it has fallen far behind.
 #
 # ### More or less right: nDCG
@@ -998,15 +998,15 @@ for axis in (left, right_axis):
 figure
 
 # %% [markdown] lang="zh"
-# **看什么**：左图，虚线是说几成就有几成。softmax 的点全在下面：它说“十拿九稳”的题，错的不少；校准后的点贴着虚线。ECE（expected calibration error，期望校准误差）是两者的平均距离。右图，从最有把握的题答起，答得越多错得越多；校准后的线更低，说明它不光语气变了，*排序*也更好：它知道哪些题该先放弃。你愿意为多答几题承受多少错误，就在这条曲线上选一点，`min_confidence` 就是那个旋钮。
+# **看什么**：左图，虚线是说几成就有几成。softmax 的点全在下面：它说“十拿九稳”的题，错的不少；校准后的点贴着虚线。ECE（expected calibration error，期望校准误差）是两者的平均距离。右图，从最有把握的题答起：校准后的线到后面才升高；softmax 在它最有把握的题里就错了不少。校准后的线更低，说明它不光语气变了，*排序*也更好：它知道哪些题该先放弃。你愿意为多答几题承受多少错误，就在这条曲线上选一点，`min_confidence` 就是那个旋钮。
 #
 # 按题型分开看，差别很大：
 
 # %% [markdown] lang="en"
 # **What to notice**: on the left, the dashed line is where it is right as often as it says. The softmax lies below it all along:
 # of what it calls nearly certain, much is wrong. Calibrated, the points follow the line. ECE, the expected calibration error,
-# is their mean distance from it. On the right, questions are answered from the surest down, and the more are answered the more
-# are wrong; the calibrated curve is lower, so it is not only the tone that changed but the *order*: it knows better what to
+# is their mean distance from it. On the right, questions are answered from the surest down: calibrated, mistakes come
+# towards the end; the softmax makes many among its surest. The calibrated curve is lower, so it is not only the tone that changed but the *order*: it knows better what to
 # leave alone. How many mistakes are worth another answer? Choose a point on this curve; `min_confidence` is the knob.
 #
 # By type of question the differences are large:
@@ -1127,15 +1127,24 @@ for name, (accuracy, cost_seconds) in both.items():
     print(f"{name}: {accuracy:.0%}, {1000 * cost_seconds:.1f} ms")
 
 # %% [markdown] lang="zh"
+# **看什么**：搭配起来，正确率只比全用对话少几分，时间却省下大半；丢的是 CLIP 有把握却错了的那些。也看看上一张表：就算有把握，CLIP 在这里也不比对话更准，好处是它知道哪些答案别信，而且快。
+
+# %% [markdown] lang="en"
+# **What to notice**: together they lose a few points against the chat alone, and save most of its time. What is lost is where CLIP
+# was sure and wrong. Look at the table before, too: even where it is sure, CLIP is no better here than the chat; what it
+# gains is that it says which answers not to trust, and its speed.
+
+# %% [markdown] lang="zh"
 # ## 8 问整个图库
 #
-# “有多少张图里有猫？”一张一张问太贵，图库大了更是。**检索增强**（retrieval augmentation）的办法：先搜，只问最像的那些，再把回答合起来。`answer_collection` 把问题拆成“搜什么”和“问什么”，最后数、列、或者投票：
+# “有多少张图里有猫？”一张一张问太贵，图库大了更是。**检索增强**（retrieval augmentation）的办法：先搜，只问最像的那些（CLIP 的向量现成，就全问，过半把握的都算进去），再把回答合起来。`answer_collection` 把问题拆成“搜什么”和“问什么”，最后数、列、或者投票：
 
 # %% [markdown] lang="en"
 # ## 8 Ask the whole collection
 #
 # "How many pictures show a cat?" To ask them one by one is expensive, and more so as the collection grows. The way out is
-# **retrieval augmentation**: search first, ask only what fits best, and combine the answers. `answer_collection` takes the
+# **retrieval augmentation**: search first, ask only what fits best (CLIP, whose vectors are at hand, asks them
+# all, and counts those likelier than not), and combine the answers. `answer_collection` takes the
 # question apart, into what to search for and what to ask, and in the end counts, lists, or votes:
 
 # %% tags=["nbval-ignore-output"]
@@ -1199,7 +1208,7 @@ figure
 # %% [markdown] lang="zh"
 # **看什么**：不修正，几乎每种东西都多数了一倍以上；修正后，数量级对了。地点数得很准，因为地点关乎整张图。东西就别高兴太早：每种东西本来就都有十来张，全都猜平均数，差得还更少（图上方的那行数）。修正能治多数，治不了第 4 节看到的：两种东西挤在一个向量里，看漏了。
 #
-# 要更准，就让对话来问。对话看的是图，不是向量；它按搜索的名次一把一把地问，整把都说“没有”就停，所以问的远比图库少：
+# 也可以让对话来问。它看的是图，不是向量；按搜索的名次八张八张地问，一整批都说“没有”就停，最多问 48 张。它点名的大多对；可是搜索排得太后的图，它根本见不到，所以可能数少。搜索漏掉的，后面谁也补不回来：
 
 # %% [markdown] lang="en"
 # **What to notice**: uncorrected, nearly every thing is counted more than twice too often; corrected, the size is right. Places
@@ -1207,8 +1216,9 @@ figure
 # stands in about a dozen pictures, and guessing the mean for all comes even closer (the number above the figure). The correction
 # cures the overcounting, but not what section 4 found: two kinds in one vector, and one is overlooked.
 #
-# For better counts let the chat ask. It sees pictures, not vectors; it goes down the search's ranking by the handful and
-# stops when a whole handful says no, so it asks far fewer than there are:
+# The chat can be asked, too. It sees pictures, not vectors; it goes down the search's ranking eight at a time and stops when all
+# eight say no, or after 48. What it names is mostly right; what the search ranks far down it never gets to see, so it may
+# count too few. No answer can be better than the search before it:
 
 # %% tags=["nbval-ignore-output"]
 paths = {e.id: e.path for e in gallery}

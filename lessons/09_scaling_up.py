@@ -7,7 +7,7 @@
 #
 # - 在动手之前，估出一个图库要多少内存、嵌入要多久、一次查询要多少毫秒；
 # - 说清压缩换走了什么：拿召回率（recall）对着精确答案量；
-# - 在扫描和图索引（HNSW）之间选，知道图索引什么时候会悄悄漏掉一半；
+# - 在扫描和图索引（HNSW）之间选，知道图索引什么时候会悄悄漏掉一半以上；
 # - 把同一个搜索引擎搬到 Milvus 服务器上，知道“写完就能读到”要付多少时间，也知道哪个端口开着门；
 # - 用 Ray Data 批量嵌入，算出多少张以上才划算；
 # - 估一亿张、十亿张的账单，并且说得出每个假设。
@@ -27,7 +27,7 @@
 #
 # - estimate, before you begin, how much memory a collection takes, how long embedding it takes, and what a query costs;
 # - say what compression is paid with: recall, measured against the exact answer;
-# - choose between scanning and a graph (HNSW), and know when a graph quietly loses half of the answers;
+# - choose between scanning and a graph (HNSW), and know when a graph quietly loses more than half of the answers;
 # - move the same search engine to a Milvus server, and know what "written means readable" costs there, and which door is
 #   open;
 # - embed in bulk on Ray Data, and work out from how many pictures on that pays;
@@ -164,7 +164,7 @@ figure
 # %% [markdown] lang="zh"
 # **看什么**：最右端两条线应当靠得很近：向量远远大于处理器的缓存，查询就是在读内存。往左，量到的比算的快，也有道理：小的图库整个住在缓存里，读得快得多；再小，每次调用的固定开销就占了上风。**算式在大的一头才准，而我们要外推的正是大的一头。**
 #
-# 再看一眼上一张表的最后几行：一亿张、十亿张，精确查询要等上几秒到几分钟。矩阵乘法没有多余的动作，要更快，只能**少读几个字节**。
+# 再看一眼上一张表的最后几行：一亿张、十亿张，精确查询要等上几秒到几十秒，512 维再乘四。矩阵乘法没有多余的动作，要更快，只能**少读几个字节**。
 
 # %% [markdown] lang="en"
 # **What to notice**: at the right end the two lines should be close: the vectors are far larger than the processor's cache, and a
@@ -172,8 +172,8 @@ figure
 # which reads much faster; a still smaller one is all fixed cost of the call. **The sum holds at the large end, and that is the end we
 # extrapolate to.**
 #
-# Look again at the last rows of the table before: with a hundred million, or a billion, an exact query takes seconds to
-# minutes. The matrix product makes no needless move. To be faster means to **read fewer bytes**.
+# Look again at the last rows of the table before: with a hundred million, or a billion, an exact query takes seconds, or tens
+# of seconds, and four times that at 512 numbers. The matrix product makes no needless move. To be faster means to **read fewer bytes**.
 
 # %% [markdown] lang="zh"
 # ## 3 压缩换走了什么
@@ -224,14 +224,14 @@ title = say(zh="召回率@10，100,000 个造出来的向量", en="recall@10, 10
 plots.curves(names, lines, xlabel=say(zh="每个数的比特，每张图的字节", en="bits a number, bytes a picture"), title=title, percent=True)
 
 # %% [markdown] lang="zh"
-# **看什么**：8 比特几乎不丢；再往下，*单独*的召回率掉得很快，精排却能救回来，因为真正的前十名虽然不在粗排的前十，却大多在前三百。（为什么 2 比特没有比 1 比特好多少？取值范围由最极端的几个值撑开，绝大多数数都挤在中间两级里。级怎么分，和给几个比特一样要紧。）代价是：原来的向量还得留着（可以放在盘上，一次只取三百个），每次查询多算三百次点积。
+# **看什么**：8 比特几乎不丢；再往下，*单独*的召回率掉得很快，精排却能救回来，因为真正的前十名虽然不在粗排的前十，却大多在前三百。（为什么 2 比特并不比 1 比特好？取值范围由最极端的几个值撑开，绝大多数数都挤在中间两级里。级怎么分，和给几个比特一样要紧。）代价是：原来的向量还得留着（可以放在盘上，一次只取三百个），每次查询多算三百次点积。
 #
 # **压缩省下的内存，要么拿召回率换，要么拿精排的时间换。** 课程库的索引（`ScanIndex`）用的是乘积量化（product quantization）：几个数合用一个四比特的码字。它建好以后在*自己的*向量上检验，召回率不到 99.9% 就换更细的码。
 
 # %% [markdown] lang="en"
 # **What to notice**: 8 bits lose next to nothing. Further down recall *alone* drops quickly, and exact ranking brings it back:
 # the true ten are not among the first ten of the rough order, but most of them are among its first three hundred. (Why are 2
-# bits hardly better than 1? The extremes stretch the range, and nearly all numbers crowd into the two levels in the middle.
+# bits no better than 1? The extremes stretch the range, and nearly all numbers crowd into the two levels in the middle.
 # Where the levels lie matters as much as their number.) The price: the true vectors must be kept (on disk will do, since only three hundred are fetched), and each query computes three
 # hundred more dot products.
 #
@@ -257,7 +257,7 @@ print(index.kind, f"| {built:.1f} s", say(zh="建成 | 扫描", en="to build | s
 #
 # ## 4 扫描，还是图？
 #
-# 还有一类索引根本不扫描：**HNSW** 把相近的向量连成一张图，查询沿着边走，只看几百个点。图库越大，它快得越多，许多向量数据库默认就用它。代价有两样：建得慢；召回率取决于*数据*。拿两份数据量给你看：像 mini-clip 的，和各个方向均匀的（最难的一种）。
+# 还有一类索引根本不扫描：**HNSW** 把相近的向量连成一张图，查询沿着边走，只看几百个点。图库越大，它快得越多，许多向量数据库默认就用它。代价有两样：数据越不合适，建得越久；召回率取决于*数据*。拿两份数据量给你看：像 mini-clip 的，和各个方向均匀的（最难的一种）。
 
 # %% [markdown] lang="en"
 # A million vectors, measured at once: seconds to build; MB read by the scan / by the exact way; milliseconds by the index / by
@@ -266,8 +266,8 @@ print(index.kind, f"| {built:.1f} s", say(zh="建成 | 扫描", en="to build | s
 # ## 4 Scan, or graph?
 #
 # Another family of indexes does not scan at all: **HNSW** links similar vectors to a graph; a query walks along its edges and
-# sees a few hundred points. The larger the collection the more it gains, and it is the default of many vector databases. It has two prices: it is slow to
-# build, and its recall depends on the *data*. Here are two sets of data: like mini-clip's, and even in all directions (the
+# sees a few hundred points. The larger the collection the more it gains, and it is the default of many vector databases. It has two prices: building takes longer
+# the less the data suit it, and its recall depends on the *data*. Here are two sets of data: like mini-clip's, and even in all directions (the
 # hardest sort).
 
 # %%
@@ -307,12 +307,12 @@ if not faiss():
     print(say(zh="这台机器没有可用的 faiss，图索引略过；pip install faiss-cpu 之后可以量。", en="There is no usable faiss here, so the graph is left out; after pip install faiss-cpu it can be measured."))
 
 # %% [markdown] lang="zh"
-# **看什么**：图索引的查询快，可是换一份数据，它会漏掉一半，*而且什么都不报*。分数看上去一切正常，只有拿精确答案一比才知道。把 `efSearch` 调大能补回来一些，快也就少了一些。扫描慢一些，但召回率守得住，所以课程库默认扫描。
+# **看什么**：图索引的查询快，可是换一份数据，它会漏掉一半以上，*而且什么都不报*。分数看上去一切正常，只有拿精确答案一比才知道。把 `efSearch` 调大能补回来一些，快也就少了一些。扫描慢一些，但召回率守得住，所以课程库默认扫描。
 #
 # **规则**：上线之前，在*自己的*向量上抽一百个查询，和精确搜索比一次召回率。算这个精确答案只要几秒，上面每张表都是这么来的。
 
 # %% [markdown] lang="en"
-# **What to notice**: the graph's queries are fast, and on other data it loses half of the answers *without a word*. The scores
+# **What to notice**: the graph's queries are fast, and on other data it loses more than half of the answers *without a word*. The scores
 # look as they should; only the exact answer tells. A larger `efSearch` brings some back, and takes some of the speed. A scan
 # is slower and keeps its recall, which is why the library scans by default.
 #
@@ -351,12 +351,12 @@ costs = {
 plots.bars(costs, title=say(zh="每张图的毫秒", en="milliseconds a picture") + f" · {clip.name}", percent=False, height=2.6, width=6.4)
 
 # %% [markdown] lang="zh"
-# **看什么**：存盘和索引加在一起，也只是嵌入的一个零头；`add_images` 的总数里，除了嵌入，主要是解码图片和做缩略图。**模型越大，这一点越是如此**：换成完整的 CLIP，嵌入要贵上几十倍，其余不变。所以下面要分摊的是嵌入，不是存储。
+# **看什么**：存盘和索引几乎不花时间。`add_images` 比嵌入多出来的（读、解码、缩略图、第一次写盘）只量了一次，少则零头，多则和嵌入一样。**模型变大，它不变，嵌入变贵**：换成完整的 CLIP，嵌入要贵上几十倍。所以下面要分摊的是嵌入，不是存储。
 
 # %% [markdown] lang="en"
-# **What to notice**: keeping and indexing together are a fraction of embedding; what `add_images` adds beside embedding is
-# mostly decoding pictures and making thumbnails. **With a larger model all the more so**: full-size CLIP embeds at many times
-# the cost, and the rest stays. So embedding is the work to spread, not storage.
+# **What to notice**: keeping and indexing are next to nothing. What `add_images` takes beyond embedding (reading, decoding,
+# thumbnails, the first write) was measured once, and swings from a little to as much again. **With a larger model it stays, and
+# embedding grows**: full-size CLIP embeds at many times the cost. So embedding is the work to spread, not storage.
 
 # %% [markdown] lang="zh"
 # ## 6 一个进程不够时：Milvus 服务器
@@ -525,7 +525,7 @@ except CourseError as problem:
     print(problem)
 
 # %% [markdown] lang="zh"
-# **看什么**：几百张图，循环快得多：Ray 的时间几乎全是启动。算出来的分界点假设工作进程各有一个空闲的核；你的机器越忙，它越靠右。模型越大，每张图越贵，分界点越*小*。`embed` 的一万张是个保守的默认值，`ray=True` 或 `ray=False` 由你定。
+# **看什么**：几百张图，循环快得多：Ray 的时间几乎全是启动。算出来的分界点假设工作进程各有一个空闲的核；你的机器越忙，它越靠右。模型越大，每张图越贵，分界点越*小*。`embed` 的一万张只是个整数：工作进程少、模型小，换得太早；模型大，换得太晚。以你量的为准，`ray=True` 或 `ray=False` 由你定。
 #
 # ## 8 一亿张、十亿张的账单
 #
@@ -534,7 +534,8 @@ except CourseError as problem:
 # %% [markdown] lang="en"
 # **What to notice**: for a few hundred pictures the loop is much faster; Ray's time is nearly all start. The break-even assumes
 # an idle core for each worker: the busier the machine, the further right it lies. The larger the model, the dearer a picture,
-# and the *smaller* the break-even. The ten thousand in `embed` is a cautious default; `ray=True` or `ray=False` is yours to
+# and the *smaller* the break-even. The ten thousand in `embed` is a round guess: too early with few workers and a
+# small model, too late with a large one. Go by what you measure; `ray=True` or `ray=False` is yours to
 # say.
 #
 # ## 8 The bill for a hundred million, and for a billion
@@ -580,7 +581,7 @@ gb, _, scan_s, *_ = bill(len(million), 4, ASSUMED | {"dim": dim, "gb_s": per_sec
 print(say(zh="算的", en="predicted"), f"{gb:.3f} GB, {1000 * scan_s:.1f} ms;", say(zh="量的", en="measured"), f"{million.nbytes / 1e9:.3f} GB, {measured[-1]:.1f} ms")
 
 # %% [markdown] lang="zh"
-# **看什么**：从 float32 到每个数一比特，十亿张要的机器差出一个数量级还多（原来的向量另存盘上，精排时取）；嵌入那一列却不变，那笔钱只付一次，但换一个模型就要*再付一次*。十亿张的扫描分给许多台机器同时做，所以并不比一亿张慢多少：分片（sharding）换的是机器，不是时间。
+# **看什么**：从 float32 到每个数一比特，十亿张要的机器差出一个数量级还多（原来的向量另存盘上，精排时取）；嵌入那一列却不变，那笔钱只付一次，但换一个模型就要*再付一次*。图多十倍，扫描并不慢十倍：机器一旦装满，一次扫描最多就是 0.75 × 内存 ÷ 带宽，与总数无关。分片（sharding）换的是机器，不是时间。
 #
 # 这个模型没有算的：副本（机器总会坏）、网络、存原图的盘、人。它也假设每台机器的扫描互不打扰。它回答的是“差几个数量级”，不是报价。
 #
@@ -588,8 +589,9 @@ print(say(zh="算的", en="predicted"), f"{gb:.3f} GB, {1000 * scan_s:.1f} ms;",
 
 # %% [markdown] lang="en"
 # **What to notice**: from float32 to one bit a number, the machines for a billion differ by more than an order of magnitude (the true
-# vectors wait on disk to be ranked by). The column for embedding does not change: it is paid once, and *again* with every new model. A billion is scanned by many machines at a time and is hardly
-# slower than a hundred million: sharding trades machines for time.
+# vectors wait on disk to be ranked by). The column for embedding does not change: it is paid once, and *again* with every new model. Ten times the
+# pictures do not take ten times as long: once machines are full, a scan takes at most 0.75 × memory ÷ bandwidth, however many
+# there are. Sharding trades machines for time.
 #
 # What the model leaves out: replicas (machines do fail), the network, disks for the pictures themselves, people. And it takes
 # it that machines scan without disturbing each other. It tells orders of magnitude, not a price.

@@ -207,7 +207,7 @@ check.find(find)
 
 # %%
 def show(results, columns=6):
-    names = [f"{score:.2f} {i}" for i, score in results]
+    names = [f"{i} · {score:.2f}" for i, score in results]
     return plots.gallery([pictures[i] for i, _ in results], names, columns=columns)
 
 
@@ -366,12 +366,12 @@ for lang, sentence in {"zh": "{color}的{kind}", "en": "a {color} {kind}"}.items
     kinds, colors = labels("kind", lang), labels("color", lang)
     queries = [sentence.format(color=colors[color], kind=kinds[kind]) for kind, color in pairs]
     rankings = [[i for i, _ in find(engine, query, top_k=5)] for query in queries]
-    print(clip.name, lang, {k: f"R@{k} {recall_at_k(rankings, relevant, k):.0%}" for k in (1, 5)})
+    print(clip.name, lang, *(f"R@{k} {recall_at_k(rankings, relevant, k):.0%}" for k in (1, 5)))
 
 # %% [markdown] lang="zh"
 # ## 第 5 步：问遍所有的图
 #
-# “这些画都在什么地方？”写函数 `ask_all(answer, pictures, question, at_once=4)`，返回三样：
+# “这些画画的是什么时候？”写函数 `ask_all(answer, pictures, question, at_once=4)`，返回三样：
 #
 # - `answer(picture, question)` 返回第 3 步那样的字典；同时至多问 `at_once` 张；
 # - `replies`：`{编号: 字典}`；
@@ -382,7 +382,7 @@ for lang, sentence in {"zh": "{color}的{kind}", "en": "a {color} {kind}"}.items
 # %% [markdown] lang="en"
 # ## Step 5: asking them all
 #
-# "Where are all these drawings set?" Write `ask_all(answer, pictures, question, at_once=4)`, which returns three things.
+# "At what hour are all these drawings set?" Write `ask_all(answer, pictures, question, at_once=4)`, which returns three things.
 #
 # - `answer(picture, question)` returns a dictionary as in step 3; up to `at_once` pictures are asked at a time.
 # - `replies` is `{id: dictionary}`.
@@ -437,7 +437,7 @@ check.ask_all(ask_all)
 
 # %% tags=["nbval-ignore-output"]
 cats = [i for i, _ in find(engine, say(zh="猫", en="a cat"), top_k=4)]
-question = say(zh="这是什么地方？", en="What place is this?")
+question = say(zh="这是什么时候？", en="What time is it?")
 replies, counts, failed = ask_all(lambda p, q: ask(vqa, p, q), {i: pictures[i] for i in cats}, question)
 print(counts, failed)
 plots.gallery([pictures[i] for i in cats], [replies[i]["text"] if i in replies else "?" for i in cats], columns=4)
@@ -579,7 +579,7 @@ check.session(Session)
 from course_lib.app import search_app
 
 app = search_app(Session(engine, vqa, pictures))
-app.words.value = say(zh="雪地里的兔子", en="a rabbit in the snow")
+app.words.value = say(zh="雪地里的猫", en="a cat in the snow")
 app.search()
 app.click(app.session.results[0][0])
 app.ask(say(zh="图中有什么？", en="What is in the picture?"))

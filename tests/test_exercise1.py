@@ -1,11 +1,11 @@
 """Exercise 1: right answers pass, unsolved and wrong ones fail with the sentence that names the mistake."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from exercise_steps import assert_names_the_mistake, functions_of
 
 from course_lib import CLIPService
 from course_lib.checking import Exercise1
@@ -13,9 +13,7 @@ from course_lib.checking.ex1.mistakes_zero_shot import no_gain
 from course_lib.settings import language, say, set_language
 from little_world import draw, labels
 from little_world.scenes import landscape, single
-from tools.lessons import make_notebook, read_lesson
 
-ROOT = Path(__file__).resolve().parents[1]
 HEROES = {
     "Custard": ("cat", "yellow"),
     "Inky": ("cat", "black"),
@@ -52,13 +50,7 @@ def check(clip, lang, monkeypatch):
 
 
 def functions(folder: str, clip, lang: str) -> dict:
-    """What a learner has after running the set-up and the cells of a notebook that hold the steps."""
-    notebook = make_notebook(read_lesson(ROOT / "lessons" / "ex1_image_classifier.py"), folder, lang, ROOT)
-    defined = {"np": np, "math": math, "clip": clip, "LANG": lang}
-    for cell in notebook.cells:
-        if cell.metadata.get("nbgrader", {}).get("solution"):
-            exec(cell.source, defined)
-    return defined
+    return functions_of("ex1_image_classifier", folder, lang, {"np": np, "math": math, "clip": clip, "LANG": lang})
 
 
 def ask(check: Exercise1, step: str, f):
@@ -86,15 +78,6 @@ def test_an_unsolved_step_fails(step, check, clip, lang):
     result = ask(check, step, of_notebook(functions("exercises", clip, lang), step))
     assert not result.passed
     assert {"en": "not written yet", "zh": "还没有写"}[lang] in result.failures[0].remedy
-
-
-def assert_names_the_mistake(result, phrase: str, lang: str) -> None:
-    assert not result.passed, result
-    remedy = result.failures[-1].remedy
-    if lang == "en":
-        assert phrase in remedy
-    else:  # the twin of the sentence
-        assert any("一" <= letter <= "鿿" for letter in remedy), remedy
 
 
 # ----------------------------------------------------------------------------------------- 1 similarity

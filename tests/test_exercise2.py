@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
+from exercise_steps import assert_names_the_mistake, functions_of
 from PIL import Image, ImageDraw
 
 from course_lib import CLIPService, StableDiffusionService, plots
@@ -27,9 +28,7 @@ from course_lib.images import from_base64, to_base64
 from course_lib.settings import say, set_language
 from little_world import draw
 from little_world.scenes import single
-from tools.lessons import make_notebook, read_lesson
 
-ROOT = Path(__file__).resolve().parents[1]
 STEPS = ("paint", "plan", "paint_all", "generate", "measure")
 CODES = {"kind": ["cat", "rabbit", "bird"], "color": ["red", "yellow", "white"],
          "background": ["snow", "forest", "beach"]}  # fmt: skip
@@ -66,13 +65,7 @@ def check(clip, lang, monkeypatch):
 
 
 def functions(folder: str, lang: str) -> dict:
-    """What a learner has after running the cells of a notebook that hold the steps."""
-    notebook = make_notebook(read_lesson(next((ROOT / "lessons").rglob("ex2_batch_generator.py"))), folder, lang, ROOT)
-    defined = dict(globals())
-    for cell in notebook.cells:
-        if cell.metadata.get("nbgrader", {}).get("solution"):
-            exec(cell.source, defined)
-    return defined
+    return functions_of("ex2_batch_generator", folder, lang, globals())
 
 
 def ask(check: Exercise2, step: str, defined: dict):
@@ -91,15 +84,6 @@ def test_an_unsolved_step_fails(step, check, lang):
     result = ask(check, step, functions("exercises", lang))
     assert not result.passed
     assert {"en": "not written yet", "zh": "还没有写"}[lang] in result.failures[0].remedy
-
-
-def assert_names_the_mistake(result, phrase: str, lang: str) -> None:
-    assert not result.passed, result
-    remedy = result.failures[-1].remedy
-    if lang == "en":
-        assert phrase in remedy, result
-    else:  # the twin of the sentence
-        assert any("一" <= letter <= "鿿" for letter in remedy), remedy
 
 
 # ---------------------------------------------------------------------------------------------- 1 paint

@@ -6,10 +6,10 @@ import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import pytest
+from exercise_steps import assert_names_the_mistake, functions_of
 from PIL import Image
 
 from course_lib import (
@@ -28,9 +28,7 @@ from course_lib.checking.ex3.bench import Script, bomb, same, turned
 from course_lib.settings import set_language
 from little_world import draw, labels
 from little_world.scenes import single
-from tools.lessons import make_notebook, read_lesson
 
-ROOT = Path(__file__).resolve().parents[1]
 NAMES = {"measure": ("plain", "accuracy", "recall_at_k"), "session": ("Session",)}
 STEPS = ("add", "find", "ask", "measure", "ask_all", "session")
 
@@ -60,13 +58,7 @@ def check(clip, lang, monkeypatch):
 
 
 def functions(folder: str, lang: str) -> dict:
-    """What a learner has after running the cells of a notebook that hold the steps."""
-    notebook = make_notebook(read_lesson(next((ROOT / "lessons").rglob("ex3_search_and_qa_app.py"))), folder, lang, ROOT)
-    defined = dict(globals())
-    for cell in notebook.cells:
-        if cell.metadata.get("nbgrader", {}).get("solution"):
-            exec(cell.source, defined)
-    return defined
+    return functions_of("ex3_search_and_qa_app", folder, lang, globals())
 
 
 def ask(check: Exercise3, step: str, defined: dict):
@@ -84,15 +76,6 @@ def test_an_unsolved_step_fails(step, check, lang):
     result = ask(check, step, functions("exercises", lang))
     assert not result.passed
     assert {"en": "not written yet", "zh": "还没有写"}[lang] in result.failures[0].remedy
-
-
-def assert_names_the_mistake(result, phrase: str, lang: str) -> None:
-    assert not result.passed, result
-    remedy = result.failures[-1].remedy
-    if lang == "en":
-        assert phrase in remedy, result
-    else:  # the twin of the sentence
-        assert any("一" <= letter <= "鿿" for letter in remedy), remedy
 
 
 # ------------------------------------------------------------------------------------------------ 1 add

@@ -142,3 +142,13 @@ def test_what_is_saved_loads_again_and_says_the_same(model, processor, pixels, t
 
 def test_the_registry_counts_a_picture_as_mini_vlm_does():
     assert estimate_tokens((640, 480), model="mini-vlm") == vlm.IMAGE_TOKENS
+
+
+def test_the_stages_that_are_done_are_measured_sort_by_sort(model, processor, tmp_path, monkeypatch):
+    monkeypatch.setattr(vlm, "cache_folder", lambda: tmp_path)
+    (tmp_path / "mini-vlm").mkdir()
+    processor.tokenizer.save_pretrained(tmp_path / "mini-vlm" / "tokenizer")
+    torch.save({"model": model.state_dict()}, tmp_path / "mini-vlm" / "checkpoint-2.pt")
+    rows = vlm.stages_so_far(questions=11)
+    assert list(rows)[0] == "questions on scenes" and {"- exists", "- compare"} < set(rows)
+    assert all(set(shares) == {"stage 2"} and 0 <= shares["stage 2"] <= 1 for shares in rows.values())

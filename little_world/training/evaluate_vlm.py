@@ -116,16 +116,20 @@ def quick_look(model, processor, n: int = 96) -> dict[str, float]:
             "described": round(float(np.mean([a == describe(s, "en") for a, s in zip(told, scenes)])), 3)}  # fmt: skip
 
 
-def measure(model, processor, lang: str, n: int = 440) -> dict[str, float]:
-    """All rows of the card's table for one language."""
+def by_sort(model, processor, lang: str, n: int = 440) -> dict[str, float]:
+    """The share of short questions answered rightly, of all and of each sort of `QUESTIONS`."""
     asked = _scene_questions(n, lang)
     got = answer(
         model, processor, [([draw(s) for s in scenes], t.question) for scenes, t in asked], max_new_tokens=60
     )
     right = np.array([a == t.answer for a, (_, t) in zip(got, asked)])
-    found = {"questions on scenes": float(right.mean())}
-    for sort in QUESTIONS:
-        found[f"- {sort}"] = float(np.mean([r for r, (_, t) in zip(right, asked) if t.sort == sort]))
+    sorts = np.array([t.sort for _, t in asked])
+    return {"questions on scenes": float(right.mean()), **{f"- {sort}": float(right[sorts == sort].mean()) for sort in QUESTIONS}}
+
+
+def measure(model, processor, lang: str, n: int = 440) -> dict[str, float]:
+    """All rows of the card's table for one language."""
+    found = by_sort(model, processor, lang, n)
 
     scenes = [_scene(10_000 + i) for i in range(200)]
     told = answer(model, processor, [([draw(s)], DESCRIBE[lang][0]) for s in scenes], max_new_tokens=80)

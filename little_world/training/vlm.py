@@ -2,6 +2,7 @@
 
     python -m little_world.training.vlm             train (about two hours on two cores), resume if interrupted
     python -m little_world.training.vlm --evaluate  reprint the model card's table from the stored weights
+    python -m little_world.training.vlm --stages    what each finished stage answers rightly, from its checkpoint in the cache
 
 The vision tower starts from mini-clip, as LLaVA's starts from CLIP, and learns to read (`vlm_tower`); then the language
 model learns to tell what it sees, and at last everything is trained together.
@@ -245,6 +246,23 @@ def train(
     write_card(folder, table(folder), seconds=seconds, stages=stages, reading=(*reading, words_stage))
 
 
+def stages_so_far(questions: int = 440) -> dict[str, dict[str, float]]:
+    """What the checkpoint of each stage answers rightly: {row: {"stage 1": share, ...}}, both languages together."""
+    from .evaluate_vlm import by_sort
+
+    work, rows = cache_folder() / "mini-vlm", {}
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(work / "tokenizer")
+    processor, model = build_processor(tokenizer), build_model(tokenizer, None).eval()
+    for number in range(1, len(STAGES) + 1):
+        checkpoint = work / f"checkpoint-{number}.pt"
+        if checkpoint.exists():
+            model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["model"])
+            both = [by_sort(model, processor, lang, questions) for lang in ("zh", "en")]
+            for row in both[0]:
+                rows.setdefault(row, {})[f"stage {number}"] = sum(found[row] for found in both) / 2
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -252,6 +270,7 @@ def main() -> None:
     parser.add_argument(
         "--evaluate", action="store_true", help="measure the stored model and print its card's table"
     )
+    parser.add_argument("--stages", action="store_true", help="measure the checkpoint of each stage")
     parser.add_argument("--folder", type=Path, default=MODELS / "mini-vlm")
     parser.add_argument("--steps", type=int, help="cut every stage short: to try the code")
     parser.add_argument("--small", action="store_true", help="a few hundred pictures: to try the code")
@@ -262,6 +281,10 @@ def main() -> None:
         from .evaluate_vlm import markdown, table
 
         print(markdown(table(args.folder)))
+        return
+    if args.stages:
+        for row, shares in stages_so_far().items():
+            print(f"{row:22}", *(f"{stage} {share:6.1%}" for stage, share in shares.items()), sep=" | ")
         return
     stages = tuple(replace(stage, steps=min(stage.steps, args.steps or stage.steps)) for stage in STAGES)
     reading = tuple(replace(stage, steps=min(stage.steps, args.steps or stage.steps)) for stage in READING)

@@ -85,7 +85,7 @@ MINI = Setup(
     name="mini-sd",
     vae=_vae_config(24, 32, 64, 96, groups=8),
     unet=_unet_config(64, 160, side=16, heads=4, groups=8),
-    vae_recipe=Recipe(steps=6000, batch_size=32, learning_rate=1e-3, ema=0.998, **_OPTIMIZER),
+    vae_recipe=Recipe(steps=3600, batch_size=32, learning_rate=1e-3, ema=0.998, **_OPTIMIZER),
     stages=(
         Stage(steps=4_000, batch_size=64, learning_rate=8e-4, warmup=300, ema=0.998, seed=11, horizon=16_000,
               shares=((PORTRAITS, 1.0),), naming=0.05, **_OPTIMIZER),
@@ -95,7 +95,7 @@ MINI = Setup(
               shares=((TRAIN, 0.6), (CONTRASTS, 0.3), (PORTRAITS, 0.1)), tune_text=True, naming=0.02, **_OPTIMIZER),
     ),
     pictures=60_000,
-    latents={PORTRAITS: 32_768, TRAIN: 60_000, CONTRASTS: 24_576},
+    latents={PORTRAITS: 16_384, TRAIN: 60_000, CONTRASTS: 24_576},
 )  # fmt: skip
 SMALL = Setup(  # the same path in a minute: to try the code, and to test it
     name="mini-sd-small",

@@ -424,13 +424,12 @@ display(table(story))
 # do. None of these *questions* occurred in training (similar patterns did):
 
 # %%
-from little_world.dialogue import OUTSIDE, UNKNOWN
+from little_world.dialogue import UNKNOWN, UNSEEN
 from little_world.words import kind_name
 
-strange = OUTSIDE[LANG][len(OUTSIDE[LANG]) * 3 // 4 :]  # the last quarter is kept from training
 asked = [
     (e.image, text.replace("{a}", kind_name(e.kind, LANG)), UNKNOWN[LANG], say(zh="说不知道", en="says so"))
-    for text in strange
+    for text in UNSEEN[LANG]
     for e in [e for e in gallery if e.part == "single"][::24]
 ]
 answers, honest = score(asked)

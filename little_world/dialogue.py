@@ -84,21 +84,31 @@ TREND_NAME = {
     },
 }
 
-# What Little World knows nothing of. The last quarter of each list is kept from training, to test the "I don't know".
+# What Little World knows nothing of. The wordings of UNSEEN are kept from training, to test the "I don't know".
 OUTSIDE = {
-    "zh": ("法国的首都是哪里？", "{a}叫什么名字？", "今天星期几？", "谁画了这张图？", "{a}几岁了？", "明天会下雨吗？", "这张图是哪一年画的？", "汽车是什么牌子的？",
-           "{a}多少钱？", "{a}重多少公斤？", "水的沸点是多少？", "谁写了《红楼梦》？", "图中有长颈鹿吗？", "图中有手机吗？", "图中有几个人？", "图中有电脑吗？",
-           "画家喜欢什么音乐？", "{a}在想什么？", "地球离月亮多远？", "一加一等于几？", "图中有大象吗？", "图中有桌子吗？", "现在几点几分？", "这里叫什么名字？",
-           "你是谁？", "{a}从哪里来？", "图中有自行车吗？", "图中有面条吗？", "图中有钢琴吗？", "图中有老虎吗？", "主人住在哪里？", "世界上最高的山是什么？",
-           "谁拥有{a}？", "图中有香蕉吗？", "图中有飞碟吗？", "总统是谁？", "这张图值多少钱？", "图中有猴子吗？", "图中有船长吗？", "{a}喜欢吃什么？"),
-    "en": ("What is the capital of France?", "What is the name of the {a}?", "What day is it today?", "Who drew this picture?", "How old is the {a}?",
-           "Will it rain tomorrow?", "In which year was this drawn?", "What brand is the car?", "How much does the {a} cost?", "How heavy is the {a}?",
-           "At what temperature does water boil?", "Who wrote Hamlet?", "Is there a giraffe?", "Is there a phone?", "How many people are there?",
-           "Is there a computer?", "What music does the artist like?", "What is the {a} thinking?", "How far away is the moon?", "What is one plus one?",
-           "Is there an elephant?", "Is there a table?", "What is the exact time?", "What is this place called?", "Who are you?", "Where does the {a} come from?",
-           "Is there a bicycle?", "Are there noodles?", "Is there a piano?", "Is there a tiger?", "Where does the owner live?", "What is the highest mountain?",
-           "Who owns the {a}?", "Is there a banana?", "Is there a flying saucer?", "Who is the president?", "What is this picture worth?", "Is there a monkey?",
-           "Is there a captain?", "What does the {a} like to eat?"),
+    "zh": ("法国的首都是哪里？", "{a}叫什么名字？", "今天星期几？", "谁画了这张图？", "{a}几岁了？", "明天会下雨吗？", "这张图是哪一年画的？", "汽车是什么牌子的？", "{a}多少钱？", "{a}重多少公斤？", "水的沸点是多少？",
+           "谁写了《红楼梦》？", "图中有长颈鹿吗？", "图中有手机吗？", "图中有几个人？", "图中有电脑吗？", "画家喜欢什么音乐？", "{a}在想什么？", "地球离月亮多远？", "一加一等于几？", "图中有大象吗？", "图中有桌子吗？", "现在几点几分？",
+           "这里叫什么名字？", "你是谁？", "{a}从哪里来？", "图中有自行车吗？", "图中有面条吗？", "图中有钢琴吗？", "图中有老虎吗？"),
+    "en": ("What is the capital of France?", "What is the name of the {a}?", "What day is it today?", "Who drew this picture?",
+           "How old is the {a}?", "Will it rain tomorrow?", "In which year was this drawn?", "What brand is the car?", "How much does the {a} cost?",
+           "How heavy is the {a}?", "At what temperature does water boil?", "Who wrote Hamlet?", "Is there a giraffe?", "Is there a phone?",
+           "How many people are there?", "Is there a computer?", "What music does the artist like?", "What is the {a} thinking?",
+           "How far away is the moon?", "What is one plus one?", "Is there an elephant?", "Is there a table?", "What is the exact time?",
+           "What is this place called?", "Who are you?", "Where does the {a} come from?", "Is there a bicycle?", "Are there noodles?",
+           "Is there a piano?", "Is there a tiger?"),
+}  # fmt: skip
+UNSEEN = {
+    "zh": ("主人住在哪里？", "世界上最高的山是什么？", "谁拥有{a}？", "图中有香蕉吗？", "图中有飞碟吗？", "总统是谁？", "这张图值多少钱？", "图中有猴子吗？", "图中有船长吗？", "{a}喜欢吃什么？"),
+    "en": ("Where does the owner live?", "What is the highest mountain?", "Who owns the {a}?", "Is there a banana?", "Is there a flying saucer?",
+           "Who is the president?", "What is this picture worth?", "Is there a monkey?", "Is there a captain?", "What does the {a} like to eat?"),
+}  # fmt: skip
+# Things that the world has none of, beside those in UNSEEN: there are too many to be told one by one that they are unknown.
+ELSEWHERE = {
+    "zh": ("苹果", "飞船", "椅子", "狮子", "书", "鞋子", "电视", "卡车", "医生", "蛋糕", "狐狸", "冰箱", "铅笔", "企鹅", "吉他", "床", "帽子", "马", "沙发", "牛",
+           "葡萄", "桥", "蜜蜂", "机器人", "灯", "蛇", "面包", "老师", "轮船", "袜子", "熊猫", "剪刀", "骆驼", "摩托车", "消防员", "鸡蛋", "盒子", "青蛙", "国王", "相机"),
+    "en": ("apple", "spaceship", "chair", "lion", "book", "shoe", "television", "truck", "doctor", "cake", "fox", "fridge", "pencil", "penguin",
+           "guitar", "bed", "hat", "horse", "sofa", "cow", "grape", "bridge", "bee", "robot", "lamp", "snake", "loaf", "teacher", "ship", "sock",
+           "panda", "ladder", "camel", "motorbike", "firefighter", "egg", "box", "frog", "king", "camera"),
 }  # fmt: skip
 
 
@@ -172,9 +182,10 @@ def outside_turns(
     lang: str, rng: np.random.Generator, *, test: bool = False, things: tuple[str, ...] = KINDS
 ) -> list[Turn]:
     """Questions that only an honest "I don't know" answers. `test`: wordings that training never shows."""
-    known = len(OUTSIDE[lang]) * 3 // 4
-    options = OUTSIDE[lang][known:] if test else OUTSIDE[lang][:known]
-    text = pick(rng, options).replace("{a}", words.kind_name(pick(rng, things or KINDS), lang))
+    if not test and rng.random() < 0.4:
+        thing = pick(rng, ELSEWHERE[lang])
+        return [Turn("unknown", f"图中有{thing}吗？" if lang == "zh" else f"Is there {words.article(thing)}?", UNKNOWN[lang])]
+    text = pick(rng, (UNSEEN if test else OUTSIDE)[lang]).replace("{a}", words.kind_name(pick(rng, things or KINDS), lang))
     return [Turn("unknown", text, UNKNOWN[lang])]
 
 

@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 from PIL import ImageFont
 
 from course_lib import plots
+from little_world import words
 from little_world.charts import TITLES, TRENDS, TYPES, draw_chart, random_chart
 from little_world.dialogue import (
     DESCRIBE,
+    ELSEWHERE,
     OUTSIDE,
     READ,
     UNKNOWN,
+    UNSEEN,
     chart_record,
     chart_turns,
     describe,
@@ -140,7 +143,9 @@ def test_unknown_questions_kept_from_training_are_never_shown_in_it():
         kept = {outside_turns(lang, rng, test=True)[0].question for _ in range(500)}
         assert shown.isdisjoint(kept) and len(kept) >= 9
         assert outside_turns(lang, rng)[0].answer == UNKNOWN[lang]
-        assert len(OUTSIDE["zh"]) == len(OUTSIDE["en"])
+        assert len(OUTSIDE["zh"]) == len(OUTSIDE["en"]) and len(UNSEEN["zh"]) == len(UNSEEN["en"])
+        known = {words.kind_name(kind, lang) for kind in KINDS}
+        assert known.isdisjoint(ELSEWHERE[lang]) and len(set(ELSEWHERE[lang])) == len(ELSEWHERE[lang])
         assert len(set(DESCRIBE[lang])) == len(DESCRIBE[lang]) and len(set(READ[lang])) == len(READ[lang])
 
 

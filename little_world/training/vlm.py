@@ -55,6 +55,9 @@ STAGES = (
     Stage(steps=820, batch_size=64, learning_rate=1e-3, warmup=50, horizon=1500, seed=2, by_answer=0.6, pairs=0.5),
     Stage(steps=680, batch_size=64, learning_rate=4.5e-4, warmup=20, seed=3, by_answer=0.6, pairs=0.5, several=0.3),
     Stage(steps=220, batch_size=64, learning_rate=3e-4, warmup=10, seed=6, by_answer=0.6, pairs=0.5, several=0.1, documents=0.55),
+    # What was wrong then: comparing two pictures, two of a kind beside another, and things that the world has not.
+    Stage(steps=520, batch_size=64, learning_rate=4e-4, warmup=20, seed=7, by_answer=0.6, pairs=0.6, several=0.5, documents=0.4,
+          often=(("count", 6), ("compare", 3))),
 )
 WORDS_BEFORE = 3  # the stage that the patches' words come before
 WORDS = Stage(steps=1200, batch_size=96, learning_rate=8e-4, warmup=100, seed=6)
@@ -238,7 +241,7 @@ def train(
         if number == WORDS_BEFORE:
             seconds += learn_words(reader, naming, glances, words_stage, work, device, processes)
         model.model.vision_tower.requires_grad_(stage.tower)
-        batches = Ahead(Batches(Conversations(drawn, stage.pairs, stage.several, stage.documents), processor, stage, device))
+        batches = Ahead(Batches(Conversations(drawn, stage.pairs, stage.several, stage.documents, stage.often), processor, stage, device))
         checkpoint = work / f"checkpoint-{number}.pt"
         seconds += fit(model, loss, stage, checkpoint, device=device, look=look, look_every=LOOK // stage.batch_size,
                        processes=processes)  # fmt: skip

@@ -74,10 +74,18 @@ class Drawn:
 
 
 class Conversations:
-    """Conversation i of a training run, always the same for an i; `pairs`, `several` and `documents` are shares as in `vlm_tower.Stage`."""
+    """Conversation i of a training run, always the same for an i; the shares, and `often`, are those of a `vlm_tower.Stage`."""
 
-    def __init__(self, drawn: Drawn, pairs: float = 0.0, several: float = 0.14, documents: float = 0.26):
+    def __init__(
+        self,
+        drawn: Drawn,
+        pairs: float = 0.0,
+        several: float = 0.14,
+        documents: float = 0.26,
+        often: tuple[tuple[str, float], ...] = (),
+    ):
         self.share, self.several, self.written = pairs, several, documents
+        self.often = OFTEN | dict(often)
         self.pixels = drawn.pixels
         self.scenes, self.documents, self.charts = (len(drawn.pixels[sort]) for sort in ("scene", "document", "chart"))
         self.alike: dict[tuple, list[int]] = {}  # scenes that share a kind, or a place: for fair comparisons
@@ -126,7 +134,7 @@ class Conversations:
                 [t for lang in langs for t in scene_turns(scenes[0], lang, rng)],
             )
         unknown = outside_turns(langs[0], rng) if rng.random() < 0.35 else []
-        often = np.array([OFTEN.get(t.sort, 1) for t in pool], float)
+        often = np.array([self.often.get(t.sort, 1) for t in pool], float)
         chosen = rng.choice(len(pool), min(len(pool), TURNS - len(unknown)), replace=False, p=often / often.sum())
         turns = [pool[i] for i in chosen] + unknown
         return Conversation(pixels, [turns[i] for i in rng.permutation(len(turns))], scenes)

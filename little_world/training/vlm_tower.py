@@ -35,6 +35,7 @@ class Stage(Recipe):
     `by_answer` says how an answer of n tokens weighs: 0 as n tokens, 1 as one answer, whatever its length. `pairs` is the
     share of conversations on a scene for which one with two kinds of things is chosen; of the world's own scenes every fifth is such.
     `several` is the share of conversations about two or three scenes, `documents` that of signs among those about one picture.
+    `often` says how often a sort of turn comes up where that is not as in `vlm_data.OFTEN`.
     """
 
     weight_decay: float = 0.05
@@ -44,6 +45,7 @@ class Stage(Recipe):
     pairs: float = 0.0
     several: float = 0.14
     documents: float = 0.26
+    often: tuple[tuple[str, float], ...] = ()
 
 
 # First the queries learn to read what mini-clip's tower sees already: gradients of queries that cannot read yet would wipe

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from fractions import Fraction
 from io import BytesIO
@@ -83,6 +84,11 @@ def file(request, tmp_path_factory) -> tuple[Path, list[float]]:
     path = video_files.write(tmp_path_factory.mktemp("video") / name, times, **options)
     ticks = options.get("time_base", Fraction(1, 1000))
     return path, [float((t - times[0]) * ticks) for t in times]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="scheduling policies are Linux's")
+def test_writing_a_video_leaves_the_threads_priority_as_it_was(file):
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
 def test_every_frame_forwards(file):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -39,6 +42,23 @@ def number(picture: np.ndarray) -> int:
     return int(sum(1 << bit for bit in range(BITS) if middle[bit] > 127))
 
 
+@contextmanager
+def usual_priority() -> Iterator[None]:
+    """Leave the thread scheduled as it was.
+
+    For root SVT-AV1 makes the thread that opens it a real-time one, and whatever that starts later is real-time as well:
+    tests that came after it starved everything else on their core, without end.
+    """
+    if not hasattr(os, "sched_setscheduler"):  # Linux has it
+        yield
+        return
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, *before)
+
+
 def write(
     path: Path,
     times: list[int],
@@ -56,7 +76,7 @@ def write(
     With `rotation` the pictures are stored turned clockwise by so many degrees, and the file's display matrix
     says to turn them back.
     """
-    with av.open(str(path), "w", options=container or {}) as file:
+    with usual_priority(), av.open(str(path), "w", options=container or {}) as file:
         gap = times[1] - times[0] if len(times) > 1 else 40
         rate = Fraction(1) / (time_base * gap)
         stream = file.add_stream(codec, rate=rate.limit_denominator(1000), options=options or {})

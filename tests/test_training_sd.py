@@ -153,7 +153,8 @@ class Killed(Exception):
 def test_a_killed_run_ends_with_the_same_weights(trained, cache, monkeypatch):
     setup = replace(SMALL, name="killed")
     shutil.copytree(cache / SMALL.name / "vae", cache / setup.name / "vae")
-    shutil.copy(cache / SMALL.name / "vae.pt", cache / setup.name)
+    for checkpoint in (cache / SMALL.name).glob("vae-*.pt"):
+        shutil.copy(checkpoint, cache / setup.name)
     monkeypatch.setattr(sd, "fit", partial(fit, save_every=0.0))
     whole, calls = sd.diffusion_loss, []
 
@@ -336,6 +337,23 @@ def test_a_reconstruction_is_judged_by_its_edges_too():
     checkered[..., ::2] = -0.1
     assert sd.reconstruction_loss(brighter, wanted) == pytest.approx(0.1)
     assert sd.reconstruction_loss(checkered, wanted) == pytest.approx(0.3)
+    # a color that is off weighs more with the means, what differs from pixel to pixel does not
+    assert sd.reconstruction_loss(brighter, wanted, coarse=0.5) == pytest.approx(0.2)
+    assert sd.reconstruction_loss(checkered, wanted, coarse=0.5) == pytest.approx(0.3)
+
+
+def test_crops_aimed_at_a_thing_hold_one():
+    stage = replace(SMALL.vae_stages[1], aimed=1.0)
+    crops = sd_data.Crops(SMALL.pictures, 64, stage, "cpu")
+    for index in range(40):
+        scene = sd_data.sd_scene(index, TRAIN)
+        top, left = crops.corner(scene, np.random.default_rng(index))
+        assert 0 <= top <= 64 and 0 <= left <= 64
+        if scene.things:
+            assert any(top <= 128 * t.y <= top + 64 and left <= 128 * t.x <= left + 64 for t in scene.things)
+    batch = crops[3]
+    assert batch.shape == (stage.batch_size, 3, 64, 64) and torch.equal(batch, crops[3])
+    assert -1 <= batch.min() < batch.max() <= 1
 
 
 # --------------------------------------------------------------------------------------------- the measuring

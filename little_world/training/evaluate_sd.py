@@ -221,7 +221,7 @@ def write_card(
     record = {
         **measured,
         "seconds": {part: round(s) for part, s in seconds.items()},
-        "autoencoder": asdict(setup.vae_recipe),
+        "autoencoder": [asdict(stage) for stage in setup.vae_stages],
         "stages": [asdict(stage) for stage in setup.stages],
         "latents": setup.latents,
     }

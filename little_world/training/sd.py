@@ -26,6 +26,7 @@ from .sd_model import (
     Painter,
     Setup,
     Stage,
+    VaeStage,
     build_painter,
     build_scheduler,
     build_tokenizer,
@@ -44,10 +45,14 @@ KL_WEIGHT = 2e-3
 # ---------------------------------------------------------------------------------------------------- losses
 
 
-def reconstruction_loss(made: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """Absolute error of pixels and of the steps between neighbours: a flat picture is told by its edges."""
+def reconstruction_loss(made: torch.Tensor, wanted: torch.Tensor, coarse: float = 0.0) -> torch.Tensor:
+    """Absolute error of pixels and of the steps between neighbours, since a flat picture is told by its edges; and
+    `coarse` times that of means over 4 x 4 and 8 x 8 pixels, since a color that is a little off costs little at each pixel."""
     error = made - wanted
-    return error.abs().mean() + error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
+    near = error.abs().mean() + error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
+    if not coarse:
+        return near
+    return near + coarse * sum(torch.nn.functional.avg_pool2d(error, side).abs().mean() for side in (4, 8))
 
 
 def snr_weight(alphas_cumprod: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
@@ -87,30 +92,33 @@ def train_vae(setup: Setup, device: str = "cpu", processes: int = 1) -> None:
     from .evaluate_sd import look_at_vae
     from .judge import Judge
 
-    folder, recipe = work_folder(setup), setup.vae_recipe
-    if finished(folder / "vae.pt", recipe) and (folder / "vae").exists():
+    folder = work_folder(setup)
+    last = len(setup.vae_stages)
+    if finished(folder / f"vae-{last}.pt", setup.vae_stages[-1]) and (folder / "vae").exists():
         return
-    torch.manual_seed(recipe.seed)
+    torch.manual_seed(setup.vae_stages[0].seed)
     vae = AutoencoderKL(**setup.vae).to(device)
     judge = Judge()
-    crops = Crops(setup.pictures, CROP, recipe, device)
+    for number, stage in enumerate(setup.vae_stages, 1):
+        crops = Crops(setup.pictures, CROP, stage, device)
 
-    def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
-        wanted = crops[step]
-        posterior = vae.encode(wanted).latent_dist
-        mean, logvar = posterior.mean.float(), posterior.logvar.float()
-        # At this weight their noise may cost about two thousandths of the range: smooth latents, and not seen.
-        spread = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
-        noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(step)).to(device)
-        made = vae.decode(mean + posterior.std * noise).sample.float()
-        error = reconstruction_loss(made, wanted)
-        return error + KL_WEIGHT * spread, {"error": float(error.detach()), "kl": float(spread.detach())}
+        def loss(step: int, stage: VaeStage = stage, crops: Crops = crops) -> tuple[torch.Tensor, dict[str, float]]:
+            wanted = crops[step]
+            posterior = vae.encode(wanted).latent_dist
+            mean, logvar = posterior.mean.float(), posterior.logvar.float()
+            # At this weight their noise may cost about two thousandths of the range: smooth latents, and not seen.
+            spread = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
+            noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(step)).to(device)
+            made = vae.decode(mean + posterior.std * noise).sample.float()
+            error = reconstruction_loss(made, wanted, stage.coarse)
+            return error + KL_WEIGHT * spread, {"error": float(error.detach()), "kl": float(spread.detach())}
 
-    def look(step: int, shown: torch.nn.Module) -> None:
-        seen = look_at_vae(shown, judge, folder / f"vae-{step:05d}.png", 2 * setup.look_pictures)
-        print({"step": step, **seen}, flush=True)
+        def look(step: int, shown: torch.nn.Module, number: int = number) -> None:
+            seen = look_at_vae(shown, judge, folder / f"vae-{number}-{step:05d}.png", 2 * setup.look_pictures)
+            print({"stage": number, "step": step, **seen}, flush=True)
 
-    fit(vae, loss, recipe, folder / "vae.pt", device=device, look=look, look_every=setup.look_every, processes=processes)
+        fit(vae, loss, stage, folder / f"vae-{number}.pt", device=device, look=look, look_every=setup.look_every,
+            processes=processes)  # fmt: skip
     vae.eval()
     vae.register_to_config(scaling_factor=scaling_factor(vae, setup))
     replace_folder(folder / "vae", vae.half().save_pretrained)
@@ -157,7 +165,8 @@ def train_unet(
     )
     known = all_latents(setup, device)
     batches = Batches(known, vae.config.scaling_factor, tokenizer, len(scheduler), device)
-    spent = torch.load(folder / "vae.pt", mmap=True, weights_only=True)["seconds"]
+    parts = [folder / f"vae-{number}.pt" for number in range(1, len(setup.vae_stages) + 1)]
+    spent = sum(torch.load(part, mmap=True, weights_only=True)["seconds"] for part in parts)
     seconds = {"autoencoder": spent, "latents": sum(some.seconds for some in known.values()), "UNet": 0.0}
     for number, stage in enumerate(setup.stages, 1):
         checkpoint = folder / f"unet-{number}.pt"

@@ -26,7 +26,7 @@ from ..captions import caption, random_plan
 from ..drawing import draw
 from ..scenes import Scene, single
 from .data import CONTRASTS, TRAIN, cache_folder, scene_cells, scene_rng, training_pixels, training_scene
-from .loop import Recipe, autocast
+from .loop import autocast
 from .parallel import share
 
 PORTRAITS = 5  # a stream of scenes with one large thing: what a kind looks like is learned from them first
@@ -53,24 +53,30 @@ def as_tensor(pixels: np.ndarray) -> torch.Tensor:
 
 
 class Crops:
-    """The autoencoder's batch of a step: `(n, 3, side, side)` crops at random places of random scenes."""
+    """The autoencoder's batch of a step: `(n, 3, side, side)` crops of random scenes, some of them (`stage.aimed`) with a thing
+    in the middle or near it."""
 
-    def __init__(self, scenes: int, side: int, recipe: Recipe, device: str):
+    OFF = 20  # pixels by which a thing's middle may lie off the crop's, either way
+
+    def __init__(self, scenes: int, side: int, stage, device: str):
         self.pixels = training_pixels(scenes, 128, TRAIN)
-        self.side, self.recipe, self.device = side, recipe, device
+        self.side, self.stage, self.device = side, stage, device
+
+    def corner(self, scene: Scene, rng: np.random.Generator) -> tuple[int, int]:
+        """The top and left of a crop."""
+        top, left = rng.integers(0, 128 - self.side + 1, 2)
+        if scene.things and rng.random() < self.stage.aimed:
+            thing = scene.things[int(rng.integers(len(scene.things)))]
+            middle = 128 * np.array([thing.y, thing.x]) + rng.uniform(-self.OFF, self.OFF, 2)
+            top, left = np.clip(middle - self.side / 2, 0, 128 - self.side).astype(int)
+        return int(top), int(left)
 
     def __getitem__(self, step: int) -> torch.Tensor:
-        rng = np.random.default_rng([self.recipe.seed, step])
-        chosen = np.sort(rng.choice(len(self.pixels), self.recipe.batch_size))
-        corners = rng.integers(0, 128 - self.side + 1, (len(chosen), 2))
-        return as_tensor(
-            np.stack(
-                [
-                    self.pixels[i, y : y + self.side, x : x + self.side]
-                    for i, (y, x) in share(list(zip(chosen, corners)))
-                ]
-            )
-        ).to(self.device)
+        rng, side = np.random.default_rng([self.stage.seed, step]), self.side
+        chosen = np.sort(rng.choice(len(self.pixels), self.stage.batch_size))
+        corners = [self.corner(training_scene(int(i)), rng) for i in chosen]
+        crops = [self.pixels[i, y : y + side, x : x + side] for i, (y, x) in share(list(zip(chosen, corners)))]
+        return as_tensor(np.stack(crops)).to(self.device)
 
 
 # ---------------------------------------------------------------------------------------------------- latents

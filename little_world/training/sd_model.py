@@ -34,13 +34,22 @@ class Stage(Recipe):
 
 
 @dataclass(frozen=True)
+class VaeStage(Recipe):
+    """A part of the autoencoder's training: the share of crops that are aimed at a thing (`sd_data.Crops`), and how much
+    means over several pixels weigh in the error (`sd.reconstruction_loss`)."""
+
+    aimed: float = 0.0
+    coarse: float = 0.0
+
+
+@dataclass(frozen=True)
 class Setup:
     """Everything that the finished model follows from."""
 
     name: str
     vae: dict
     unet: dict
-    vae_recipe: Recipe
+    vae_stages: tuple[VaeStage, ...]
     stages: tuple[Stage, ...]
     pictures: int  # the autoencoder takes its crops from them, as many as mini-vlm's, which are drawn already
     latents: dict[int, int]  # how many scenes of each stream
@@ -78,14 +87,18 @@ def _unet_config(*channels: int, side: int, heads: int, groups: int) -> dict:
 
 _OPTIMIZER = {"weight_decay": 0.01, "betas": (0.9, 0.99)}
 
-# First what each kind looks like, large and alone; then the whole world; then, with families that differ in one
+# The autoencoder learns the whole picture first, then what is in it: places taken at random show mostly background.
+# The UNet learns first what each kind looks like, large and alone; then the whole world; then, with families that differ in one
 # fact, where and how many. The text encoder learns along as soon as the UNet can read it, and at the UNet's rate:
 # these rates are half of what mini-clip itself was trained with, so a lower one of its own is not needed.
 MINI = Setup(
     name="mini-sd",
     vae=_vae_config(24, 32, 64, 96, groups=8),
     unet=_unet_config(64, 160, side=16, heads=4, groups=8),
-    vae_recipe=Recipe(steps=3600, batch_size=32, learning_rate=1e-3, ema=0.998, **_OPTIMIZER),
+    vae_stages=(
+        VaeStage(steps=3_600, batch_size=32, learning_rate=1e-3, ema=0.998, **_OPTIMIZER),
+        VaeStage(steps=14_000, batch_size=16, learning_rate=1e-3, ema=0.999, seed=1, aimed=0.8, coarse=0.5, **_OPTIMIZER),
+    ),
     stages=(
         Stage(steps=4_000, batch_size=64, learning_rate=8e-4, warmup=300, ema=0.998, seed=11, horizon=16_000,
               shares=((PORTRAITS, 1.0),), naming=0.05, **_OPTIMIZER),
@@ -101,7 +114,10 @@ SMALL = Setup(  # the same path in a minute: to try the code, and to test it
     name="mini-sd-small",
     vae=_vae_config(8, 8, 8, 16, groups=4),
     unet=_unet_config(16, 32, side=16, heads=2, groups=4),
-    vae_recipe=Recipe(steps=4, batch_size=4, learning_rate=1e-3, warmup=1, ema=0.9),
+    vae_stages=(
+        VaeStage(steps=2, batch_size=4, learning_rate=1e-3, warmup=1, ema=0.9),
+        VaeStage(steps=2, batch_size=4, learning_rate=1e-3, warmup=1, ema=0.9, seed=1, aimed=0.8, coarse=0.5),
+    ),
     stages=(
         Stage(steps=3, batch_size=4, learning_rate=1e-3, warmup=1, ema=0.9, seed=11,
               shares=((PORTRAITS, 1.0),), naming=0.05),

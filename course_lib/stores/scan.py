@@ -24,7 +24,8 @@ SELDOM = 0.1  # of the queries may want a deeper scan: with the next code more a
 KINDS = {"pq4": 1 / 8, "pq2": 1 / 4, "pq1": 1 / 2, "sq8": 1.0}  # codes, and their bytes for each number of a vector
 DEPTHS = (250, 1000, 4000)
 BLOCK = 16_384  # rows at a time, so that scores and copies stay small
-TRAINING = 2048
+TRAINING = 1024
+FORETOLD = 16_384  # rows on which a code is tried before all are put into it
 CHECKED = 128  # queries of each sort on which a scan has to prove itself: of their 1280 neighbours it may miss one
 
 Found = tuple[np.ndarray, np.ndarray]  # positions int64 and scores float32, best first
@@ -190,13 +191,20 @@ class ScanIndex:
         sample = self.take(np.sort(rng.choice(living, TRAINING, replace=False)))
         queries = _queries_like(sample, rng)
         truth = [scores[-1] for _, scores in self.search(queries, 10)]
+        few = self.take(np.sort(rng.choice(living, min(FORETOLD, len(living)), replace=False)))
         made: dict[str, Any] = {}
+        whole: set[str] = set()
         for kind, self.depth in self._by_cost():
             if kind not in made:
-                made[kind] = self._coded(kind, sample)
-            self.codes = made[kind]
-            if self.codes is None:
+                made[kind] = _trained(kind, sample, few)
+            if (codes := made[kind]) is None:
                 continue
+            if kind not in whole:
+                if not self._is_hopeful(codes, few, queries, truth):
+                    continue
+                self._fill(codes)
+                whole.add(kind)
+            self.codes = codes
             answered, recall = self._tried(queries, truth)
             if recall >= MIN_RECALL and answered >= 1 - SELDOM:
                 self.kind, self.recall = kind, recall
@@ -210,14 +218,21 @@ class ScanIndex:
         cost = lambda way: len(self) * KINDS[way[0]] + 2 * 4 * way[1]  # by number of a vector
         return sorted(((kind, depth) for kind in KINDS for depth in depths), key=cost)
 
-    def _coded(self, kind: str, sample: np.ndarray) -> Any:
-        """All rows in a code that was trained on some; None where the code does not suit the dimension."""
-        if (codes := _codes(kind, self.dim)) is not None:
-            codes.train(sample)
-            for start in range(0, len(self), BLOCK):
-                for _, rows in self._parts(start, min(start + BLOCK, len(self))):
-                    codes.add(np.ascontiguousarray(rows))
-        return codes
+    def _is_hopeful(self, codes: Any, few: np.ndarray, queries: np.ndarray, truth: list[float]) -> bool:
+        """Whether a scan of all rows in this code may answer enough queries, foretold from the `few` that it holds: to put
+        all in takes longer than all the rest. See `_ranked` for what is asked here of each query."""
+        depth = max(1, round(self.depth * len(few) / (len(self) - self.dead)))
+        rough, at = codes.search(queries, min(max(depth, 50), len(few)))
+        errors = np.stack([few[rows] @ query for rows, query in zip(at, queries, strict=True)]) - rough
+        needed = rough[:, depth - 1] + errors.mean(axis=1) + SURE * errors.std(axis=1)
+        return bool(np.mean(np.array(truth) >= needed) >= 1 - SELDOM)
+
+    def _fill(self, codes: Any) -> None:
+        """All rows in a trained code, and nothing else."""
+        codes.reset()
+        for start in range(0, len(self), BLOCK):
+            for _, rows in self._parts(start, min(start + BLOCK, len(self))):
+                codes.add(np.ascontiguousarray(rows))
 
     def _tried(self, queries: np.ndarray, truth: list[float]) -> tuple[float, float]:
         """Of pictures and of the like of texts, whichever does worse: the share that one scan answers, and its recall.
@@ -244,6 +259,14 @@ def _codes(kind: str, dim: int) -> Any:
         return None
     codes = lib.IndexPQFastScan(dim, dim // width, 4, lib.METRIC_INNER_PRODUCT)
     codes.pq.cp.niter = 10  # of k-means; the remaining 15 take as long again, and change nothing that can be measured
+    return codes
+
+
+def _trained(kind: str, sample: np.ndarray, few: np.ndarray) -> Any:
+    """A code trained on a sample that holds a few rows; None where it does not suit the dimension."""
+    if (codes := _codes(kind, sample.shape[1])) is not None:
+        codes.train(sample)
+        codes.add(few)
     return codes
 
 

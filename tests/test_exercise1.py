@@ -42,11 +42,18 @@ def lang(request):
     set_language(None)
 
 
+@pytest.fixture(scope="module")
+def checks(clip):
+    """One for each language: what a check draws is drawn once."""
+    landscapes = {"zh": "风景", "en": "landscape"}
+    return {lang: Exercise1(clip, picture, {**labels("kind", lang), None: landscapes[lang]}) for lang in landscapes}
+
+
 @pytest.fixture
-def check(clip, lang, monkeypatch):
+def check(checks, lang, monkeypatch):
     monkeypatch.delenv("COURSE_CHECK_STRICT", raising=False)
     monkeypatch.delenv("NBGRADER_EXECUTION", raising=False)
-    return Exercise1(clip, picture, {**labels("kind", lang), None: {"zh": "风景", "en": "landscape"}[lang]})
+    return checks[lang]
 
 
 def functions(folder: str, clip, lang: str) -> dict:

@@ -27,7 +27,7 @@ class FittedChecks(Unseen):
         names, count = list(heroes), len(heroes)
         targets = np.random.default_rng(SEED).permutation(np.repeat(np.arange(count), FEW))
         looks = [{"kind": kind, "color": color} for kind, color in heroes.values()]
-        features = self.image_features(self.draw(40, [looks[i] for i in targets]))
+        features = self.features(40, [looks[i] for i in targets])
         hints = {
             r"[Ss]ingular": say(
                 zh="矩阵不可逆：样本比特征的维数少，请加上 0.1 * np.eye(...)（岭回归）。",
@@ -53,7 +53,7 @@ class FittedChecks(Unseen):
         some = targets < 3
         self._linear(step, function, features[some], targets[some], 3, hints)
         truth = np.arange(20 * count) % count
-        unseen = self.image_features(self.draw(41, [looks[i] for i in truth]))
+        unseen = self.features(41, [looks[i] for i in truth])
         by_name = (unseen @ self.text_features(names).T).argmax(axis=1)
         by_probe = (unseen @ weights + bias).argmax(axis=1)
         before, after = int((by_name == truth).sum()), int((by_probe == truth).sum())
@@ -126,7 +126,7 @@ class FittedChecks(Unseen):
     def _recognised(self, part: int, heroes: Heroes) -> tuple[np.ndarray, np.ndarray]:
         """(confidence, right) of a plain recogniser, nearest class mean, on heroes and as many strangers."""
         looks = [{"kind": kind, "color": color} for kind, color in heroes.values()]
-        labelled = self.image_features(self.draw(52, [look for look in looks for _ in range(FEW)]))
+        labelled = self.features(52, [look for look in looks for _ in range(FEW)])
         means = labelled.reshape(len(looks), FEW, -1).mean(axis=1)
         means /= np.linalg.norm(means, axis=-1, keepdims=True)
         kinds, colors = zip(*heroes.values(), strict=True)
@@ -136,7 +136,7 @@ class FittedChecks(Unseen):
         each = 8 * len(looks)
         wanted = [looks[i % len(looks)] for i in range(each)]
         wanted += [strangers[i % len(strangers)] for i in range(each)]
-        cosines = self.image_features(self.draw(part, wanted)) @ means.T
+        cosines = self.features(part, wanted) @ means.T
         truth = np.array([i % len(looks) for i in range(each)] + [-1] * each)
         return cosines.max(axis=1).astype(np.float64), cosines.argmax(axis=1) == truth
 

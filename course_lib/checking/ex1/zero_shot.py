@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from ...images import resize
 from ...settings import say
 from ..step import Step, check
 from . import mistakes_zero_shot as mistakes
@@ -209,7 +208,7 @@ class ZeroShotChecks(Unseen):
             for i in range(252)
         ]
         truth = np.arange(len(wanted)) % len(places)
-        thumbnails = self.image_features([resize(picture, THUMBNAIL) for picture in self.draw(3, wanted)])
+        thumbnails = self.features(3, wanted, THUMBNAIL)
         both = self.text_features(labels), step.array(features, labels, list(chosen))
         before, after = (int(((thumbnails @ texts.T).argmax(axis=1) == truth).sum()) for texts in both)
         step.require(

@@ -88,14 +88,16 @@ TREND_NAME = {
 OUTSIDE = {
     "zh": ("法国的首都是哪里？", "{a}叫什么名字？", "今天星期几？", "谁画了这张图？", "{a}几岁了？", "明天会下雨吗？", "这张图是哪一年画的？", "汽车是什么牌子的？", "{a}多少钱？", "{a}重多少公斤？", "水的沸点是多少？",
            "谁写了《红楼梦》？", "图中有长颈鹿吗？", "图中有手机吗？", "图中有几个人？", "图中有电脑吗？", "画家喜欢什么音乐？", "{a}在想什么？", "地球离月亮多远？", "一加一等于几？", "图中有大象吗？", "图中有桌子吗？", "现在几点几分？",
-           "这里叫什么名字？", "你是谁？", "{a}从哪里来？", "图中有自行车吗？", "图中有面条吗？", "图中有钢琴吗？", "图中有老虎吗？"),
+           "这里叫什么名字？", "你是谁？", "{a}从哪里来？", "图中有自行车吗？", "图中有面条吗？", "图中有钢琴吗？", "图中有老虎吗？", "{a}是谁做的？", "谁给{a}上的颜色？", "{a}为什么在这里？",
+           "{a}是什么时候做的？", "谁住在隔壁？", "{a}会唱歌吗？", "谁最喜欢{a}？", "{a}昨天在哪里？"),
     "en": ("What is the capital of France?", "What is the name of the {a}?", "What day is it today?", "Who drew this picture?",
            "How old is the {a}?", "Will it rain tomorrow?", "In which year was this drawn?", "What brand is the car?", "How much does the {a} cost?",
            "How heavy is the {a}?", "At what temperature does water boil?", "Who wrote Hamlet?", "Is there a giraffe?", "Is there a phone?",
            "How many people are there?", "Is there a computer?", "What music does the artist like?", "What is the {a} thinking?",
            "How far away is the moon?", "What is one plus one?", "Is there an elephant?", "Is there a table?", "What is the exact time?",
            "What is this place called?", "Who are you?", "Where does the {a} come from?", "Is there a bicycle?", "Are there noodles?",
-           "Is there a piano?", "Is there a tiger?"),
+           "Is there a piano?", "Is there a tiger?", "Who made the {a}?", "Who painted the {a}?", "Why is the {a} here?",
+           "When was the {a} made?", "Who lives next door?", "Can the {a} sing?", "Who likes the {a} best?", "Where was the {a} yesterday?"),
 }  # fmt: skip
 UNSEEN = {
     "zh": ("主人住在哪里？", "世界上最高的山是什么？", "谁拥有{a}？", "图中有香蕉吗？", "图中有飞碟吗？", "总统是谁？", "这张图值多少钱？", "图中有猴子吗？", "图中有船长吗？", "{a}喜欢吃什么？"),

@@ -244,8 +244,8 @@ Every answer is compared with the ground truth letter by letter, decoded greedil
 training never showed.
 
 - Its vision tower, mini-clip's, first learned to name what is in a picture: {sum(s.steps for s in reading):,} batches of {reading[0].batch_size}
-  pictures (`little_world/training/vlm_tower.py`). Then the whole was trained with {", then ".join(f"{stage.steps:,} batches of {stage.batch_size}" for stage in stages)} conversations
-  of up to {TURNS} questions; {seconds / 60:.0f} minutes on two CPU cores in all: `python -m little_world.training.vlm`
+  pictures (`little_world/training/vlm_tower.py`). Then the whole was trained in {len(stages)} stages, with {", ".join(f"{stage.steps:,}" for stage in stages)} batches of {stages[0].batch_size}
+  conversations of up to {TURNS} questions; {seconds / 60:.0f} minutes on two CPU cores in all: `python -m little_world.training.vlm`
 - This table again: `python -m little_world.training.vlm --evaluate`
 """,
         encoding="utf-8",

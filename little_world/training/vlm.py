@@ -58,6 +58,16 @@ STAGES = (
     # What was wrong then: comparing two pictures, two of a kind beside another, and things that the world has not.
     Stage(steps=520, batch_size=64, learning_rate=4e-4, warmup=20, seed=7, by_answer=0.6, pairs=0.6, several=0.5, documents=0.4,
           often=(("count", 6), ("compare", 3))),
+    Stage(steps=300, batch_size=64, learning_rate=3e-4, warmup=10, seed=8, by_answer=0.6, pairs=0.6, several=0.14, documents=0.5,
+          often=(("describe", 6), ("count", 4), ("read", 4))),
+    # And two of one kind beside some of another, which are rare.
+    Stage(steps=300, batch_size=64, learning_rate=3e-4, warmup=10, seed=9, by_answer=0.6, pairs=0.3, crowds=0.45, several=0.14,
+          documents=0.36, often=(("describe", 6), ("count", 5), ("read", 4))),
+    # It ends on the world as it is: else it sees two kinds where there is one.
+    Stage(steps=280, batch_size=64, learning_rate=3e-4, warmup=10, seed=10, by_answer=0.6, pairs=0.2, crowds=0.1, several=0.12,
+          documents=0.3, often=(("describe", 8), ("count", 4), ("read", 4)), ema=0.99),
+    Stage(steps=140, batch_size=64, learning_rate=2e-4, warmup=10, seed=11, by_answer=0.6, pairs=0.25, crowds=0.1, several=0.08,
+          documents=0.25, often=(("describe", 10), ("count", 5), ("read", 4)), ema=0.985),
 )
 WORDS_BEFORE = 3  # the stage that the patches' words come before
 WORDS = Stage(steps=1200, batch_size=96, learning_rate=8e-4, warmup=100, seed=6)
@@ -241,7 +251,7 @@ def train(
         if number == WORDS_BEFORE:
             seconds += learn_words(reader, naming, glances, words_stage, work, device, processes)
         model.model.vision_tower.requires_grad_(stage.tower)
-        batches = Ahead(Batches(Conversations(drawn, stage.pairs, stage.several, stage.documents, stage.often), processor, stage, device))
+        batches = Ahead(Batches(Conversations(drawn, stage.pairs, stage.several, stage.documents, stage.often, stage.crowds), processor, stage, device))
         checkpoint = work / f"checkpoint-{number}.pt"
         seconds += fit(model, loss, stage, checkpoint, device=device, look=look, look_every=LOOK // stage.batch_size,
                        processes=processes)  # fmt: skip

@@ -83,8 +83,9 @@ class Conversations:
         several: float = 0.14,
         documents: float = 0.26,
         often: tuple[tuple[str, float], ...] = (),
+        crowds: float = 0.0,
     ):
-        self.share, self.several, self.written = pairs, several, documents
+        self.share, self.several, self.written, self.crowded = pairs, several, documents, crowds
         self.often = OFTEN | dict(often)
         self.pixels = drawn.pixels
         self.scenes, self.documents, self.charts = (len(drawn.pixels[sort]) for sort in ("scene", "document", "chart"))
@@ -98,6 +99,18 @@ class Conversations:
     def pairs(self) -> list[int]:
         """The scenes with two kinds of things."""
         return [i for i in range(self.scenes) if len(training_scene(i).groups) == 2]
+
+    @cached_property
+    def crowds(self) -> list[int]:
+        """Those of them with more than two things."""
+        return [i for i in self.pairs if len(training_scene(i).things) > 2]
+
+    def _scene(self, rng: np.random.Generator) -> int:
+        """A scene's number; scenes of the sorts that are hard to tell come up more often."""
+        drawn = rng.random()
+        if drawn < self.crowded:
+            return int(rng.choice(self.crowds))
+        return int(rng.integers(self.scenes) if drawn >= self.crowded + self.share else rng.choice(self.pairs))
 
     def __getitem__(self, index: int) -> Conversation:
         rng = np.random.default_rng([77, index])
@@ -127,7 +140,7 @@ class Conversations:
                 [t for lang in langs for t in several_turns(scenes, lang, rng)],
             )
         else:
-            i = int(rng.integers(self.scenes) if rng.random() >= self.share else rng.choice(self.pairs))
+            i = self._scene(rng)
             scenes = [training_scene(i)]
             pixels, pool = (
                 [self.pixels["scene"][i]],

@@ -34,6 +34,7 @@ class Stage(Recipe):
 
     `by_answer` says how an answer of n tokens weighs: 0 as n tokens, 1 as one answer, whatever its length. `pairs` is the
     share of conversations on a scene for which one with two kinds of things is chosen; of the world's own scenes every fifth is such.
+    `crowds` is the share for which it is one with two kinds and more than two things.
     `several` is the share of conversations about two or three scenes, `documents` that of signs among those about one picture.
     `often` says how often a sort of turn comes up where that is not as in `vlm_data.OFTEN`.
     """
@@ -43,6 +44,7 @@ class Stage(Recipe):
     tower: bool = True
     by_answer: float = 0.0
     pairs: float = 0.0
+    crowds: float = 0.0
     several: float = 0.14
     documents: float = 0.26
     often: tuple[tuple[str, float], ...] = ()

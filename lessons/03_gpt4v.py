@@ -325,10 +325,10 @@ most = Counter(truth for _, _, truth, _ in asked if truth in ("yes", "no", "是"
 print(say(zh="是非题里最常见的答案：", en="the most frequent answer where it is yes or no:"), *most)
 
 # %% [markdown] lang="zh"
-# **看什么**：对着图核一核上面那句比较，常有一项说错。比较要同时看准两张图，是它较弱的一项。是非题的答案并不均匀，只会说最常见的那个也能得不少分：正确率要和瞎猜放在一起看。
+# **看什么**：对着图核一核上面那句比较：每一项都说对了吗？比较要同时看准两张图，是它较弱的一项。是非题的答案并不均匀，只会说最常见的那个也能得不少分：正确率要和瞎猜放在一起看。
 
 # %% [markdown] lang="en"
-# **What to notice**: check the comparison above against the pictures; often one item is wrong. Comparing needs both pictures read
+# **What to notice**: check the comparison above against the pictures: is each item right? Comparing needs both pictures read
 # rightly, and is one of its weaker abilities. And the answers to yes-or-no questions are not evenly spread: always
 # giving the most frequent one would score as well, so see every accuracy beside that of guessing.
 
@@ -439,11 +439,11 @@ for (_, question_asked, _, _), given in [pair for pair in zip(asked, answers) if
 display(table(honest))
 
 # %% [markdown] lang="zh"
-# **看什么**：✗ 后面是没得分的。答“否”是在假装知道：它把没学过的东西当成了“图里没有”。换一种语言说“不知道”也不得分，那是另一种错。
+# **看什么**：✗ 后面是没得分的。答“是”也好，答“否”也好，都是在假装知道：这个问题，图里根本看不出答案。换一种语言说“不知道”也不得分，那是另一种错。
 
 # %% [markdown] lang="en"
-# **What to notice**: after each ✗ stands one that did not score. "No" pretends to know: what was never learned is taken for what
-# is not there. "I don't know" in the other language does not score either, which is another sort of mistake.
+# **What to notice**: after each ✗ stands one that did not score. Yes or no, it pretends to know: the picture does not
+# tell. "I don't know" in the other language does not score either, which is another sort of mistake.
 
 # %%
 abilities = {
@@ -459,11 +459,11 @@ abilities = {
 plots.bars(abilities, title=server.model, width=8.2, height=2.6)
 
 # %% [markdown] lang="zh"
-# **看什么**：哪些能力好，哪些差？单张图的描述、问答、推理大多答对，要同时顾到几张图的就弱些；同一项能力换一种语言，分数也会变（打开英文的笔记本看看）。这张图只对*这个模型、这些图*有效，可做法是通用的：**为你自己的任务准备几十道知道答案的题，换模型、换提示词时先考一遍**。全尺寸的模型在照片上的表现要好得多，也要用同样的办法去量，而不是看演示。
+# **看什么**：哪些能力好，哪些差？单张图的描述、问答、推理大多答对，比较两张图、承认自己不知道就弱些；同一项能力换一种语言，分数也会变（打开英文的笔记本看看）。这张图只对*这个模型、这些图*有效，可做法是通用的：**为你自己的任务准备几十道知道答案的题，换模型、换提示词时先考一遍**。全尺寸的模型在照片上的表现要好得多，也要用同样的办法去量，而不是看演示。
 
 # %% [markdown] lang="en"
 # **What to notice**: which abilities are good, which are not? Describing, questions and reasoning about
-# one picture mostly go well; what takes several pictures at once is weaker; and an ability may score differently in another
+# one picture mostly go well; comparing two, and admitting what it does not know, are weaker; and an ability may score differently in another
 # language (look into the Chinese notebook). The figure holds for *this model on these pictures*, but the
 # method holds everywhere: **keep a few dozen questions of your own task whose answers you know, and ask them whenever you
 # change the model or the prompt**. Full-size models do far better on photographs; measure that in the same way, rather

@@ -122,9 +122,10 @@ def test_shards_that_did_not_reach_the_index_are_added_without_the_model(folder,
 def test_a_damaged_shard_is_made_again(folder, tmp_path):
     embed(folder, tmp_path / "index", chunk=6, progress=False)
     first, *_ = sorted((tmp_path / "index" / "embeddings").glob("*.parquet"))
+    held = pq.read_metadata(first).num_rows  # 6, or what is left for the last
     first.write_bytes(first.read_bytes()[:200])
     report = embed(folder, tmp_path / "index", chunk=6, progress=False)
-    assert report.embedded + len(report.failed) == 6 and report.added == 0  # it was in the index already
+    assert report.embedded + len(report.failed) == held and report.added == 0  # it was in the index already
     check_complete(tmp_path / "index", 20)
 
 

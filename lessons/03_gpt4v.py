@@ -463,8 +463,8 @@ plots.bars(abilities, title=server.model, width=8.2, height=2.6)
 
 # %% [markdown] lang="en"
 # **What to notice**: which abilities are good, which are not? Describing, questions and reasoning about
-# one picture mostly go well; comparing two, and admitting what it does not know, are weaker; and an ability may score differently in another
-# language (look into the Chinese notebook). The figure holds for *this model on these pictures*, but the
+# one picture mostly go well; comparing two, and admitting what it does not know, are weaker; and an ability may score
+# differently in another language (look into the Chinese notebook). The figure holds for *this model on these pictures*, but the
 # method holds everywhere: **keep a few dozen questions of your own task whose answers you know, and ask them whenever you
 # change the model or the prompt**. Full-size models do far better on photographs; measure that in the same way, rather
 # than trusting a demonstration.

@@ -11,7 +11,7 @@ import torch
 from course_lib import monitor
 from little_world.paths import MODELS
 from little_world.scenes import HELD_OUT
-from little_world.training import live
+from little_world.training import live, loop
 from little_world.training.clip import contrastive_loss
 from little_world.training.data import TEST, TRAIN
 
@@ -44,6 +44,33 @@ def test_a_batch_has_one_caption_for_each_picture_and_no_two_alike(closeups, lan
     assert len(set(captions)) == len(captions) == len(closeups.batch(0)) == live.RECIPE.batch_size
     assert torch.equal(closeups.batch(7), closeups.batch(7))
     assert not torch.equal(closeups.batch(7), closeups.batch(8))
+
+
+@pytest.mark.parametrize(("pays", "asked", "dtype"), [
+    (True, "1", torch.bfloat16), (True, "0", torch.float32), (False, "1", torch.float32),
+])  # fmt: skip
+def test_bfloat16_only_where_the_cpu_is_faster_with_it(pays, asked, dtype, monkeypatch):
+    monkeypatch.setattr(loop, "bfloat16_pays", lambda: pays)
+    monkeypatch.setenv("COURSE_AUTOCAST", asked)
+    with loop.autocast("cpu"):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+
+
+def test_whether_bfloat16_pays_is_measured(monkeypatch):
+    """Times of one matrix product are made up: the faster of the two is taken."""
+    for slow in (torch.bfloat16, torch.float32):
+        now = 0.0
+
+        def product(a, b, slow=slow):
+            nonlocal now
+            now += 5.0 if a.dtype == slow else 1.0
+
+        monkeypatch.setattr(torch.Tensor, "__matmul__", product)
+        monkeypatch.setattr(loop.time, "perf_counter", lambda: now)
+        loop.bfloat16_pays.cache_clear()
+        assert loop.bfloat16_pays() == (slow == torch.float32)
+    monkeypatch.undo()
+    loop.bfloat16_pays.cache_clear()
 
 
 def test_a_batch_is_what_the_image_processor_makes(closeups):

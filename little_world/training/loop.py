@@ -60,7 +60,7 @@ def autocast(device: str):
 def bfloat16_pays() -> bool:
     """Whether this CPU multiplies in bfloat16 faster than in float32: measured, in some milliseconds.
 
-    With AVX2 alone, as in most laptops, PyTorch's bfloat16 is 10 to 20 times slower than its float32.
+    With AVX2 alone, as in most laptops, PyTorch's bfloat16 is many times slower than its float32.
     """
 
     def seconds(dtype: torch.dtype) -> float:

@@ -251,7 +251,9 @@ def train(
         if number == WORDS_BEFORE:
             seconds += learn_words(reader, naming, glances, words_stage, work, device, processes)
         model.model.vision_tower.requires_grad_(stage.tower)
-        batches = Ahead(Batches(Conversations(drawn, stage.pairs, stage.several, stage.documents, stage.often, stage.crowds), processor, stage, device))
+        conversations = Conversations(drawn, pairs=stage.pairs, crowds=stage.crowds, several=stage.several,
+                                      documents=stage.documents, often=stage.often)  # fmt: skip
+        batches = Ahead(Batches(conversations, processor, stage, device))
         checkpoint = work / f"checkpoint-{number}.pt"
         seconds += fit(model, loss, stage, checkpoint, device=device, look=look, look_every=LOOK // stage.batch_size,
                        processes=processes)  # fmt: skip

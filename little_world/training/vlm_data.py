@@ -79,11 +79,12 @@ class Conversations:
     def __init__(
         self,
         drawn: Drawn,
+        *,
         pairs: float = 0.0,
+        crowds: float = 0.0,
         several: float = 0.14,
         documents: float = 0.26,
         often: tuple[tuple[str, float], ...] = (),
-        crowds: float = 0.0,
     ):
         self.share, self.several, self.written, self.crowded = pairs, several, documents, crowds
         self.often = OFTEN | dict(often)

@@ -271,7 +271,11 @@ def stages_so_far(questions: int = 440) -> dict[str, dict[str, float]]:
     for number in range(1, len(STAGES) + 1):
         checkpoint = work / f"checkpoint-{number}.pt"
         if checkpoint.exists():
-            model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["model"])
+            state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+            weights = state["model"]
+            if "averaged" in state:  # what the stage ends with, see `loop.fit`
+                weights = {name.removeprefix("module."): w for name, w in state["averaged"].items() if name != "n_averaged"}
+            model.load_state_dict(weights)
             both = [by_sort(model, processor, lang, questions) for lang in ("zh", "en")]
             for row in both[0]:
                 rows.setdefault(row, {})[f"stage {number}"] = sum(found[row] for found in both) / 2

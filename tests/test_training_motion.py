@@ -179,12 +179,11 @@ def test_captions_say_one_motion_in_either_language_and_are_not_cut_off(base):
 def test_a_batch_follows_from_its_step(trained, base):
     known = motion_data.clip_latents(base.vae, SMALL.clips)
     scale = base.vae.config.scaling_factor
-    batches = motion_data.ClipBatches(known, scale, base.tokenizer, 1000, "cpu")
     stage = replace(SMALL.stages[1], batch_size=120)
-    first, again, other = batches.get(stage, 3), batches.get(stage, 3), batches.get(stage, 4)
-    for name, value in vars(first).items():
-        assert torch.equal(value, vars(again)[name])
-        assert not torch.equal(value, vars(other)[name])
+    batches = motion_data.ClipBatches(known, scale, base.tokenizer, 1000, stage)
+    first, again, other = batches[3], batches[3], batches[4]
+    for value, same, another in zip(first, again, other):
+        assert torch.equal(value, same) and not torch.equal(value, another)
     assert set(first.timesteps.sort().values.diff().tolist()) <= {8, 9}  # spread evenly
     assert 0.3 < first.given.float().mean() < 0.7
     pixels = draw_clip(motion_clip(int(np.random.default_rng([stage.seed, 3]).integers(SMALL.clips, size=120)[5])))
@@ -195,15 +194,13 @@ def test_a_batch_follows_from_its_step(trained, base):
 
 def test_two_processes_share_a_batch(trained, base, monkeypatch):
     known = motion_data.clip_latents(base.vae, SMALL.clips)
-    batches = motion_data.ClipBatches(known, 1.0, base.tokenizer, 1000, "cpu")
-    stage = replace(SMALL.stages[1], batch_size=4)
-    whole, parts = batches.get(stage, 0), []
+    batches = motion_data.ClipBatches(known, 1.0, base.tokenizer, 1000, replace(SMALL.stages[1], batch_size=4))
+    whole, parts = batches[0], []
     monkeypatch.setattr(parallel, "_world", 2)
     for rank in range(2):
         monkeypatch.setattr(parallel, "_rank", rank)
-        parts.append(batches.get(stage, 0))
-    for name, value in vars(whole).items():
-        first, second = (vars(part)[name] for part in parts)
+        parts.append(batches[0])
+    for value, first, second in zip(whole, *parts):
         assert torch.equal(torch.stack([first, second], dim=1).flatten(0, 1), value)
 
 

@@ -245,12 +245,10 @@ def test_a_batch_follows_from_its_step(trained):
     known = sd.all_latents(SMALL)
     tokenizer = sd_model.build_tokenizer(CLIP)
     scale = sd.stored_vae(SMALL).config.scaling_factor
-    batches = sd_data.Batches(known, scale, tokenizer, 1000, "cpu")
-    stage = replace(SMALL.stages[1], batch_size=500)
-    first, again, other = batches.get(stage, 3), batches.get(stage, 3), batches.get(stage, 4)
-    for name, value in vars(first).items():
-        assert torch.equal(value, vars(again)[name])
-        assert not torch.equal(value, vars(other)[name])
+    batches = sd_data.Batches(known, scale, tokenizer, 1000, replace(SMALL.stages[1], batch_size=500))
+    first, again, other = batches[3], batches[3], batches[4]
+    for value, same, another in zip(first, again, other):
+        assert torch.equal(value, same) and not torch.equal(value, another)
     assert torch.equal(first.timesteps.sort().values // 2, torch.arange(500))  # spread evenly
     empty = tokenizer("", padding="max_length", return_tensors="pt").input_ids
     assert 0.07 < (first.input_ids == empty).all(dim=1).float().mean() < 0.17
@@ -281,10 +279,10 @@ def test_cells_hold_what_stands_there():
 
 def test_naming_reaches_the_unet_and_weighs_nothing_at_zero(trained):
     painter, scheduler = sd_model.build_painter(SMALL, CLIP), sd_model.build_scheduler()
-    batches = sd_data.Batches(sd.all_latents(SMALL), 1.0, sd_model.build_tokenizer(CLIP), 1000, "cpu")
-    batch = batches.get(SMALL.stages[0], 0)
+    tokenizer = sd_model.build_tokenizer(CLIP)
+    batch = sd_data.Batches(sd.all_latents(SMALL), 1.0, tokenizer, 1000, SMALL.stages[0])[0]
     (plain, _), (taught, shown) = (sd.diffusion_loss(painter, scheduler, batch, naming) for naming in (0.0, 0.5))
-    assert float(taught.detach()) == pytest.approx(float(plain.detach()) + 0.5 * shown["naming"], rel=1e-5)
+    assert float(taught.detach()) == pytest.approx(float(plain.detach()) + 0.5 * float(shown["naming"]), rel=1e-5)
     (taught - plain).backward()
     middle = [p.grad for p in painter.unet.mid_block.parameters() if p.grad is not None]
     assert max(float(g.abs().max()) for g in middle) > 0
@@ -344,7 +342,7 @@ def test_a_reconstruction_is_judged_by_its_edges_too():
 
 def test_crops_aimed_at_a_thing_hold_one():
     stage = replace(SMALL.vae_stages[1], aimed=1.0)
-    crops = sd_data.Crops(SMALL.pictures, 64, stage, "cpu")
+    crops = sd_data.Crops(SMALL.pictures, 64, stage, (4, 8, 8))
     for index in range(40):
         scene = sd_data.sd_scene(index, TRAIN)
         top, left = crops.corner(scene, np.random.default_rng(index))
@@ -352,8 +350,9 @@ def test_crops_aimed_at_a_thing_hold_one():
         if scene.things:
             assert any(top <= 128 * t.y <= top + 64 and left <= 128 * t.x <= left + 64 for t in scene.things)
     batch = crops[3]
-    assert batch.shape == (stage.batch_size, 3, 64, 64) and torch.equal(batch, crops[3])
-    assert -1 <= batch.min() < batch.max() <= 1
+    assert batch.pixels.shape == (stage.batch_size, 3, 64, 64) and batch.noise.shape == (stage.batch_size, 4, 8, 8)
+    assert all(torch.equal(a, b) for a, b in zip(batch, crops[3]))
+    assert -1 <= batch.pixels.min() < batch.pixels.max() <= 1
 
 
 # --------------------------------------------------------------------------------------------- the measuring

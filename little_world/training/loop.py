@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
 import math
 import os
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch.utils.data import DataLoader
 
 from .parallel import Team, is_first
 
@@ -53,7 +55,8 @@ def finished(checkpoint: Path, recipe: Recipe) -> bool:
 def autocast(device: str):
     """bfloat16 autocast where it pays: on GPUs, and on CPUs that compute with it (AVX-512 BF16, AMX)."""
     wanted = os.environ.get("COURSE_AUTOCAST", "1") != "0" and (device != "cpu" or bfloat16_pays())
-    return torch.autocast(device, torch.bfloat16) if wanted else contextlib.nullcontext()
+    # What is recorded (`graphed`) may keep nothing from one step for the next.
+    return torch.autocast(device, torch.bfloat16, cache_enabled=device == "cpu") if wanted else contextlib.nullcontext()
 
 
 @functools.cache
@@ -73,6 +76,38 @@ def bfloat16_pays() -> bool:
         return min(spent)
 
     return seconds(torch.bfloat16) < seconds(torch.float32)
+
+
+def graphed(module: torch.nn.Module, sample: tuple[torch.Tensor, ...], device: str) -> torch.nn.Module:
+    """`module` with the work of a step on the GPU, forwards and backwards, recorded and from then on replayed as a whole.
+
+    The kernels of a small model are shorter than what Python takes to start them: without this a GPU waits most of the time.
+    Batches must have the shapes of `sample`, and nothing in `module` may need a number from the GPU. On a CPU, or with
+    COURSE_CUDA_GRAPHS=0, it is as it was.
+    """
+    if device == "cpu" or os.environ.get("COURSE_CUDA_GRAPHS", "1") == "0":
+        return module
+    with autocast(device):
+        return torch.cuda.make_graphed_callables(module, sample, allow_unused_input=True)
+
+
+class InProcesses:
+    """`batches`, made by processes of their own some steps ahead, as a GPU wants more of them than one can make.
+
+    A batch is a tensor or a named tuple of them, and comes in memory that a GPU can fetch from.
+    """
+
+    def __init__(self, batches, processes: int | None = None):
+        self._batches, self._processes = batches, processes or max(1, len(os.sched_getaffinity(0)) - 2)
+        self._next, self._coming = -1, iter(())
+
+    def __getitem__(self, step: int):
+        if step != self._next:
+            self._coming = iter(
+                DataLoader(self._batches, batch_size=None, sampler=itertools.count(step), num_workers=self._processes,
+                           prefetch_factor=8, pin_memory=torch.cuda.is_available()))  # fmt: skip
+        self._next = step + 1
+        return next(self._coming)
 
 
 class Ahead:
@@ -104,7 +139,8 @@ def fit(
     """Train until `recipe.steps`; returns the seconds spent, earlier runs counted in.
 
     `loss(step)` draws the batch of that step and returns its loss and what else to log; a batch must follow from
-    the step alone, so that a resumed run goes on as if it had never stopped. `look` is called now and then with
+    the step alone, so that a resumed run goes on as if it had never stopped. What is logged may be tensors: they are read
+    now and then only, since a GPU would have to be waited for. `look` is called now and then with
     the (averaged) weights. The checkpoint is written to a temporary file and renamed: a kill loses two minutes.
     With several `processes` each computes a part of the batch (`parallel.share`), and only the first logs, looks and saves.
     """
@@ -140,7 +176,7 @@ def fit(
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     start = last_save = last_log = time.time()
     model.train()
-    logged: dict[str, float] = {}
+    logged: dict[str, float | torch.Tensor] = {}
     with Team(model, processes if first < recipe.steps else 1) as team:
         for step in range(first, recipe.steps):
             for group in optimizer.param_groups:
@@ -156,14 +192,15 @@ def fit(
                 continue
             if averaged is not None:
                 averaged.update_parameters(model)
-            for name, number in {"loss": float(value.detach()), **extra}.items():
+            for name, number in {"loss": value, **extra}.items():
+                number = number.detach() if isinstance(number, torch.Tensor) else number
                 logged[name] = 0.95 * logged.get(name, number) + 0.05 * number
             now = time.time()
             if (step + 1) % 50 == 0:
                 pace = 50 * recipe.batch_size / max(now - last_log, 1e-9)
                 last_log = now
                 record = {"step": step + 1, "seconds": round(spent + now - start), "samples/s": round(pace),
-                          **{k: round(v, 4) for k, v in logged.items()}}  # fmt: skip
+                          **{k: round(float(v), 4) for k, v in logged.items()}}  # fmt: skip
                 print(json.dumps(record), flush=True)
             if now - last_save > save_every or step + 1 == recipe.steps:
                 save(step + 1)

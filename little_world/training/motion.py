@@ -14,21 +14,22 @@ from pathlib import Path
 
 import torch
 from diffusers import AnimateDiffPipeline, DDIMScheduler, StableDiffusionPipeline
+from torch import Tensor
 
 from ..paths import MODELS
 from . import sd_model
 from .data import cache_folder
 from .loop import finished, fit
 from .motion_data import ClipBatch, ClipBatches, clip_latents
-from .motion_model import MINI, SMALL, Mover, Setup, Stage, build_mover, pipeline, save
+from .motion_model import MINI, SMALL, Mover, Setup, build_mover, pipeline, save
 from .parallel import start_processes
-from .sd import snr_weight
+from .sd import snr_weight, stepwise
 from .sd_data import Latents
 
 
 def motion_loss(
     mover: Mover, scheduler: DDIMScheduler, batch: ClipBatch, naming: float = 0.0
-) -> tuple[torch.Tensor, dict[str, float]]:
+) -> tuple[Tensor, dict[str, Tensor]]:
     """mini-sd's loss over all frames of a clip, noise of one strength on all of them.
 
     A first frame that is given stands there without noise, whatever the timestep, and is not judged: so the others
@@ -36,13 +37,24 @@ def motion_loss(
     """
     noisy = scheduler.add_noise(batch.latents, batch.noise, batch.timesteps)
     velocity = scheduler.get_velocity(batch.latents, batch.noise, batch.timesteps)
-    known = torch.zeros_like(noisy, dtype=torch.bool)
-    known[batch.given, :, 0] = True
+    first = torch.arange(noisy.shape[2], device=noisy.device) == 0
+    known = (batch.given[:, None, None, None, None] & first[:, None, None]).expand_as(noisy)
     predicted, middle = mover(torch.where(known, batch.latents, noisy), batch.timesteps, batch.input_ids)
     error = (predicted.float() - velocity).square().masked_fill(known, 0.0).flatten(1).mean(dim=1)
     moved = (snr_weight(scheduler.alphas_cumprod.to(error.device), batch.timesteps) * error).mean()
     named = mover.naming_loss(middle, batch.cells.flatten(0, 1))
-    return moved + naming * named, {"moving": float(moved.detach()), "naming": float(named.detach())}
+    return moved + naming * named, {"moving": moved.detach(), "naming": named.detach()}
+
+
+class Motion(torch.nn.Module):
+    """`motion_loss` of the tensors of a batch."""
+
+    def __init__(self, mover: Mover, scheduler: DDIMScheduler, naming: float):
+        super().__init__()
+        self.mover, self.scheduler, self.naming = mover, scheduler, naming
+
+    def forward(self, *batch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        return motion_loss(self.mover, self.scheduler, ClipBatch(*batch), self.naming)
 
 
 # -------------------------------------------------------------------------------------------------- training
@@ -75,7 +87,6 @@ def train(
     trained = sum(p.numel() for name, p in mover.unet.named_parameters() if "motion_modules" in name)
     print(f"{trained / 1e6:.2f} M parameters in the motion modules", flush=True)
     known: Latents = clip_latents(base.vae, setup.clips)
-    batches = ClipBatches(known, base.vae.config.scaling_factor, base.tokenizer, len(base.scheduler), device)
     seconds, glance = {"latents": known.seconds, "training": 0.0}, Glance(setup.look_clips)
     for number, stage in enumerate(setup.stages, 1):
         checkpoint = folder / f"motion-{number}.pt"
@@ -84,8 +95,8 @@ def train(
             f"stage {number}: {'done' if finished(checkpoint, stage) else f'{stage.steps} steps'}", flush=True
         )
 
-        def loss(step: int, stage: Stage = stage) -> tuple[torch.Tensor, dict[str, float]]:
-            return motion_loss(mover, base.scheduler, batches.get(stage, step), stage.naming)
+        batches = ClipBatches(known, base.vae.config.scaling_factor, base.tokenizer, len(base.scheduler), stage)
+        loss = stepwise(Motion(mover, base.scheduler, stage.naming), batches, device)
 
         def look(step: int, shown: torch.nn.Module, number: int = number) -> None:
             seen = glance(pipeline(base, shown), folder / f"look-{number}-{step:05d}.png")

@@ -5,8 +5,8 @@ A clip lasts as long as a circle takes: that is two bounces, and once across the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ PHRASES = {
 }
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=None)
 def motion_clip(index: int, stream: int = CLIPS) -> Clip:
     """Clip `index` of a stream: one thing, and every motion equally often. A thing that can looks where it goes."""
     motion = MOTIONS[index % len(MOTIONS)]
@@ -92,8 +92,7 @@ def clip_latents(vae: AutoencoderKL, count: int, workers: int | None = None) -> 
 # ---------------------------------------------------------------------------------------------------- batches
 
 
-@dataclass(frozen=True)
-class ClipBatch:
+class ClipBatch(NamedTuple):
     latents: torch.Tensor  # (n, c, frames, h, w), scaled to unit variance
     noise: torch.Tensor  # (n, c, frames, h, w)
     timesteps: torch.Tensor  # (n,)
@@ -103,18 +102,16 @@ class ClipBatch:
 
 
 class ClipBatches:
-    """The batch of a step, always the same for a step: clips with fresh captions.
+    """The batch of a step of a stage (`motion_model.Stage`), always the same for a step: clips with fresh captions.
 
     Frames come as the means of their latents: noise of each frame's own would flicker.
     """
 
-    def __init__(self, known: Latents, scale: float, tokenizer: CLIPTokenizerFast, timesteps: int, device: str):
-        self.known, self.scale, self.tokenizer = known, scale, tokenizer
-        self.timesteps, self.device = timesteps, device
+    def __init__(self, known: Latents, scale: float, tokenizer: CLIPTokenizerFast, timesteps: int, stage):
+        self.known, self.scale, self.tokenizer, self.timesteps, self.stage = known, scale, tokenizer, timesteps, stage
 
-    def get(self, stage, step: int) -> ClipBatch:
-        """The batch of a step of a stage (`motion_model.Stage`)."""
-        n, rng = stage.batch_size, np.random.default_rng([stage.seed, step])
+    def __getitem__(self, step: int) -> ClipBatch:
+        n, rng = self.stage.batch_size, np.random.default_rng([self.stage.seed, step])
         chosen = rng.integers(len(self.known) // FRAMES, size=n)
         frames = [range(i * FRAMES, (i + 1) * FRAMES) for i in chosen]
         texts = ["" if rng.random() < UNPROMPTED else self._caption(int(i), rng) for i in chosen]
@@ -126,8 +123,8 @@ class ClipBatches:
         times = (times[torch.randperm(n, generator=generator)] * self.timesteps).long()
         noise = torch.randn(clips.shape, generator=generator)
         cells = torch.from_numpy(np.stack([[scene_cells(_moment(k)) for k in some] for some in frames]))
-        given = torch.rand(n, generator=generator) < stage.given
-        return ClipBatch(*(share(v).to(self.device) for v in (clips, noise, times, ids, cells, given)))
+        given = torch.rand(n, generator=generator) < self.stage.given
+        return ClipBatch(*map(share, (clips, noise, times, ids, cells, given)))
 
     @staticmethod
     def _caption(index: int, rng: np.random.Generator) -> str:

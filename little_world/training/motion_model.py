@@ -47,18 +47,18 @@ class Setup:
     look_clips: int = 14
 
 
-_OPTIMIZER = {"batch_size": 16, "weight_decay": 0.01, "betas": (0.9, 0.99)}
+_OPTIMIZER = {"batch_size": 32, "weight_decay": 0.01, "betas": (0.9, 0.99)}
 
 # First that the frames are one clip; then, with the text encoder, how the thing in it moves.
 MINI = Setup(
     name="mini-motion",
     heads=4,
     stages=(
-        Stage(steps=400, learning_rate=1e-3, warmup=100, ema=0.99, seed=21, horizon=2_100, naming=0.05, **_OPTIMIZER),
-        Stage(steps=1_700, learning_rate=8e-4, warmup=100, ema=0.998, seed=22, tune_text=True, naming=0.05,
+        Stage(steps=600, learning_rate=1e-3, warmup=100, ema=0.99, seed=21, horizon=3_600, naming=0.05, **_OPTIMIZER),
+        Stage(steps=3_000, learning_rate=1e-3, warmup=100, ema=0.998, seed=22, tune_text=True, naming=0.05,
               given=0.2, **_OPTIMIZER),
     ),
-    clips=6_144,
+    clips=12_288,
 )  # fmt: skip
 SMALL = Setup(  # the same path in seconds: to try the code, and to test it
     name="mini-motion-small",

@@ -10,14 +10,16 @@ The text encoder starts from mini-clip's text tower, as Stable Diffusion's is CL
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline
+from torch import Tensor
 
 from ..paths import MODELS
 from .data import TRAIN, cache_folder, training_pixels
-from .loop import finished, fit
+from .loop import InProcesses, finished, fit, graphed
 from .parallel import start_processes
 from .sd_data import Batch, Batches, Crops, Latents, as_tensor, latents
 from .sd_model import (
@@ -25,8 +27,6 @@ from .sd_model import (
     SMALL,
     Painter,
     Setup,
-    Stage,
-    VaeStage,
     build_painter,
     build_scheduler,
     build_tokenizer,
@@ -65,9 +65,26 @@ def snr_weight(alphas_cumprod: torch.Tensor, timesteps: torch.Tensor) -> torch.T
     return torch.maximum(snr.clamp(max=SNR_CEILING) / (snr + 1), WEIGHT_FLOOR * (snr < 1))
 
 
+class Reconstruction(torch.nn.Module):
+    """The autoencoder's loss of a batch of crops, with what to log."""
+
+    def __init__(self, vae: AutoencoderKL, coarse: float):
+        super().__init__()
+        self.vae, self.coarse = vae, coarse
+
+    def forward(self, wanted: Tensor, noise: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        posterior = self.vae.encode(wanted).latent_dist
+        mean, logvar = posterior.mean.float(), posterior.logvar.float()
+        # At this weight their noise may cost about two thousandths of the range: smooth latents, and not seen.
+        spread = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
+        made = self.vae.decode(mean + posterior.std * noise).sample.float()
+        error = reconstruction_loss(made, wanted, self.coarse)
+        return error + KL_WEIGHT * spread, {"error": error.detach(), "kl": spread.detach()}
+
+
 def diffusion_loss(
     painter: Painter, scheduler: DDIMScheduler, batch: Batch, naming: float = 0.0
-) -> tuple[torch.Tensor, dict[str, float]]:
+) -> tuple[Tensor, dict[str, Tensor]]:
     """The weighted v-prediction loss, and `naming` times the loss of naming what each cell is to hold."""
     noisy = scheduler.add_noise(batch.latents, batch.noise, batch.timesteps)
     velocity = scheduler.get_velocity(batch.latents, batch.noise, batch.timesteps)
@@ -75,7 +92,30 @@ def diffusion_loss(
     error = (predicted.float() - velocity).square().mean(dim=(1, 2, 3))
     painted = (snr_weight(scheduler.alphas_cumprod.to(error.device), batch.timesteps) * error).mean()
     named = painter.naming_loss(middle, batch.cells)
-    return painted + naming * named, {"painting": float(painted.detach()), "naming": float(named.detach())}
+    return painted + naming * named, {"painting": painted.detach(), "naming": named.detach()}
+
+
+class Diffusion(torch.nn.Module):
+    """`diffusion_loss` of the tensors of a batch."""
+
+    def __init__(self, painter: Painter, scheduler: DDIMScheduler, naming: float):
+        super().__init__()
+        self.painter, self.scheduler, self.naming = painter, scheduler, naming
+
+    def forward(self, *batch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        return diffusion_loss(self.painter, self.scheduler, Batch(*batch), self.naming)
+
+
+def stepwise(module: torch.nn.Module, batches, device: str) -> Callable[[int], tuple[Tensor, dict[str, Tensor]]]:
+    """The loss of a step for `fit`: `module` on the tensors of that step's batch."""
+    if device == "cpu":
+        return lambda step: module(*batches[step])
+
+    def on_device(batch) -> tuple[Tensor, ...]:
+        return tuple(part.to(device, non_blocking=True) for part in batch)
+
+    coming, recorded = InProcesses(batches), graphed(module, on_device(batches[0]), device)
+    return lambda step: recorded(*on_device(coming[step]))
 
 
 # -------------------------------------------------------------------------------------------------- training
@@ -100,18 +140,8 @@ def train_vae(setup: Setup, device: str = "cpu", processes: int = 1) -> None:
     vae = AutoencoderKL(**setup.vae).to(device)
     judge = Judge()
     for number, stage in enumerate(setup.vae_stages, 1):
-        crops = Crops(setup.pictures, CROP, stage, device)
-
-        def loss(step: int, stage: VaeStage = stage, crops: Crops = crops) -> tuple[torch.Tensor, dict[str, float]]:
-            wanted = crops[step]
-            posterior = vae.encode(wanted).latent_dist
-            mean, logvar = posterior.mean.float(), posterior.logvar.float()
-            # At this weight their noise may cost about two thousandths of the range: smooth latents, and not seen.
-            spread = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
-            noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(step)).to(device)
-            made = vae.decode(mean + posterior.std * noise).sample.float()
-            error = reconstruction_loss(made, wanted, stage.coarse)
-            return error + KL_WEIGHT * spread, {"error": float(error.detach()), "kl": float(spread.detach())}
+        crops = Crops(setup.pictures, CROP, stage, (setup.vae["latent_channels"], CROP // 8, CROP // 8))
+        loss = stepwise(Reconstruction(vae, stage.coarse), crops, device)
 
         def look(step: int, shown: torch.nn.Module, number: int = number) -> None:
             seen = look_at_vae(shown, judge, folder / f"vae-{number}-{step:05d}.png", 2 * setup.look_pictures)
@@ -164,7 +194,6 @@ def train_unet(
         f"{sum(p.numel() for p in painter.unet.parameters()) / 1e6:.2f} M parameters in the UNet", flush=True
     )
     known = all_latents(setup, device)
-    batches = Batches(known, vae.config.scaling_factor, tokenizer, len(scheduler), device)
     parts = [folder / f"vae-{number}.pt" for number in range(1, len(setup.vae_stages) + 1)]
     spent = sum(torch.load(part, mmap=True, weights_only=True)["seconds"] for part in parts)
     seconds = {"autoencoder": spent, "latents": sum(some.seconds for some in known.values()), "UNet": 0.0}
@@ -175,8 +204,8 @@ def train_unet(
             f"stage {number}: {'done' if finished(checkpoint, stage) else f'{stage.steps} steps'}", flush=True
         )
 
-        def loss(step: int, stage: Stage = stage) -> tuple[torch.Tensor, dict[str, float]]:
-            return diffusion_loss(painter, scheduler, batches.get(stage, step), stage.naming)
+        batches = Batches(known, vae.config.scaling_factor, tokenizer, len(scheduler), stage)
+        loss = stepwise(Diffusion(painter, scheduler, stage.naming), batches, device)
 
         def look(step: int, shown: torch.nn.Module, number: int = number) -> None:
             sheet = folder / f"look-{number}-{step:05d}.png"

@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -41,10 +42,17 @@ def sd_scene(index: int, stream: int) -> Scene:
     return training_scene(index, stream)
 
 
-def sd_caption(index: int, stream: int, rng: np.random.Generator) -> str:
-    """A caption of the scene, in either language, rich or terse; in contrasts often of one fact."""
+@lru_cache(maxsize=None)
+def sd_scenes(stream: int, count: int) -> list[Scene]:
+    """Scenes 0..count-1 of a stream, made once."""
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(partial(sd_scene, stream=stream), range(count), chunksize=1024))
+
+
+def sd_caption(scene: Scene, stream: int, rng: np.random.Generator) -> str:
+    """A caption of a stream's scene, in either language, rich or terse; in contrasts often of one fact."""
     plan = random_plan(rng, terse=0.15, focus=0.35 if stream == CONTRASTS else 0.15)
-    return caption(sd_scene(index, stream), ("zh", "en")[int(rng.integers(2))], plan=plan, rng=rng)
+    return caption(scene, ("zh", "en")[int(rng.integers(2))], plan=plan, rng=rng)
 
 
 def as_tensor(pixels: np.ndarray) -> torch.Tensor:
@@ -52,15 +60,19 @@ def as_tensor(pixels: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(pixels.astype(np.float32)).permute(0, 3, 1, 2) / 127.5 - 1
 
 
+class CropBatch(NamedTuple):
+    pixels: torch.Tensor  # (n, 3, side, side) of -1..1
+    noise: torch.Tensor  # (n, c, side / f, side / f), for the latents
+
+
 class Crops:
-    """The autoencoder's batch of a step: `(n, 3, side, side)` crops of random scenes, some of them (`stage.aimed`) with a thing
-    in the middle or near it."""
+    """The autoencoder's batch of a step: crops of random scenes, some of them (`stage.aimed`) with a thing in the middle or near it."""
 
     OFF = 20  # pixels by which a thing's middle may lie off the crop's, either way
 
-    def __init__(self, scenes: int, side: int, stage, device: str):
+    def __init__(self, scenes: int, side: int, stage, latent: tuple[int, int, int]):
         self.pixels = training_pixels(scenes, 128, TRAIN)
-        self.side, self.stage, self.device = side, stage, device
+        self.side, self.stage, self.latent = side, stage, latent
 
     def corner(self, scene: Scene, rng: np.random.Generator) -> tuple[int, int]:
         """The top and left of a crop."""
@@ -71,12 +83,13 @@ class Crops:
             top, left = np.clip(middle - self.side / 2, 0, 128 - self.side).astype(int)
         return int(top), int(left)
 
-    def __getitem__(self, step: int) -> torch.Tensor:
+    def __getitem__(self, step: int) -> CropBatch:
         rng, side = np.random.default_rng([self.stage.seed, step]), self.side
         chosen = np.sort(rng.choice(len(self.pixels), self.stage.batch_size))
         corners = [self.corner(training_scene(int(i)), rng) for i in chosen]
         crops = [self.pixels[i, y : y + side, x : x + side] for i, (y, x) in share(list(zip(chosen, corners)))]
-        return as_tensor(np.stack(crops)).to(self.device)
+        noise = torch.randn(self.stage.batch_size, *self.latent, generator=torch.Generator().manual_seed(step))
+        return CropBatch(as_tensor(np.stack(crops)), share(noise))
 
 
 # ---------------------------------------------------------------------------------------------------- latents
@@ -182,8 +195,7 @@ def _replace(path: Path, write) -> None:
 # ---------------------------------------------------------------------------------------------------- batches
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     latents: torch.Tensor  # (n, c, h, w), scaled to unit variance
     noise: torch.Tensor  # (n, c, h, w)
     timesteps: torch.Tensor  # (n,)
@@ -192,30 +204,17 @@ class Batch:
 
 
 class Batches:
-    """The UNet's batch of a step, always the same for a step: scenes of its streams, fresh captions."""
+    """The batch of a step of one of the UNet's stages, always the same for a step: scenes of its streams, fresh captions."""
 
-    def __init__(
-        self,
-        known: dict[int, Latents],
-        scale: float,
-        tokenizer: CLIPTokenizerFast,
-        timesteps: int,
-        device: str,
-    ):
-        self.known, self.scale, self.tokenizer, self.timesteps, self.device = (
-            known,
-            scale,
-            tokenizer,
-            timesteps,
-            device,
-        )
+    def __init__(self, known: dict[int, Latents], scale: float, tokenizer: CLIPTokenizerFast, timesteps: int, stage):
+        self.known, self.scale, self.tokenizer, self.timesteps, self.stage = known, scale, tokenizer, timesteps, stage
+        self.scenes = {stream: sd_scenes(stream, len(known[stream])) for stream, _ in stage.shares}
 
-    def get(self, stage, step: int) -> Batch:
-        """The batch of a step of a stage (`sd.Stage`)."""
-        n, rng = stage.batch_size, np.random.default_rng([stage.seed, step])
-        streams, shares = zip(*stage.shares)
+    def __getitem__(self, step: int) -> Batch:
+        n, rng = self.stage.batch_size, np.random.default_rng([self.stage.seed, step])
+        streams, shares = zip(*self.stage.shares)
         chosen = [(int(s), int(rng.integers(len(self.known[s])))) for s in rng.choice(streams, n, p=shares)]
-        texts = ["" if rng.random() < UNPROMPTED else sd_caption(i, s, rng) for s, i in chosen]
+        texts = ["" if rng.random() < UNPROMPTED else sd_caption(self.scenes[s][i], s, rng) for s, i in chosen]
         ids = self.tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
         mean, std = torch.from_numpy(np.stack([self.known[s][i] for s, i in chosen])).float().unbind(1)
         generator = torch.Generator().manual_seed(int(rng.integers(1 << 62)))
@@ -224,5 +223,5 @@ class Batches:
         times = (torch.arange(n) + torch.rand((), generator=generator)) / n
         times = (times[torch.randperm(n, generator=generator)] * self.timesteps).long()
         noise = torch.randn(mean.shape, generator=generator)
-        cells = torch.from_numpy(np.stack([scene_cells(sd_scene(i, s)) for s, i in chosen]))
-        return Batch(*(share(v).to(self.device) for v in (drawn * self.scale, noise, times, ids, cells)))
+        cells = torch.from_numpy(np.stack([scene_cells(self.scenes[s][i]) for s, i in chosen]))
+        return Batch(*map(share, (drawn * self.scale, noise, times, ids, cells)))

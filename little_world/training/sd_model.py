@@ -87,7 +87,6 @@ def _unet_config(*channels: int, side: int, heads: int, groups: int) -> dict:
 
 _OPTIMIZER = {"weight_decay": 0.01, "betas": (0.9, 0.99)}
 
-# The autoencoder learns the whole picture first, then what is in it: places taken at random show mostly background.
 # The UNet learns first what each kind looks like, large and alone; then the whole world; then, with families that differ in one
 # fact, where and how many. The text encoder learns along as soon as the UNet can read it, and at the UNet's rate:
 # these rates are half of what mini-clip itself was trained with, so a lower one of its own is not needed.
@@ -95,16 +94,14 @@ MINI = Setup(
     name="mini-sd",
     vae=_vae_config(24, 32, 64, 96, groups=8),
     unet=_unet_config(64, 160, side=16, heads=4, groups=8),
-    vae_stages=(
-        VaeStage(steps=3_600, batch_size=32, learning_rate=1e-3, ema=0.998, **_OPTIMIZER),
-        VaeStage(steps=14_000, batch_size=16, learning_rate=1e-3, ema=0.999, seed=1, aimed=0.8, coarse=0.5, **_OPTIMIZER),
-    ),
+    # Mostly crops with a thing in them: places taken at random show background alone.
+    vae_stages=(VaeStage(steps=10_000, batch_size=64, learning_rate=1e-3, ema=0.999, aimed=0.75, coarse=0.5, **_OPTIMIZER),),
     stages=(
-        Stage(steps=4_000, batch_size=64, learning_rate=8e-4, warmup=300, ema=0.998, seed=11, horizon=16_000,
+        Stage(steps=3_000, batch_size=128, learning_rate=1e-3, warmup=300, ema=0.998, seed=11, horizon=15_000,
               shares=((PORTRAITS, 1.0),), naming=0.05, **_OPTIMIZER),
-        Stage(steps=6_000, batch_size=64, learning_rate=7e-4, warmup=300, ema=0.999, seed=12, horizon=14_000,
+        Stage(steps=5_000, batch_size=128, learning_rate=1e-3, warmup=300, ema=0.999, seed=12, horizon=12_000,
               shares=((TRAIN, 0.75), (PORTRAITS, 0.25)), tune_text=True, naming=0.05, **_OPTIMIZER),
-        Stage(steps=6_000, batch_size=64, learning_rate=4e-4, warmup=300, ema=0.9995, seed=13,
+        Stage(steps=7_000, batch_size=128, learning_rate=6e-4, warmup=300, ema=0.9995, seed=13,
               shares=((TRAIN, 0.6), (CONTRASTS, 0.3), (PORTRAITS, 0.1)), tune_text=True, naming=0.02, **_OPTIMIZER),
     ),
     pictures=60_000,

@@ -208,14 +208,47 @@ plots.gallery([mine], size=1.9)
 # hundreds of answers.
 
 # %% [markdown] lang="zh"
-# ## 6 微型与完整
+# ## 6 要一张没有人画过的图
+#
+# 前面的模型看图，这一个*画*图。**mini-sd** 是微型的 Stable Diffusion：从一片纯噪声出发，照着一句话，一步步把噪声擦成画。它也站在真正的 HTTP 服务后面，说的是社区里最通行的绘图协议。我们要一样它在训练里*一次也没见过*的东西：
+
+# %% [markdown] lang="en"
+# ## 6 Ask for a picture that nobody has drawn
+#
+# The models so far look at pictures; this one *paints* them. **mini-sd** is a miniature Stable Diffusion: it starts from
+# nothing but noise and, guided by a sentence, wipes it away step by step until a picture is left. It too stands behind a
+# real HTTP server, which speaks the most widely used protocol for painting. We ask for something that *never occurred* in
+# its training:
+
+# %%
+from course_lib import StableDiffusionService
+from little_world import HELD_OUT
+
+assert ("cat", "purple") in HELD_OUT  # what no training picture shows
+wish = {"zh": "图中有一只紫色的猫，背景是黄昏的海滩", "en": "a picture of a purple cat on the beach at dusk"}[LANG]
+
+painter = StableDiffusionService()
+painted = painter.text_to_image(wish, steps=20, guidance_scale=3.0, seed=0, count=6)
+print(painted[0].parameters["model"], "|", wish)
+plots.gallery(painted, [f"seed {picture.seed}" for picture in painted])
+
+# %% [markdown] lang="zh"
+# **看什么**：每个**种子**（seed）是另一片噪声，也就是另一幅画。训练里有猫，也有紫色的东西，唯独没有紫色的猫，它自己把两样拼到了一起。眼睛和胡须糊了，是压缩时丢掉的细节。第 04 课把每一步打开来看，再量一量它画对了多少。
+
+# %% [markdown] lang="en"
+# **What to notice**: each **seed** is another piece of noise, and so another picture. The training had cats, and it had purple
+# things, but never a purple cat; the model put the two together by itself. Eyes and whiskers are blurred: details that were
+# lost when pictures were compressed. Lesson 04 opens up each step, and measures how much of it is right.
+
+# %% [markdown] lang="zh"
+# ## 7 微型与完整
 #
 # 上面的一切都在你的 CPU 上离线跑完，而且是真的：真的 `transformers.CLIPModel`，真的训练出来的权重，没有预先写好的答案。代价是**小**：mini-clip 只认识小世界，给它一张照片，它会一本正经地胡说。
 #
 # **完整模型**在互联网上几亿张图片和它们的文字上训练，见识广得多，也大得多。换过去只要一行，你的其他代码一个字都不用改。下面由代码列出课程认识的完整 CLIP（第一次使用时下载），以及该换成哪一行：
 
 # %% [markdown] lang="en"
-# ## 6 Miniature and full-size
+# ## 7 Miniature and full-size
 #
 # All of this ran on your CPU, offline, and it is real: a real `transformers.CLIPModel` with weights that were really trained,
 # and no answer prepared beforehand. The price is that it is **small**: mini-clip knows Little World and nothing else. Show it
@@ -256,7 +289,7 @@ print(*settings.describe(), sep="\n")
 # | 模态：文本、图像、视频、音频，合起来有什么好处 | 01 多模态基础 | ✓ |
 # | CLIP：认图、找图 | 02 CLIP | ✓，另有练习 1 |
 # | 看图对话（GPT-4V 一类） | 03 GPT-4V | ✓ |
-# | 文生图、图生图（Stable Diffusion） | 04 | 编写中 |
+# | 文生图、图生图（Stable Diffusion） | 04 Stable Diffusion | ✓，另有练习 2 |
 # | 视频 | 05 视频 | ✓，生成的部分编写中 |
 # | 图文搜索、视觉问答 | 06 图文搜索与视觉问答 | ✓，另有练习 3 |
 # | 几百万张图怎么办 | 09 上规模 | ✓ |
@@ -273,7 +306,7 @@ print(*settings.describe(), sep="\n")
 # | text, image, video and audio, and what they gain from each other | 01 Multimodal basics | ✓ |
 # | CLIP: naming and finding pictures | 02 CLIP | ✓, with exercise 1 |
 # | chatting about a picture (GPT-4V and its kind) | 03 GPT-4V | ✓ |
-# | text to image, image to image (Stable Diffusion) | 04 | being written |
+# | text to image, image to image (Stable Diffusion) | 04 Stable Diffusion | ✓, with exercise 2 |
 # | video | 05 Video | ✓, but making it is being written |
 # | image-text search, visual question answering | 06 Search and visual question answering | ✓, with exercise 3 |
 # | millions of pictures | 09 Scaling up | ✓ |

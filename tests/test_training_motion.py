@@ -184,7 +184,8 @@ def test_a_batch_follows_from_its_step(trained, base):
     first, again, other = batches[3], batches[3], batches[4]
     for value, same, another in zip(first, again, other):
         assert torch.equal(value, same) and not torch.equal(value, another)
-    assert set(first.timesteps.sort().values.diff().tolist()) <= {8, 9}  # spread evenly
+    # spread evenly but for the root: most of them are late
+    assert (first.timesteps.sort().values / 1000 - ((torch.arange(120) + 0.5) / 120).sqrt()).abs().max() < 0.07
     assert 0.3 < first.given.float().mean() < 0.7
     pixels = draw_clip(motion_clip(int(np.random.default_rng([stage.seed, 3]).integers(SMALL.clips, size=120)[5])))
     with torch.no_grad():
@@ -240,21 +241,40 @@ def test_a_given_first_frame_stands_without_noise_and_is_not_judged(base):
     loss, _ = motion.motion_loss(Blind(), scheduler, batch)
     assert torch.equal(shown[0][0, :, 0], clean[0, :, 0])
     assert shown[0][0, :, 1:].abs().max() == shown[0][1].abs().max() == 0  # at the last timestep no signal is left
-    judged = motion.snr_weight(scheduler.alphas_cumprod, torch.tensor([999]))[0] * 100.0**2 / FRAMES
-    assert float(loss) == pytest.approx(float(judged) / 2, rel=1e-4)
+    assert float(loss) == pytest.approx(100.0**2 / FRAMES / 2, rel=1e-4)
 
 
 def test_the_unet_rests_and_the_text_encoder_learns_where_its_stage_says(trained, base, cache):
-    unet, text = base.unet.state_dict(), base.text_encoder.state_dict()
-    first, last = (
-        torch.load(cache / SMALL.name / f"motion-{n}.pt", weights_only=True)["model"] for n in (1, 2)
+    unet, before = base.unet.state_dict(), base.text_encoder.state_dict()
+    words, first, last = (
+        torch.load(cache / SMALL.name / name, weights_only=True)["model"] for name in ("words.pt", "motion-1.pt", "motion-2.pt")
     )
+    text = {name.removeprefix("text_encoder."): value for name, value in words.items() if name.startswith("text_encoder.")}
+    assert any(not torch.equal(value, before[name]) for name, value in text.items())
+    assert all(torch.equal(words[f"before.{name}"], value) for name, value in before.items())
     for name, value in unet.items():
         assert torch.equal(last[f"unet.{name}"], value), name
     assert all(torch.equal(first[f"text_encoder.{name}"], value) for name, value in text.items())
     assert any(not torch.equal(last[f"text_encoder.{name}"], value) for name, value in text.items())
     moved = [name for name in last if "motion_modules" in name and name.endswith("proj_out.weight")]
     assert len(moved) == 7 and all(last[name].abs().max() > 0 for name in moved)
+
+
+def test_the_text_encoder_learns_the_words_for_motion_and_stays_near_what_it_was(base):
+    clip = sd_model.build_text_encoder(MODELS / "mini-clip")  # the small base's own knows no words at all
+    tokenizer = sd_model.build_tokenizer(MODELS / "mini-clip")
+    recipe = replace(SMALL.words, batch_size=64)
+    words, batches = motion.Words(clip, tokenizer.eos_token_id), motion_data.CaptionBatches(7, tokenizer, recipe)
+    optimizer = torch.optim.AdamW([p for p in words.parameters() if p.requires_grad], lr=1e-3)
+    shown = []
+    for step in range(25):  # seven captions are soon known
+        optimizer.zero_grad()
+        loss, seen = words(*batches[step])
+        loss.backward()
+        optimizer.step()
+        shown.append(seen)
+    assert float(shown[0]["motion"]) < 0.4 and float(shown[0]["drift"]) == 0
+    assert float(shown[-1]["motion"]) > 0.8 and 0 < float(shown[-1]["drift"]) < 0.5
 
 
 class Killed(Exception):

@@ -26,6 +26,12 @@ EXERCISES = {
         zh="练习 1：用 CLIP 做一个图像分类器",
         en="Exercise 1: build an image classifier with CLIP",
     ),
+    "Exercise2": Exercise(
+        notebook="ex2_batch_generator",
+        lesson="04",
+        zh="练习 2：批量画图工具",
+        en="Exercise 2: a batch picture generator",
+    ),
     "Exercise3": Exercise(
         notebook="ex3_search_and_qa_app",
         lesson="06",

@@ -213,7 +213,7 @@ def markdown(rows: dict[str, dict[str, float]]) -> str:
 
 
 def write_card(
-    folder: Path, measured: dict, base_folder: Path, *, setup, seconds: dict[str, float], device: str = "cpu"
+    folder: Path, measured: dict, base_folder: Path, *, setup, seconds: dict[str, float], trained_on: str
 ) -> None:
     """README.md (the model card), metrics.json and samples.png, from what was measured."""
     clips = held_out_clips(len(MOTIONS), 7000)
@@ -224,7 +224,6 @@ def write_card(
     size = sum(f.stat().st_size for f in folder.rglob("*.safetensors")) / 1e6
     numbers = measured["numbers"]
     record = {**measured, "seconds": {part: round(s) for part, s in seconds.items()}, **recipe_record(setup)}
-    where = f"{torch.get_num_threads()} CPU cores" if device == "cpu" else torch.cuda.get_device_name(device)
     clips_a_row, same = numbers["clips a row"], "yes" if numbers["same seed, same clip"] else "no"
     said = "\n".join(f"{i}. {prompt}" for i, prompt in enumerate(prompts, 1))
     times = ", ".join(f"{part} {s / 60:.0f} minutes" for part, s in seconds.items())
@@ -269,7 +268,7 @@ themselves are right. How: `little_world/training/evaluate_motion.py`, `tracking
 - One clip in {STEPS} steps: {numbers["seconds for one clip"]:.2f} s on {numbers["threads"]} CPU threads.
 - Same seed, same clip: {same}.
 - From a first frame: the frame stands in the latents without noise at every step (`little_world/first_frame.py`).
-- Trained in {sum(seconds.values()) / 3600:.1f} hours on {where}: {times}.
+- Trained in {sum(seconds.values()) / 3600:.1f} hours on {trained_on}: {times}.
   Stages of {steps} batches of {setup.stages[-1].batch_size} clips, out of {setup.clips:,}: `python -m little_world.training.motion`
 - This table again: `python -m little_world.training.motion --evaluate`
 """,

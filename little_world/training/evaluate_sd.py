@@ -206,7 +206,7 @@ def samples(pipe: StableDiffusionPipeline, path: Path) -> None:
 
 
 def write_card(
-    folder: Path, measured: dict, *, setup, seconds: dict[str, float], device: str = "cpu"
+    folder: Path, measured: dict, *, setup, seconds: dict[str, float], trained_on: str
 ) -> None:
     """README.md (the model card), metrics.json and samples.png, from what was measured."""
     pipe = StableDiffusionPipeline.from_pretrained(folder)
@@ -225,9 +225,8 @@ def write_card(
         "stages": [asdict(stage) for stage in setup.stages],
         "latents": setup.latents,
     }
-    where = f"{torch.get_num_threads()} CPU cores" if device == "cpu" else torch.cuda.get_device_name(device)
     same = "yes" if numbers["same seed, same picture"] else "no"
-    times = ", ".join(f"{part} {s / 60:.0f} minutes" for part, s in seconds.items())
+    times = ", ".join(f"{part} {s / 60:.1f}" for part, s in seconds.items())
     steps = ", ".join(f"{stage.steps:,}" for stage in setup.stages)
     (folder / "metrics.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     (folder / "README.md").write_text(
@@ -254,7 +253,7 @@ often the judge itself is right about such scenes as the world draws them. How: 
 - One picture of 128 x 128 in {STEPS} steps: {numbers["seconds for one picture"]:.2f} s on {numbers["threads"]} CPU threads.
 - Same seed, same picture: {same}.
 - The autoencoder alone: {numbers["autoencoder PSNR in dB"]:.1f} dB PSNR on held-out scenes.
-- Trained in {sum(seconds.values()) / 3600:.1f} hours on {where}: {times}.
+- Trained in {sum(seconds.values()) / 60:.0f} minutes on {trained_on}: {times}.
   {len(setup.stages)} stages of {steps} batches of {setup.stages[0].batch_size}: `python -m little_world.training.sd`
 - This table again: `python -m little_world.training.sd --evaluate`
 """,

@@ -59,6 +59,11 @@ def autocast(device: str):
     return torch.autocast(device, torch.bfloat16, cache_enabled=device == "cpu") if wanted else contextlib.nullcontext()
 
 
+def name_of(device: str) -> str:
+    """What a model card calls the machine that a model was trained on."""
+    return f"{os.cpu_count()} CPU cores" if device == "cpu" else f"one GPU ({torch.cuda.get_device_name(device)})"
+
+
 @functools.cache
 def bfloat16_pays() -> bool:
     """Whether this CPU multiplies in bfloat16 faster than in float32: measured, in some milliseconds.

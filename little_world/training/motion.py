@@ -10,29 +10,33 @@ mini-sd must be there first; its UNet and its autoencoder stay as they are.
 from __future__ import annotations
 
 import argparse
+import copy
 from pathlib import Path
 
 import torch
 from diffusers import AnimateDiffPipeline, DDIMScheduler, StableDiffusionPipeline
 from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizerFast
 
 from ..paths import MODELS
 from . import sd_model
 from .data import cache_folder
-from .loop import finished, fit
-from .motion_data import ClipBatch, ClipBatches, clip_latents
+from .loop import finished, fit, name_of
+from .motion_data import CaptionBatches, ClipBatch, ClipBatches, clip_latents
 from .motion_model import MINI, SMALL, Mover, Setup, build_mover, pipeline, save
 from .parallel import start_processes
-from .sd import snr_weight, stepwise
+from .sd import stepwise
 from .sd_data import Latents
+from .tracking import MOTIONS
 
 
 def motion_loss(
     mover: Mover, scheduler: DDIMScheduler, batch: ClipBatch, naming: float = 0.0
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """mini-sd's loss over all frames of a clip, noise of one strength on all of them.
+    """The error of the predicted velocity over all frames of a clip, noise of one strength on all of them.
 
-    A first frame that is given stands there without noise, whatever the timestep, and is not judged: so the others
+    All strengths weigh the same here: mini-sd's weights (`sd.snr_weight`) spare the strong ones, under which a clip is given its
+    direction. A first frame that is given stands there without noise, whatever the timestep, and is not judged: so the others
     learn to go on from it, and that is how a clip is made from a picture (`first_frame.py`).
     """
     noisy = scheduler.add_noise(batch.latents, batch.noise, batch.timesteps)
@@ -41,9 +45,29 @@ def motion_loss(
     known = (batch.given[:, None, None, None, None] & first[:, None, None]).expand_as(noisy)
     predicted, middle = mover(torch.where(known, batch.latents, noisy), batch.timesteps, batch.input_ids)
     error = (predicted.float() - velocity).square().masked_fill(known, 0.0).flatten(1).mean(dim=1)
-    moved = (snr_weight(scheduler.alphas_cumprod.to(error.device), batch.timesteps) * error).mean()
+    moved = error.mean()
     named = mover.naming_loss(middle, batch.cells.flatten(0, 1))
     return moved + naming * named, {"moving": moved.detach(), "naming": named.detach()}
+
+
+class Words(torch.nn.Module):
+    """What teaches a text encoder the words for motion: from the end of a caption on, where all of it has been read, each
+    state is to tell the motion; and all states are to stay near what they were, since the UNet knows those."""
+
+    STAY = 2.0
+
+    def __init__(self, text_encoder: CLIPTextModel, end: int):
+        super().__init__()
+        self.text_encoder, self.before, self.end = text_encoder, copy.deepcopy(text_encoder).requires_grad_(False), end
+        self.motion = torch.nn.Linear(text_encoder.config.hidden_size, len(MOTIONS))
+
+    def forward(self, ids: Tensor, motions: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        states, before = self.text_encoder(ids)[0].float(), self.before(ids)[0].float()
+        drift = (states - before).square().mean() / before.square().mean()
+        read = (ids == self.end).cumsum(dim=1) > 0
+        told, wanted = self.motion(states)[read], motions[:, None].expand_as(ids)[read]
+        right = (told.argmax(dim=-1) == wanted).float().mean()
+        return torch.nn.functional.cross_entropy(told, wanted) + self.STAY * drift, {"motion": right, "drift": drift.detach()}
 
 
 class Motion(torch.nn.Module):
@@ -75,6 +99,12 @@ def load_base(folder: Path, device: str = "cpu") -> StableDiffusionPipeline:
     return pipe.to(device)
 
 
+def teach_words(setup: Setup, mover: Mover, tokenizer: CLIPTokenizerFast, checkpoint: Path) -> float:
+    """The mover's text encoder learns to tell how things move, from captions alone; returns the seconds it took."""
+    words, batches = Words(mover.text_encoder, tokenizer.eos_token_id), CaptionBatches(setup.clips, tokenizer, setup.words)
+    return fit(words, lambda step: words(*batches[step]), setup.words, checkpoint)
+
+
 def train(
     setup: Setup, base: StableDiffusionPipeline, device: str = "cpu", processes: int = 1
 ) -> tuple[AnimateDiffPipeline, dict[str, float]]:
@@ -83,11 +113,13 @@ def train(
 
     folder = work_folder(setup)
     torch.manual_seed(setup.stages[0].seed)
-    mover = build_mover(setup.heads, base).to(device)
+    mover = build_mover(setup.heads, base)
+    words = teach_words(setup, mover, base.tokenizer, folder / "words.pt")
+    mover.to(device)
     trained = sum(p.numel() for name, p in mover.unet.named_parameters() if "motion_modules" in name)
     print(f"{trained / 1e6:.2f} M parameters in the motion modules", flush=True)
     known: Latents = clip_latents(base.vae, setup.clips)
-    seconds, glance = {"latents": known.seconds, "training": 0.0}, Glance(setup.look_clips)
+    seconds, glance = {"words": words, "latents": known.seconds, "training": 0.0}, Glance(setup.look_clips)
     for number, stage in enumerate(setup.stages, 1):
         checkpoint = folder / f"motion-{number}.pt"
         mover.text_encoder.requires_grad_(stage.tune_text)
@@ -140,7 +172,9 @@ def main() -> None:
         return
     pipe, seconds = train(setup, base, args.device, start_processes(args.processes, args.device))
     save(pipe.to("cpu"), setup, folder, base)
-    write_card(folder, table(folder, base_folder, clips), base_folder, setup=setup, seconds=seconds, device=args.device)
+    write_card(
+        folder, table(folder, base_folder, clips), base_folder, setup=setup, seconds=seconds, trained_on=name_of(args.device)
+    )
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from ..clip_captions import shot_caption
 from ..clip_drawing import draw_moment
 from ..clips import PERIOD, Clip, random_clip
 from .data import scene_cells, scene_rng
+from .loop import Recipe
 from .parallel import share
 from .sd_data import UNPROMPTED, Latents, latents
 from .tracking import MOTIONS
@@ -92,6 +93,24 @@ def clip_latents(vae: AutoencoderKL, count: int, workers: int | None = None) -> 
 # ---------------------------------------------------------------------------------------------------- batches
 
 
+class CaptionBatches:
+    """The batch of a step of teaching words: captions `(n, tokens)`, and the motion that each tells of, `(n,)`."""
+
+    def __init__(self, clips: int, tokenizer: CLIPTokenizerFast, recipe: Recipe):
+        self.clips, self.tokenizer, self.recipe = clips, tokenizer, recipe
+
+    def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        rng = np.random.default_rng([self.recipe.seed, step])
+        chosen = rng.integers(self.clips, size=self.recipe.batch_size)
+        texts = [_any_caption(int(i), rng) for i in chosen]
+        ids = self.tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
+        return ids, torch.from_numpy(chosen % len(MOTIONS))
+
+
+def _any_caption(index: int, rng: np.random.Generator) -> str:
+    return motion_caption(motion_clip(index), ("zh", "en")[int(rng.integers(2))], rng)
+
+
 class ClipBatch(NamedTuple):
     latents: torch.Tensor  # (n, c, frames, h, w), scaled to unit variance
     noise: torch.Tensor  # (n, c, frames, h, w)
@@ -114,18 +133,15 @@ class ClipBatches:
         n, rng = self.stage.batch_size, np.random.default_rng([self.stage.seed, step])
         chosen = rng.integers(len(self.known) // FRAMES, size=n)
         frames = [range(i * FRAMES, (i + 1) * FRAMES) for i in chosen]
-        texts = ["" if rng.random() < UNPROMPTED else self._caption(int(i), rng) for i in chosen]
+        texts = ["" if rng.random() < UNPROMPTED else _any_caption(int(i), rng) for i in chosen]
         ids = self.tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
         clips = np.stack([np.stack([self.known[k][0] for k in some], axis=1) for some in frames])
         clips = torch.from_numpy(clips).float() * self.scale
         generator = torch.Generator().manual_seed(int(rng.integers(1 << 62)))
         times = (torch.arange(n) + torch.rand((), generator=generator)) / n  # spread evenly, as in `sd_data`
-        times = (times[torch.randperm(n, generator=generator)] * self.timesteps).long()
+        # More of them late: where a thing goes is decided while there is almost nothing but noise.
+        times = (times[torch.randperm(n, generator=generator)].sqrt() * self.timesteps).long()
         noise = torch.randn(clips.shape, generator=generator)
         cells = torch.from_numpy(np.stack([[scene_cells(_moment(k)) for k in some] for some in frames]))
         given = torch.rand(n, generator=generator) < self.stage.given
         return ClipBatch(*map(share, (clips, noise, times, ids, cells, given)))
-
-    @staticmethod
-    def _caption(index: int, rng: np.random.Generator) -> str:
-        return motion_caption(motion_clip(index), ("zh", "en")[int(rng.integers(2))], rng)

@@ -41,28 +41,31 @@ class Setup:
 
     name: str
     heads: int
+    words: Recipe  # of the text encoder alone, before everything else
     stages: tuple[Stage, ...]
     clips: int
     look_every: int = 500
     look_clips: int = 14
 
 
-_OPTIMIZER = {"batch_size": 32, "weight_decay": 0.01, "betas": (0.9, 0.99)}
+_OPTIMIZER = {"batch_size": 16, "weight_decay": 0.01, "betas": (0.9, 0.99)}
 
-# First that the frames are one clip; then, with the text encoder, how the thing in it moves.
+# First the words alone; then that the frames are one clip; then how the thing in it moves.
 MINI = Setup(
     name="mini-motion",
     heads=4,
+    words=Recipe(steps=400, batch_size=128, learning_rate=5e-4, warmup=50, weight_decay=0.01, seed=20),
     stages=(
-        Stage(steps=600, learning_rate=1e-3, warmup=100, ema=0.99, seed=21, horizon=3_600, naming=0.05, **_OPTIMIZER),
-        Stage(steps=3_000, learning_rate=1e-3, warmup=100, ema=0.998, seed=22, tune_text=True, naming=0.05,
+        Stage(steps=400, learning_rate=1e-3, warmup=100, ema=0.99, seed=21, horizon=3_000, naming=0.1, **_OPTIMIZER),
+        Stage(steps=2_600, learning_rate=1e-3, warmup=100, ema=0.998, seed=22, tune_text=True, naming=0.1,
               given=0.2, **_OPTIMIZER),
     ),
-    clips=12_288,
+    clips=6_144,
 )  # fmt: skip
 SMALL = Setup(  # the same path in seconds: to try the code, and to test it
     name="mini-motion-small",
     heads=2,
+    words=Recipe(steps=2, batch_size=4, learning_rate=5e-4, warmup=1, seed=20),
     stages=(
         Stage(steps=2, batch_size=2, learning_rate=1e-3, warmup=1, ema=0.9, seed=21, naming=0.05),
         Stage(steps=3, batch_size=2, learning_rate=1e-3, warmup=1, ema=0.9, seed=22, tune_text=True, given=0.5),

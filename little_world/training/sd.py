@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..paths import MODELS
 from .data import TRAIN, cache_folder, training_pixels
-from .loop import InProcesses, finished, fit, graphed
+from .loop import InProcesses, finished, fit, graphed, name_of
 from .parallel import start_processes
 from .sd_data import Batch, Batches, Crops, Latents, as_tensor, latents
 from .sd_model import (
@@ -247,7 +247,7 @@ def main() -> None:
     if args.stage in ("unet", "all"):
         pipe, seconds = train_unet(setup, args.device, processes=processes)
         save(pipe, folder)
-        write_card(folder, table(folder, pictures), setup=setup, seconds=seconds, device=args.device)
+        write_card(folder, table(folder, pictures), setup=setup, seconds=seconds, trained_on=name_of(args.device))
 
 
 if __name__ == "__main__":

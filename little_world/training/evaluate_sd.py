@@ -177,11 +177,14 @@ def table(folder: Path, n: int = 240) -> dict:
     drawn = [draw(s) for s in held_out_scenes(n)]
     prompt = prompts_for(held_out_scenes(1), "en")
     first = paint(pipe, prompt)[0]
-    start = time.perf_counter()
-    again = paint(pipe, prompt)[0]
+    seconds = []
+    for _ in range(3):  # the quickest: the others tell of what else the machine did
+        start = time.perf_counter()
+        again = paint(pipe, prompt)[0]
+        seconds.append(time.perf_counter() - start)
     numbers = {
         "autoencoder PSNR in dB": round(psnr(reconstructed(pipe.vae, drawn), drawn), 2),
-        "seconds for one picture": round(time.perf_counter() - start, 2),
+        "seconds for one picture": round(min(seconds), 2),
         "threads": torch.get_num_threads(),
         "same seed, same picture": first.tobytes() == again.tobytes(),
         "pictures a row": n,

@@ -46,7 +46,7 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 from course_lib import StableDiffusionService, plots, say
 from little_world import Scene, Thing, caption, draw
 
-set_matplotlib_formats("jpeg", pil_kwargs={"quality": 66})  # figures full of painted pictures, in fewer bytes
+set_matplotlib_formats("jpeg", pil_kwargs={"quality": 60})  # figures full of painted pictures, in fewer bytes
 generator = torch.manual_seed(0)
 
 # %% [markdown] lang="zh"
@@ -696,7 +696,7 @@ figure
 #
 # - 左图：距离随 `strength` 增大，但起点不是 0。虚线是只过一遍 VAE 的距离，再小也小不过它。
 # - 右图：两条线在哪里交叉？交叉之前是“原图带一点新意”，之后是“新画带一点原图的影子”。
-# - 小的 `strength` 能改颜色和光线，改不动形状：大的形状在走回去的头几步就定了（第 1 节），而那几步被跳过了。
+# - 小的 `strength` 只改得动局部的颜色（看车身），改不动大块：天空和形状在走回去的头几步就定了（第 1 节），而那几步被跳过了。
 
 # %% [markdown] lang="en"
 # **What to notice**:
@@ -705,8 +705,8 @@ figure
 #   alone costs, and nothing comes below it.
 # - Right: where do the two lines cross? Before that it is the original with a touch of the new, after that a new
 #   picture with a shadow of the original.
-# - A small `strength` can change colours and light, but no shapes: the large shape is decided in the first steps of the
-#   way back (section 1), and those were skipped.
+# - A small `strength` changes colours here and there (look at the car), but nothing large: sky and shapes are decided in
+#   the first steps of the way back (section 1), and those were skipped.
 
 # %% [markdown] lang="zh"
 # ## 6 局部重绘：蒙版之外，一位都不许动
@@ -1091,7 +1091,7 @@ batch = Batch.load(out)
 assert not batch.failures and [entry.seed for entry in batch] == list(range(len(asked)))
 assert all(path.stat().st_mtime_ns == when for path, when in killed.items())  # nothing was painted twice
 print(len(batch.paths), "/", len(asked))
-Shown(as_file(resize(batch.sheet, 800), "JPEG", quality=66))
+Shown(as_file(resize(batch.sheet, 720), "JPEG", quality=60))
 
 # %% [markdown] lang="zh"
 # **它是怎么做到的**：画*之前*先把“打算画什么、用哪个种子”写进清单并落盘；图片先写到临时文件，写完才改名，所以不会有半张图；改了名还没来得及记账的，从 PNG 里的标记认出来。再运行时对照清单，只补缺的，种子也照旧。
@@ -1370,16 +1370,16 @@ quiz(
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
 quiz(
     say(
-        zh="想把照片里的白天改成黄昏，构图不要变。`strength` 怎么选？",
-        en="A picture by day is to become one at dusk, with everything in its place. Which `strength`?",
+        zh="只想给图里的车换个颜色，别的尽量不动。`strength` 怎么选？",
+        en="The car in a picture is to have another colour, and all else is to stay as it is. Which `strength`?",
     ),
     {
         say(zh="1.0，改得最彻底", en="1.0, to change it thoroughly"): say(
             zh="那就是从头画起，原图什么也不剩。", en="That begins from scratch, and nothing is left of the original."
         ),
         say(zh="小到中等，从 0.3 左右试起", en="Small to middling, beginning at about 0.3"): say(
-            zh="颜色和光线在后面的步里决定，形状在前面的步里决定，而那些步被跳过了。",
-            en="Colours and light are decided in later steps, shapes in the first ones, and these are skipped.",
+            zh="后面的步还改得动颜色；天空和形状在前面的步里就定了，而那些步被跳过了。",
+            en="Later steps can still change a colour; sky and shapes are decided in the first ones, and these are skipped.",
         ),
         say(zh="0，然后在提示词里写清楚", en="0, and a precise prompt"): say(
             zh="0 一步也不走，原样返回。", en="At 0 no step is taken, and it comes back as it was."

@@ -318,7 +318,10 @@ def test_run_prints_seconds_a_language_and_fails_when_a_notebook_does(repo, caps
     write(repo, "01_broken", TITLE + '# %%\nassert LANG == "zh", "only in English"\n')
     build_lessons.main(["--no-execute"], root=repo)
     capsys.readouterr()
-    assert run_notebooks.main(["--only", "00_small", "--lang", "zh"], root=repo) == 0
+    (repo / "docs").mkdir(exist_ok=True)
+    assert run_notebooks.main(["--only", "00_small", "--lang", "zh", "--keep"], root=repo) == 0
+    kept = (repo / run_notebooks.STATUS).read_text(encoding="utf-8")
+    assert "notebooks/00_small" in kept and "The whole run: " in kept
     assert "en" not in capsys.readouterr().out.splitlines()[0]
     assert run_notebooks.main(["--only", "01"], root=repo) == 1
     out, err = capsys.readouterr()

@@ -1,15 +1,18 @@
-"""Run every notebook and solution headless, and print how long each took. Nothing is written.
+"""Run every notebook and solution headless, and print how long each took. No notebook is changed.
 
-    python3 course.py run [--lang zh|en] [--only NAME ...]
+    python3 course.py run [--lang zh|en] [--only NAME ...] [--jobs N] [--keep]
 
-The exit status is 1 when a notebook fails.
+`--keep` writes the table to docs/status.md. The exit status is 1 when a notebook fails.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -19,6 +22,7 @@ from tqdm import tqdm
 from tools import kernels
 
 ROOT = Path(__file__).resolve().parents[1]
+STATUS = "docs/status.md"
 LANGUAGES = ("zh", "en")
 
 
@@ -31,14 +35,14 @@ def find(root: Path, languages: tuple[str, ...], only: list[str] | None) -> list
     return sorted(paths, key=lambda path: (path.parts[-3], path.stem, LANGUAGES.index(path.parent.name)))
 
 
-def run(path: Path, bar: tqdm) -> str | None:
-    """Run one notebook; returns the error's last lines, or None."""
-    nb = nbformat.read(path, as_version=4)
+def run(path: Path, bar: tqdm, env: dict[str, str]) -> tuple[Path, float, str | None]:
+    """Run one notebook; returns it with its seconds and the error's last lines, or None."""
+    nb, started, problem = nbformat.read(path, as_version=4), time.perf_counter(), None
     try:
-        kernels.run_notebook(nb, path.parent, lang=path.parent.name, on_cell=lambda index: bar.update())
+        kernels.run_notebook(nb, path.parent, lang=path.parent.name, env=env, on_cell=lambda index: bar.update())
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-        return kernels.plain(error)
-    return None
+        problem = kernels.plain(error)
+    return path, time.perf_counter() - started, problem
 
 
 def table(rows: list[tuple[Path, float, str | None]], root: Path) -> str:
@@ -59,10 +63,25 @@ def table(rows: list[tuple[Path, float, str | None]], root: Path) -> str:
     return "\n".join(lines)
 
 
+def keep(rows: list[tuple[Path, float, str | None]], root: Path, whole: str) -> None:
+    """Write the table of a whole run to `STATUS`."""
+    path = root / STATUS
+    temporary = path.with_suffix(".part")
+    temporary.write_text(
+        "# How long the course runs\n\n"
+        "Printed by `python3 course.py run --keep`: every notebook and every solution from its first cell to its last, in both\n"
+        f"languages, each in a kernel of its own. An x marks one that failed.\n\n{whole}.\n\n```\n{table(rows, root)}\n```\n",
+        encoding="utf-8",
+    )
+    os.replace(temporary, path)
+
+
 def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
     parser = argparse.ArgumentParser(prog="course.py run", description=__doc__.splitlines()[0])
     parser.add_argument("--lang", choices=LANGUAGES, help="one language alone")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="notebooks by name or its beginning")
+    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="notebooks run at once")
+    parser.add_argument("--keep", action="store_true", help=f"write the table to {STATUS}")
     args = parser.parse_args(argv)
     paths = find(root, (args.lang,) if args.lang else LANGUAGES, args.only)
     if not paths:
@@ -73,14 +92,15 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
         for path in paths
         for cell in nbformat.read(path, as_version=4).cells
     )
-    rows = []
-    with tqdm(total=cells, unit="cell") as bar:
-        for path in paths:
-            bar.set_description(path.relative_to(root).with_suffix("").as_posix())
-            started = time.perf_counter()
-            error = run(path, bar)
-            rows.append((path, time.perf_counter() - started, error))
-    print(table(rows, root))
+    env = {"OMP_NUM_THREADS": "1"} if args.jobs > 1 else {}
+    started = time.perf_counter()
+    with tqdm(total=cells, unit="cell") as bar, ThreadPoolExecutor(max(1, args.jobs)) as pool:
+        rows = list(pool.map(partial(run, bar=bar, env=env), paths))
+    minutes = (time.perf_counter() - started) / 60
+    whole = f"The whole run: {minutes:.1f} minutes, {args.jobs} at a time on {os.cpu_count()} cores"
+    print(table(rows, root), whole, sep="\n")
+    if args.keep:
+        keep(rows, root, whole)
     failed = [(path, error) for path, _, error in rows if error]
     for path, error in failed:
         print(f"\n{path.relative_to(root).as_posix()}:\n{error}", file=sys.stderr)

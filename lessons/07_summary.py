@@ -112,7 +112,7 @@ columns(dict(zip(titles, (applications, services, protocols, models))), links, a
 # | [05](05_video.ipynb) | 取帧要按显示时间，不按帧号；各帧取平均，就分不清正放倒放 |
 # | [06](06_search_and_vqa.ipynb) | 检索先求准，再求快，快的那种要用准的那种来量；问答要按题型打分 |
 # | [09](09_scaling_up.ipynb) | 上规模之前先算字节和秒，再量一遍；压缩省下的内存，要拿召回或重排的时间来换 |
-# | 练习 [1](../../exercises/zh/ex1_image_classifier.ipynb)、2、3 | 会弃权的分类器；杀掉也不丢图的批处理；一个能搜、能问、说得出依据的应用 |
+# | 练习 [1](../../exercises/zh/ex1_image_classifier.ipynb)、[2](../../exercises/zh/ex2_batch_generator.ipynb)、[3](../../exercises/zh/ex3_search_and_qa_app.ipynb) | 会弃权的分类器；杀掉也不丢图的批处理；一个能搜、能问、说得出依据的应用 |
 #
 # 这些话里没有一个数字，数字在各课的格子里，换了模型要重新量。
 
@@ -129,7 +129,7 @@ columns(dict(zip(titles, (applications, services, protocols, models))), links, a
 # | [05](05_video.ipynb) | Ask for frames by their time, not their number; a mean over frames cannot tell forwards from backwards |
 # | [06](06_search_and_vqa.ipynb) | Search exactly first, then fast, and measure the fast against the exact; score answers by sort of question |
 # | [09](09_scaling_up.ipynb) | Before it grows, work out bytes and seconds, then measure them; memory saved by compression is paid in recall, or in time to re-rank |
-# | exercises [1](../../exercises/en/ex1_image_classifier.ipynb), 2, 3 | A classifier that abstains; a batch that loses nothing when killed; an app that finds, answers and shows its grounds |
+# | exercises [1](../../exercises/en/ex1_image_classifier.ipynb), [2](../../exercises/en/ex2_batch_generator.ipynb), [3](../../exercises/en/ex3_search_and_qa_app.ipynb) | A classifier that abstains; a batch that loses nothing when killed; an app that finds, answers and shows its grounds |
 #
 # There is no number in these sentences. The numbers are in the lessons' cells, and another model needs another measurement.
 

@@ -1164,9 +1164,8 @@ title = say(zh="mini-clip 认得出的比例", en="share that mini-clip recognis
 plots.heatmap(np.array(list(rows.values())), list(rows), columns, title=title, width=7.2, row_height=0.42)
 
 # %% tags=["nbval-ignore-output"]
-share = next(iter(rows.values()))[0]
-error = 1.96 * np.sqrt(max(share * (1 - share), 1 / n) / n)  # 95 %, of a share of n
-print(say(zh=f"每格 {n} 张画，误差约 ±{error:.0%}", en=f"{n} pictures a cell: an error of about ±{error:.0%}"))
+error = 1.96 * np.sqrt(0.5 * 0.5 / n)  # 95 %, for a share of one half, where it is largest
+print(say(zh=f"每格 {n} 张画，误差最大约 ±{error:.0%}", en=f"{n} pictures a cell: an error of up to about ±{error:.0%}"))
 card = Path(settings.locate(MODEL), "metrics.json")
 if card.is_file():
     from little_world.training.evaluate_sd import markdown
@@ -1405,9 +1404,10 @@ quiz(
         say(zh="1.0，改得最彻底", en="1.0, to change it thoroughly"): say(
             zh="那就是从头画起，原图什么也不剩。", en="That begins from scratch, and nothing is left of the original."
         ),
-        say(zh="小到中等，从 0.3 左右试起", en="Small to middling, beginning at about 0.3"): say(
-            zh="后面的步还改得动颜色；天空和形状在前面的步里就定了，而那些步被跳过了。",
-            en="Later steps can still change a colour; sky and shapes are decided in the first ones, and these are skipped.",
+        say(zh="小到中等，从 0.3 左右试起，不够再加", en="Small to middling: begin at about 0.3, then try more"): say(
+            zh="天空和地面在跳过的那几步里就定了，颜色还改得动一些；再大，背景也跟着变。背景要分毫不动，用局部重绘。",
+            en="Sky and ground belong to the steps it skips; colours can still move. With more, the background goes as well: "
+            "to keep it to the bit, inpaint.",
         ),
         say(zh="0，然后在提示词里写清楚", en="0, and a precise prompt"): say(
             zh="0 一步也不走，原样返回。", en="At 0 no step is taken, and it comes back as it was."

@@ -210,15 +210,15 @@ plots.gallery([mine], size=1.9)
 # %% [markdown] lang="zh"
 # ## 6 要一张没有人画过的图
 #
-# 前面的模型看图，这一个*画*图。**mini-sd** 是微型的 Stable Diffusion：从一片纯噪声出发，照着一句话，一步步把噪声擦成画。它也站在真正的 HTTP 服务后面，说的是社区里最通行的绘图协议。我们要一样它在训练里*一次也没见过*的东西：
+# 前面的模型看图，这一个*画*图。**mini-sd** 是微型的 Stable Diffusion：从一片纯噪声（随机的杂色点）出发，照着一句话，一步步把噪声擦成画。它也站在真正的 HTTP 服务后面，说的是社区里最通行的绘图协议。我们要一样它在训练里*一次也没见过*的东西：
 
 # %% [markdown] lang="en"
 # ## 6 Ask for a picture that nobody has drawn
 #
 # The models so far look at pictures; this one *paints* them. **mini-sd** is a miniature Stable Diffusion: it starts from
-# nothing but noise and, guided by a sentence, wipes it away step by step until a picture is left. It too stands behind a
-# real HTTP server, which speaks the most widely used protocol for painting. We ask for something that *never occurred* in
-# its training:
+# nothing but noise (random specks) and, guided by a sentence, wipes it away step by step until a picture is left. It
+# too stands behind a real HTTP server, which speaks the most widely used protocol for painting. We ask for something
+# that *never occurred* in its training:
 
 # %%
 from course_lib import StableDiffusionService
@@ -233,12 +233,13 @@ print(painted[0].parameters["model"], "|", wish)
 plots.gallery(painted, [f"seed {picture.seed}" for picture in painted])
 
 # %% [markdown] lang="zh"
-# **看什么**：每个**种子**（seed）是另一片噪声，也就是另一幅画。训练里有猫，也有紫色的东西，唯独没有紫色的猫，它自己把两样拼到了一起。眼睛和胡须糊了，是压缩时丢掉的细节。第 04 课把每一步打开来看，再量一量它画对了多少。
+# **看什么**：每个**种子**（seed）是另一片噪声，也就是另一幅画。训练里有猫，也有紫色的东西，唯独没有紫色的猫，它自己把两样拼到了一起，有几张拼得并不好。眼睛和胡须糊了，多半是压缩时丢掉的细节。第 04 课把每一步打开来看，再量一量它画对了多少。
 
 # %% [markdown] lang="en"
 # **What to notice**: each **seed** is another piece of noise, and so another picture. The training had cats, and it had purple
-# things, but never a purple cat; the model put the two together by itself. Eyes and whiskers are blurred: details that were
-# lost when pictures were compressed. Lesson 04 opens up each step, and measures how much of it is right.
+# things, but never a purple cat; the model put the two together by itself, in some pictures none too
+# well. Eyes and whiskers are blurred: details that were mostly lost when pictures were compressed. Lesson 04 opens up
+# each step, and measures how much of it is right.
 
 # %% [markdown] lang="zh"
 # ## 7 微型与完整
@@ -292,6 +293,7 @@ print(*settings.describe(), sep="\n")
 # | 文生图、图生图（Stable Diffusion） | 04 Stable Diffusion | ✓，另有练习 2 |
 # | 视频 | 05 视频 | ✓，生成的部分编写中 |
 # | 图文搜索、视觉问答 | 06 图文搜索与视觉问答 | ✓，另有练习 3 |
+# | 回头看：什么能比，往哪里走 | 07 总结 | ✓ |
 # | 几百万张图怎么办 | 09 上规模 | ✓ |
 #
 # 每写好一课，这里就多一格真正能运行的代码；没写好之前，这里不放假的演示。
@@ -309,6 +311,7 @@ print(*settings.describe(), sep="\n")
 # | text to image, image to image (Stable Diffusion) | 04 Stable Diffusion | ✓, with exercise 2 |
 # | video | 05 Video | ✓, but making it is being written |
 # | image-text search, visual question answering | 06 Search and visual question answering | ✓, with exercise 3 |
+# | looking back: what may be compared, and where to go | 07 Summary | ✓ |
 # | millions of pictures | 09 Scaling up | ✓ |
 #
 # When a lesson is ready, this page gains a cell that really runs it. Until then there is no mock-up in its place.

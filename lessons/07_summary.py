@@ -180,8 +180,8 @@ display(Markdown("\n".join(rows)))
 # %% [markdown] lang="zh"
 # **看什么**：
 #
-# - 差距以数量级计，而且三格里各不相同。CLIP 和 Stable Diffusion 什么都从头学，样本数和机时才会大成这样；LLaVA 的样本并不多，因为它是从*已经训练好的* CLIP 和语言模型出发的，图里只算它自己的那一段。站在别人的肩膀上，是省算力最好的办法。
-# - 最右一格的单位不一样：微型模型是模型卡上那台机器的小时数，完整模型是一块专业显卡的小时数，真正的差距比图上还大。
+# - 差距以数量级计，而且三格里各不相同。CLIP 从头学起，Stable Diffusion 负责画的 UNet 也是，样本数和机时才会大成这样；LLaVA 的样本并不多，因为它是从*已经训练好的* CLIP 和语言模型出发的，图里只算它自己的那一段（Stable Diffusion 也一样：读提示词的是现成的 CLIP）。站在别人的肩膀上，是省算力最好的办法。
+# - 最右一格的单位不一样：微型模型是模型卡上那台机器的小时数（有的是两个 CPU 核，有的是一块显卡），完整模型是作者所用的那种显卡一块的小时数（型号在上面的表里）。机器不同，一小时就不一样长，这一格只看得出数量级。
 # - 缺右点，是作者没有公布；缺左点，是这份副本里还没有那个微型模型。
 #
 # 再看成绩。左边是这里量的（中文 / 英文），右边是论文报告的：
@@ -189,12 +189,13 @@ display(Markdown("\n".join(rows)))
 # %% [markdown] lang="en"
 # **What to notice**:
 #
-# - The distances are orders of magnitude, and not the same in the three panels. CLIP and Stable Diffusion learn everything
-#   from scratch, hence their samples and hours; LLaVA saw rather few samples, since it began from a CLIP and a language
-#   model that *had been trained before*, and only its own part is counted. Nothing saves computing like standing on
-#   somebody's shoulders.
-# - The units of the last panel differ: hours on the machine that a miniature's card names, and hours of one professional
-#   graphics card. The true distance is larger than it looks.
+# - The distances are orders of magnitude, and not the same in the three panels. CLIP learned from scratch, and so did the
+#   UNet that paints in Stable Diffusion, hence their samples and hours; LLaVA saw rather few samples, since it began from
+#   a CLIP and a language model that *had been trained before*, and only its own part is counted (Stable Diffusion's, too:
+#   a ready-made CLIP reads its prompts). Nothing saves computing like standing on somebody's shoulders.
+# - The units of the last panel differ: hours on the machine that a miniature's card names (two CPU cores, or a graphics
+#   card), and hours of one graphics card of the sort that the authors used (the table above names it). An hour is not the
+#   same on every machine: read no more than orders of magnitude from this panel.
 # - Where the right dot is missing, the authors do not say; where the left one is, that miniature is not in this copy yet.
 #
 # Now the results. On the left what was measured here (Chinese / English), on the right what papers report:
@@ -267,7 +268,7 @@ plots.bars(scores, title=f"{service.name} · {len(asked)} " + say(zh="张同样�
 # 把表再看一遍，这次看毛病：
 #
 # - **谁对谁**：mini-clip 分不清“猫在狗左边”和“狗在猫左边”，四亿对图文训练出来的 CLIP 在 ARO 上也只比抛硬币强一点。规模没有治好它，因为病根在损失（第 02 课）。
-# - **没见过的组合**：mini-clip 在没见过的颜色和种类上掉分；Stable Diffusion 给两样东西各涂各的颜色，十次里对不了一次。
+# - **组合**：mini-clip 在没见过的颜色和种类上掉分；Stable Diffusion 要给两样东西各涂一种颜色，十次里对不了一次。（mini-sd 在没见过的组合上颜色几乎不错，可它那张卷子上只有一样东西，颜色没有张冠李戴的机会。）
 # - **数数**：mini-clip 只数得清训练里有过的数目（第 02 课的六只就数不了），Stable Diffusion 按数目画，三次里对一次。
 # - **没有的说有**：POPE 专门问图里没有的东西，完整的模型也会幻觉，所以第 03 课要考“不知道”。
 #
@@ -286,8 +287,9 @@ plots.bars(scores, title=f"{service.name} · {len(asked)} " + say(zh="张同样�
 #
 # - **Who to whom**: mini-clip cannot tell "a cat left of a dog" from "a dog left of a cat", and CLIP, with its 400 million
 #   pairs, is little better than a coin at ARO. Size did not cure it: the cause is in the loss (lesson 02).
-# - **New combinations**: mini-clip gets worse on pairs of colour and kind that it never saw; Stable Diffusion, asked for two
-#   things with a colour each, gets not even one picture in ten right.
+# - **Combinations**: mini-clip gets worse on pairs of colour and kind that it never saw; Stable Diffusion, asked for two
+#   things with a colour each, gets not even one picture in ten right. (mini-sd is nearly always right about the colour of
+#   unseen pairs, but in its exam there is one thing alone, and no other for the colour to go to.)
 # - **Counting**: mini-clip counts as far as its training did (the six of lesson 02 were beyond it); Stable Diffusion, asked
 #   for a number of things, gets it right one time in three.
 # - **Seeing what is not there**: POPE asks for things that are not in the picture. Full-size models hallucinate, too, and

@@ -181,7 +181,7 @@ plots.gallery([first, redrawn], [f"txt2img, seed {seed}", "img2img"], columns=2)
 # %% [markdown] lang="zh"
 # ## 第 2 步：列出计划
 #
-# 记忆牌要所有组合。想看出提示词的作用，各组合要用**同一组种子**，这样同一列里只有提示词不同。写函数 `plan(template, choices, seeds, common)`，返回订单的列表：
+# 记忆牌要所有组合。想看出提示词的作用，各组合要用**同一组种子**：把组合排成行、种子排成列，同一列里就只有提示词不同。写函数 `plan(template, choices, seeds, common)`，返回订单的列表：
 #
 # - `choices` 是 `{名字: 词的列表}`，每种组合配上 `seeds` 里的每个种子，各一份订单；
 # - 每份订单是 `common`（公共参数）加上四样：`prompt`（填好的模板）、`seed`、`facts`（`{名字: 选中的词}`）、`name`（文件名，`.png` 结尾）；
@@ -189,7 +189,7 @@ plots.gallery([first, redrawn], [f"txt2img, seed {seed}", "img2img"], columns=2)
 # %% [markdown] lang="en"
 # ## Step 2: the plan
 #
-# The game needs all combinations. And to see what a prompt does, every combination has **the same seeds**, so that along a column nothing differs but the prompt. Write `plan(template, choices, seeds, common)`, which returns a list of orders.
+# The game needs all combinations. And to see what a prompt does, every combination has **the same seeds**: with a row for each combination and a column for each seed, nothing differs along a column but the prompt. Write `plan(template, choices, seeds, common)`, which returns a list of orders.
 #
 # - `choices` is `{name: list of words}`: each combination with each of `seeds` makes an order.
 # - An order is `common` (what all share) and four things more: `prompt` (the template filled in), `seed`, `facts` (`{name: word chosen}`), and `name`, a file name that ends in `.png`.
@@ -309,9 +309,9 @@ def paint_all(paint, orders, at_once):
 check.paint_all(paint_all)
 
 # %% [markdown] lang="zh"
-# 看看真实的服务器。下图每条横线是一个请求从发出到收到的时间。课程自带的服务器一次只画一张（只有一个 CPU），所以请求虽然同时在路上，却在服务器那里排队：总时间并不减少。换成有好几块显卡的服务器，或者按张收费的 API，时间才会降下来。**并发省的是等待，不是计算。**
+# 看看真实的服务器。下图每个横条是一个请求从发出到收到的时间。课程自带的服务器一次只画一张（只有一个 CPU），所以请求虽然同时在路上，却在服务器那里排队：总时间少不了多少。换成有好几块显卡的服务器，或者按张收费的 API，时间才会降下来。**并发省的是等待，不是计算。**
 # %% [markdown] lang="en"
-# And now the real server. Each line is a request, from when it was sent to when its picture came. The course's own server paints one picture at a time, having one CPU, so requests are under way together and queue there: the whole takes just as long. With a server of several graphics cards, or an API one pays by the picture, it becomes shorter. **Concurrency saves waiting, not computing.**
+# And now the real server. Each bar is a request, from when it was sent to when its picture came. The course's own server paints one picture at a time, having one CPU, so requests are under way together and queue there: the whole takes hardly less time. With a server of several graphics cards, or an API one pays by the picture, it becomes shorter. **Concurrency saves waiting, not computing.**
 # %% tags=["nbval-ignore-output"]
 def spans(at_once):
     began, found = time.perf_counter(), {}
@@ -432,7 +432,7 @@ for _ in range(2):
 # %% [markdown] lang="zh"
 # ## 第 5 步：量一量，看一看
 #
-# 画出来了，画对了吗？几十张还能用眼睛看，几千张就要测量。让 CLIP 当裁判：对订单里的每个事实，把这一个词换成所有候选词，其余照旧，看图片与哪一句最接近。写两个函数：
+# 画出来了，画对了吗？几十张还能用眼睛看，几千张就要测量。让 CLIP 当考官：对订单里的每个事实，把这一个词换成所有候选词，其余照旧，看图片与哪一句最接近。写两个函数：
 #
 # - `measure(clip, pictures, orders, template, choices)`：对每个事实，返回 CLIP 认为画对的比例；再加一项 `"all"`，是**所有**事实都对的图片的比例。没画成的图片是 `None`，算错；
 # - `contact_sheet(pictures, labels, columns)`：一张 PIL 总览图，每行 `columns` 张，按顺序，每张下面写上标签（会有汉字）；`None` 的位置空着。
@@ -486,7 +486,7 @@ def contact_sheet(pictures, labels, columns):
 #
 # <details><summary>提示 3：为什么</summary>
 #
-# 只问“像不像这句提示词”得到一个余弦，说明不了什么：0.3 是高是低？与只差一个词的句子比，才知道这个词画对没有。只量画成的图片，失败越多成绩越好看，这叫幸存者偏差。“全对”不是各比例的乘积：错误常常挤在同一张图上。裁判自己也会错，所以总览图一定要看一眼；也不要拿参与训练的那个 CLIP 当裁判，它会偏心。
+# 只问“像不像这句提示词”得到一个余弦，说明不了什么：0.3 是高是低？与只差一个词的句子比，才知道这个词画对没有。只量画成的图片，失败越多成绩越好看，这叫幸存者偏差。“全对”不是各比例的乘积：错误常常挤在同一张图上。考官自己也会错，所以总览图一定要看一眼。参与过训练的 CLIP 当考官还会偏心：这里的 mini-clip 就有嫌疑，mini-sd 的文本编码器是从它的文本塔开始训练的（第 4 课第 9 节）。正式打分，请换一个考官。
 # </details>
 # %% [markdown] lang="en"
 # <details><summary>Hint 1: direction</summary>
@@ -501,7 +501,7 @@ def contact_sheet(pictures, labels, columns):
 #
 # <details><summary>Hint 3: why</summary>
 #
-# To ask how well the prompt fits gives one cosine, which says little: is 0.3 high or low? Only against sentences that differ in one word does it tell whether that word was painted. Measuring the survivors alone, you look the better the more has failed: survivorship bias. "All" is not the product of the shares, as mistakes come together in one picture. The judge errs, too, so do look at the sheet; and take no judge that took part in the training, it is biased.
+# To ask how well the prompt fits gives one cosine, which says little: is 0.3 high or low? Only against sentences that differ in one word does it tell whether that word was painted. Measuring the survivors alone, you look the better the more has failed: survivorship bias. "All" is not the product of the shares, as mistakes come together in one picture. The judge errs, too, so do look at the sheet. And a CLIP that took part in the training is biased: mini-clip is suspect here, since mini-sd's text encoder began as its text tower (lesson 04, section 9). For scores that count, take another judge.
 # </details>
 # %% points=2
 check.measure(measure, contact_sheet)
@@ -549,7 +549,7 @@ for one, (entry, theirs) in zip(some, reference.pictures()):
 #
 # <details><summary>3. CLIP 说 90% 画对了，就是 90% 吗？</summary>
 #
-# 裁判也会看错。先用标准答案已知的图片量一量裁判自己（第 2 课），再谈它给别人打的分；检查第 5 步就是这么做的。
+# 考官也会看错。先用标准答案已知的图片量一量考官自己（第 2 课），再谈它给别人打的分；检查第 5 步就是这么做的。
 # </details>
 #
 # <details><summary>4. 怎样换成完整模型？</summary>

@@ -121,7 +121,7 @@ def similarity(image_features, text_features):
 #
 # <details><summary>提示 3：为什么</summary>
 #
-# 不写 `axis`，`norm` 会把整个矩阵算成一个数；不写 `keepdims`，结果是 `(n,)`，广播时会对错方向。教材里的 `.squeeze()` 也是个坑：只有一个标签时结果塌成一个数，后面的 softmax 永远是 1.0，`zip` 则直接报错。形状固定，代码才不必处处防备。
+# 不写 `axis`，`norm` 会把整个矩阵算成一个数；不写 `keepdims`，结果是 `(n,)`，广播时会对错方向。原章节里的 `.squeeze()` 也是个坑：只有一个标签时结果塌成一个数，后面的 softmax 永远是 1.0，`zip` 则直接报错。形状固定，代码才不必处处防备。
 # </details>
 # %% [markdown] lang="en"
 # <details><summary>Hint 1: direction</summary>
@@ -188,7 +188,7 @@ def zero_shot(pictures, labels):
 #
 # <details><summary>提示 3：为什么</summary>
 #
-# 余弦之间往往只差零点几，直接做 softmax 几乎是平的。训练时模型把余弦乘以一个学出来的数再做 softmax，这个数就是它自己的“温度”。教材写死 `* 100`，那是 OpenAI 的 CLIP 恰好学到的上限，换一个模型，排名虽然不变，概率却不再可信。参数以对数保存，所以 `clip.logit_scale` 已经替你取了 `exp`。
+# 余弦之间往往只差零点几，直接做 softmax 几乎是平的。训练时模型把余弦乘以一个学出来的数再做 softmax，这个数就是它自己的“温度”。原章节写死 `* 100`，那是 OpenAI 的 CLIP 恰好学到的上限，换一个模型，排名虽然不变，概率却不再可信。参数以对数保存，所以 `clip.logit_scale` 已经替你取了 `exp`。
 # </details>
 # %% [markdown] lang="en"
 # <details><summary>Hint 1: direction</summary>

@@ -51,7 +51,8 @@ class ActionNetwork(nn.Module):
         self.register_buffer("spread", torch.ones(()))
         pairs = reach * (2 * reach + 1)
         self.read = nn.Linear(dim + pairs, width)
-        self.recurrent = nn.GRU(width, width // 2, num_layers=2, batch_first=True, bidirectional=True)
+        self.dropout = nn.Dropout(0.2)
+        self.recurrent = nn.GRU(width, width // 2, num_layers=2, batch_first=True, bidirectional=True, dropout=0.2)
         self.action = nn.Linear(width, actions)
         self.event = nn.Linear(width, events)
 
@@ -59,7 +60,7 @@ class ActionNetwork(nn.Module):
         mask = torch.ones(x.shape[:2], dtype=torch.bool) if mask is None else mask
         lengths = mask.sum(dim=1)
         x = (x - self.mean) / self.spread
-        h = self.read(torch.cat([x, local_distances(x, lengths, self.reach)], dim=-1))
+        h = self.dropout(self.read(torch.cat([x, local_distances(x, lengths, self.reach)], dim=-1)))
         packed = nn.utils.rnn.pack_padded_sequence(h, lengths.cpu(), batch_first=True, enforce_sorted=False)
         out, last = self.recurrent(packed)
         out, _ = nn.utils.rnn.pad_packed_sequence(out, batch_first=True, total_length=x.shape[1])

@@ -70,8 +70,8 @@ def course(motion: str = "right", event: str | None = None, count: int = 17, at:
 def test_a_clip_played_backwards_does_the_opposite():
     shown = []  # which moment is to be seen when the event happens
     for seed in range(40):
-        varied = vary(course("right", count=17), np.random.default_rng(seed))
-        assert varied.motion == ("right" if varied.features[0, 0] < varied.features[-1, 0] else "left")
+        varied = vary(course("enter", count=17), np.random.default_rng(seed))
+        assert varied.motion == ("enter" if varied.features[0, 0] < varied.features[-1, 0] else "leave")
         event = vary(course("still", "vanish"), np.random.default_rng(seed))
         forwards = event.features[0, 0] < event.features[-1, 0]
         assert event.event == ("vanish" if forwards else "appear")
@@ -84,14 +84,30 @@ def test_a_clip_played_backwards_does_the_opposite():
     assert all(BACKWARDS[BACKWARDS[motion]] == motion for motion in MOTIONS)
 
 
+def test_where_nothing_happens_something_is_made_to_stop_or_to_turn_back():
+    made = [vary(course("right", count=25), np.random.default_rng(seed)) for seed in range(120)]
+    assert {varied.event for varied in made} == {None, "stop", "turn"}
+    for varied in made:
+        values, seconds = varied.features[:, 0], np.arange(len(varied.features)) / FPS
+        if varied.event is None:
+            assert varied.motion == ("right" if values[0] < values[-1] else "left")
+            continue
+        before, after = values[seconds <= varied.at - 0.2], values[seconds >= varied.at + 0.2]
+        assert varied.motion == "right" and (np.diff(before) > -0.1).all()
+        if varied.event == "stop":
+            assert np.ptp(after) < 0.1
+        else:
+            assert (np.diff(after) < 0.1).all() and np.ptp(after) > 1
+
+
 def test_a_batch_follows_from_its_step_alone():
-    some = [course("right"), course("up", "stop", 25, 1.5), course("still", "color", 30, 2.0)]
+    some = [course("still"), course("up", "stop", 25, 1.5), course("bounce", "color", 30, 2.0)]
     batches = Batches(some, replace(action.RECIPE, batch_size=6))
     for a, b in zip(batches[3], batches[3]):
         assert torch.equal(a, b)
     features, mask, actions, weight, events = batches[3]
     assert events.shape == (*mask.shape, len(EVENTS)) and not events[~mask].any()
-    assert (events.amax(dim=(1, 2)) > 0.8).tolist() == [MOTIONS[a] != "right" and MOTIONS[a] != "left" for a in actions]
+    assert (events.amax(dim=(1, 2)) > 0.8).tolist() == [MOTIONS[a] != "still" for a in actions]
 
 
 def test_a_streams_clips_are_the_same_for_everybody_and_nobody_looks_where_it_goes():

@@ -127,13 +127,16 @@ def test_distances_around_a_moment_stay_within_the_sequence():
     assert found.shape == (2, 9, 10)
     alone = local_distances(x[1:, :5], lengths[1:], reach=2)
     assert torch.allclose(found[1, :5], alone[0])
-    still = torch.ones(1, 6, 4)
-    assert not local_distances(still, torch.tensor([6]), reach=2).any()
+    still = torch.ones(1, 6, 4, requires_grad=True)
+    none = local_distances(still, torch.tensor([6]), reach=2)
+    assert not none.any()
+    none.sum().backward()  # where nothing moves, as in a held frame, a root's slope would be infinite
+    assert still.grad.isfinite().all()
 
 
 def test_a_sequence_in_a_batch_is_read_as_if_alone():
     torch.manual_seed(0)
-    network = ActionNetwork(4, 16, 2, 3, 2).eval()
+    network = ActionNetwork(4, 16, 2, look=3, actions=3, events=2).eval()
     x = torch.randn(2, 9, 4)
     mask = torch.arange(9) < torch.tensor([[9], [5]])
     with torch.inference_mode():

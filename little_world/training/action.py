@@ -1,6 +1,6 @@
 """mini-action: what moves how and where a pattern breaks, read from mini-clip's vectors of the frames in their order.
 
-python -m little_world.training.action             train: draw clips and embed them once, then a few minutes
+python -m little_world.training.action             train: draw clips and embed them once, then some minutes
 python -m little_world.training.action --evaluate  reprint the model card's table from the stored weights
 """
 
@@ -30,9 +30,9 @@ from .loop import Recipe, fit
 
 FPS = 8  # vectors a second
 TRAIN, TEST, RECOLORED = 903, 902, 904  # streams of seeds; in the last one everything changes colour
-CLIPS, TEST_CLIPS = 1500, 300
-RECIPE = Recipe(steps=1500, batch_size=64, learning_rate=2e-3, warmup=50, weight_decay=0.05)
-SIZES = {"width": 96, "reach": 5}
+CLIPS, TEST_CLIPS = 6000, 1200
+RECIPE = Recipe(steps=4000, batch_size=64, learning_rate=3e-3, warmup=50, weight_decay=0.05, ema=0.998)
+SIZES = {"width": 96, "reach": 8, "look": 32}
 TURNING = ("right", "left", "up", "down", "circle")  # the motions in which something can turn back
 # What each motion is when the clip is played backwards.
 BACKWARDS = {**{m: m for m in MOTIONS}, "right": "left", "left": "right", "up": "down", "down": "up",
@@ -119,11 +119,10 @@ def vary(course: Course, rng: np.random.Generator) -> Course:
     """
     n = len(course.features)
     if course.event is None and course.motion in TURNING and n > 8 and rng.random() < 0.4:
-        k, moments = int(rng.integers(3, n - 3)), np.arange(n)
-        sort = ("stop", "turn", "turn")[rng.integers(3)]
-        after = np.full(n, k) if sort == "stop" else np.maximum(2 * k - moments, 0)
-        ids = np.where(moments <= k, moments, after)
-        course = replace(course, features=course.features[ids], event=sort, at=k / FPS)
+        sort, moments = ("stop", "turn", "turn")[rng.integers(3)], np.arange(n)
+        twice = int(rng.integers(6, 2 * n - 7))  # in halves of a moment, for a turn may lie between two
+        at, after = (twice // 2, twice // 2) if sort == "stop" else (twice / 2, np.maximum(twice - moments, 0))
+        course = replace(course, features=course.features[np.minimum(moments, after)], event=sort, at=at / FPS)
     count = int(np.clip(round(n / rng.uniform(0.8, 1.25)), 4, LONGEST))
     ids = np.linspace(0, n - 1, count)
     if rng.random() < 0.3:
@@ -145,7 +144,7 @@ def vary(course: Course, rng: np.random.Generator) -> Course:
 def network(found: list[Course]) -> ActionNetwork:
     """An untrained network that knows how CLIP's vectors are spread."""
     features = np.concatenate([course.features for course in found])
-    made = ActionNetwork(features.shape[1], SIZES["width"], SIZES["reach"], len(MOTIONS), len(EVENTS))
+    made = ActionNetwork(features.shape[1], **SIZES, actions=len(MOTIONS), events=len(EVENTS))
     made.mean.copy_(torch.from_numpy(features.mean(axis=0)))
     made.spread.copy_(torch.tensor(features.std(axis=0).mean()))
     return made
@@ -158,7 +157,7 @@ def loss(model: ActionNetwork, batch: tuple[torch.Tensor, ...]) -> tuple[torch.T
     per_clip = torch.nn.functional.cross_entropy(action, actions, reduction="none")
     about_actions = (per_clip * weight).sum() / weight.sum()
     per_moment = torch.nn.functional.binary_cross_entropy_with_logits(
-        event, events, reduction="none", pos_weight=torch.tensor(4.0)
+        event, events, reduction="none", pos_weight=torch.tensor(1.5)
     ).sum(dim=-1)
     about_events = per_moment[mask].mean()
     right = (action.argmax(dim=1) == actions).float().mean()

@@ -135,7 +135,7 @@ right and its second is off by at most {TOLERANCE} s. How each row is measured: 
 
 - Trained on {clips:,} clips of one thing and {clips // 3:,} more in which it changes colour, {recipe.steps:,} batches of {recipe.batch_size}:
   half of the clips are played backwards, and some are made to stop or to turn back.
-  {seconds / 60:.0f} minutes on one CPU core, and before that the clips are drawn and embedded once:
+  {seconds / 60:.0f} minutes on one busy CPU core, and before that the clips are drawn and embedded once:
   `python -m little_world.training.action`
 - This table again: `python -m little_world.training.action --evaluate`
 """,

@@ -202,5 +202,5 @@ def test_most_of_the_gallerys_events_are_found_and_little_else(analyzer):
             hits = {t for t in truth if t[0] == event.sort and abs(t[1] - event.time) <= 0.25}
             found, wrong, truth = found + bool(hits), wrong + (not hits), truth - hits
             assert 0.5 <= event.probability <= 1
-    # of three, in 26 shots: what the card's recall of 79 % and precision of 87 % lead one to expect
-    assert found >= 2 and wrong <= 3
+    # of three, in 26 shots: its card's recall is 99 %; what is wrong are turns of a red car, whose left and right look alike
+    assert found == 3 and wrong <= 3

@@ -186,7 +186,7 @@ def test_most_of_the_gallerys_motions_are_named(analyzer):
 
 
 def test_a_shot_of_many_and_a_choice_of_actions(analyzer):
-    example = CLIPS["14_rocket_variable_rate"]
+    example = CLIPS["11_three_shots"]
     for shot in example.truth["shots"]:
         result = analyzer.classify_action(example.path, start=shot["start"], end=shot["end"])
         assert result.label == shot["actors"][0]["motion"]

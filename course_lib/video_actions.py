@@ -40,9 +40,9 @@ class VideoEvent:
 class ActionNetwork(nn.Module):
     """Vectors `(b, t, dim)` of moments in their order to logits: actions `(b, A)`, and events `(b, t, E)`.
 
-    `reach`: so many moments before each and after it are compared with each other, by `look` numbers that the network
-    learns to read off a vector: most of a vector says what is to be seen, and little of it where. `mask` (b, t) is True
-    where a shorter sequence of the batch has a moment; those follow each other from the first.
+    `reach`: so many moments before each and after it are compared with each other, by `look` numbers that it
+    learns to read off a vector. `mask` (b, t) is True where a shorter sequence of the batch has a moment; those follow
+    each other from the first.
     """
 
     def __init__(self, dim: int, width: int, reach: int, look: int, actions: int, events: int):

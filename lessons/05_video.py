@@ -648,9 +648,15 @@ both = {name: {label: row[key] for label, row in zip(labels, rows)} for name, ke
 plots.bars(both, height=2.6)
 
 # %% [markdown] lang="zh"
+# 成对的动作，平均本该只有一半对，“进或出”却高出不少：是数据漏了题。每段短片画了开头那一刻，没有画结尾那一刻，所以“进来”的东西比“出去”的少露面一点点，平均也看得出来；去掉第一帧，它就掉回一半左右。成绩好得没道理时，先查数据。
+#
 # 从文件开始，一行代码。16 个片段里，只有一个镜头、没有突发事件的都问一遍：
 
 # %% [markdown] lang="en"
+# Of two opposite actions a mean should get half right, and of "in or out" it gets many more: the data gives something away. A clip shows the moment
+# at which it begins and not the one at which it ends, so what comes in is to be seen a little less than what goes out, and a mean notices. Without
+# the first frame it is back at about one half. When a result is better than it can be, look at the data first.
+#
 # From a file it takes one line. All clips that have a single shot and no event:
 
 # %%
@@ -732,7 +738,7 @@ made
 # - 火车**掉头**：从那一点起，有一条*反方向*的亮线，因为它原路返回，之后的样子之前都见过；
 # - 猫**变色**：两个亮块，块与块之间是暗的。
 #
-# 不管画的是什么，*花纹*说明发生了什么。mini-action 除了向量，也读每一刻周围的这种花纹，给出事件、时刻和把握。它的距离不在整个向量上量：向量里大部分说的是画着什么，只有一小部分说它在哪里、是什么颜色；所以先用一个学出来的线性层挑出要紧的方向，再比：
+# 不管画的是什么，*花纹*说明发生了什么。mini-action 除了向量，也读每一刻周围的这种花纹，给出事件、时刻和把握。它比的不是整个向量：先用一个学出来的线性层，从向量里挑出要紧的方向，再比：
 
 # %% [markdown] lang="en"
 # **What to notice** (the dotted line is the truth):
@@ -742,8 +748,8 @@ made
 # - the cat **changes colour**: two bright blocks, dark against each other.
 #
 # Whatever is in the picture, the *pattern* says what happens. Beside the vectors mini-action reads this pattern around each moment, and
-# gives the event, its second, and how sure it is. It does not compare whole vectors: most of a vector says what is to be seen, and little of
-# it where that is and in what colour, so a linear layer that was learned picks the directions that matter first:
+# gives the event, its second, and how sure it is. What it compares are not whole vectors: a linear layer has learned which directions in them
+# matter, and picks those first:
 
 # %%
 for example in clips.values():

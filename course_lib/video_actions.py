@@ -1,7 +1,7 @@
 """What happens over time: a small recurrent network that reads CLIP's vectors of the frames in their order.
 
-A mean of frames does not know which came first. mini-action does: each moment comes with how far its vector is from
-those around it, and a recurrent network goes through the moments forwards and backwards.
+A mean of frames does not know which came first. mini-action does: each moment comes with how far those around it are
+from each other, and a recurrent network goes through the moments forwards and backwards.
 """
 
 from __future__ import annotations
@@ -40,18 +40,21 @@ class VideoEvent:
 class ActionNetwork(nn.Module):
     """Vectors `(b, t, dim)` of moments in their order to logits: actions `(b, A)`, and events `(b, t, E)`.
 
-    `reach`: each moment is compared with so many before it and after it. `mask` (b, t) is True where a shorter
-    sequence of the batch has a moment; those follow each other from the first.
+    `reach`: so many moments before each and after it are compared with each other, by `look` numbers that it
+    learns to read off a vector. `mask` (b, t) is True where a shorter sequence of the batch has a moment; those follow
+    each other from the first.
     """
 
-    def __init__(self, dim: int, width: int, reach: int, actions: int, events: int):
+    def __init__(self, dim: int, width: int, reach: int, look: int, actions: int, events: int):
         super().__init__()
         self.reach = reach
         self.register_buffer("mean", torch.zeros(dim))  # of CLIP's vectors, and how far they spread around it
         self.register_buffer("spread", torch.ones(()))
         pairs = reach * (2 * reach + 1)
+        self.look = nn.Linear(dim, look, bias=False)
         self.read = nn.Linear(dim + pairs, width)
-        self.recurrent = nn.GRU(width, width // 2, num_layers=2, batch_first=True, bidirectional=True)
+        self.dropout = nn.Dropout(0.2)
+        self.recurrent = nn.GRU(width, width // 2, num_layers=2, batch_first=True, bidirectional=True, dropout=0.2)
         self.action = nn.Linear(width, actions)
         self.event = nn.Linear(width, events)
 
@@ -59,7 +62,7 @@ class ActionNetwork(nn.Module):
         mask = torch.ones(x.shape[:2], dtype=torch.bool) if mask is None else mask
         lengths = mask.sum(dim=1)
         x = (x - self.mean) / self.spread
-        h = self.read(torch.cat([x, local_distances(x, lengths, self.reach)], dim=-1))
+        h = self.dropout(self.read(torch.cat([x, local_distances(self.look(x), lengths, self.reach)], dim=-1)))
         packed = nn.utils.rnn.pack_padded_sequence(h, lengths.cpu(), batch_first=True, enforce_sorted=False)
         out, last = self.recurrent(packed)
         out, _ = nn.utils.rnn.pad_packed_sequence(out, batch_first=True, total_length=x.shape[1])
@@ -94,7 +97,7 @@ class ActionModel:
         self.event_sorts: tuple[str, ...] = tuple(config["events"])
         self.fps = float(config["fps"])
         self.network = ActionNetwork(
-            config["dim"], config["width"], config["reach"], len(self.actions), len(self.event_sorts)
+            config["dim"], config["width"], config["reach"], config["look"], len(self.actions), len(self.event_sorts)
         )
         self.network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
         self.network.eval()

@@ -628,11 +628,12 @@ title = say(zh="四个方向的正确率", en="right among four directions") + f
 plots.bars(linear, title=title, width=6.4, height=2.4)
 
 # %% [markdown] lang="zh"
-# 打乱顺序，它就和平均差不多一样糊涂：它的本事确实来自*先后*。模型卡里是更大的一场考试，九种动作，全是没见过的短片；旁边是在*平均*上训练得最好的网络：
+# 打乱顺序，大约只剩一半对：横着走还是竖着走，它多半还看得出来（这不需要先后）；往*哪一头*走，就只能猜。它的本事确实来自*先后*。模型卡里是更大的一场考试，九种动作，全是没见过的短片；旁边是在*平均*上训练得最好的网络：
 
 # %% [markdown] lang="en"
-# With the frames shuffled it is almost as lost as the mean: what it knows does come from the *order*. Its model card has a larger test, of
-# nine actions on held-out clips, beside the best network that could be trained on the *mean*:
+# With the frames shuffled about half of it is left: whether a thing goes across or up and down it mostly still sees, for that takes no order, but
+# which *way* it goes it can only guess. So what it knows does come from the *order*. Its model card has a larger test, of nine actions on
+# held-out clips, beside the best network that could be trained on the *mean*:
 
 # %%
 import json
@@ -647,9 +648,15 @@ both = {name: {label: row[key] for label, row in zip(labels, rows)} for name, ke
 plots.bars(both, height=2.6)
 
 # %% [markdown] lang="zh"
+# 成对的动作，平均本该只有一半对，“进或出”却高出不少：是数据漏了题。每段短片画了开头那一刻，没有画结尾那一刻，所以“进来”的东西比“出去”的少露面一点点，平均也看得出来；去掉第一帧，它就掉回一半左右。成绩好得没道理时，先查数据。
+#
 # 从文件开始，一行代码。16 个片段里，只有一个镜头、没有突发事件的都问一遍：
 
 # %% [markdown] lang="en"
+# Of two opposite actions a mean should get half right, and of "in or out" it gets many more: the data gives something away. A clip shows the moment
+# at which it begins and not the one at which it ends, so what comes in is to be seen a little less than what goes out, and a mean notices. Without
+# the first frame it is back at about one half. When a result is better than it can be, look at the data first.
+#
 # From a file it takes one line. All clips that have a single shot and no event:
 
 # %%
@@ -731,7 +738,7 @@ made
 # - 火车**掉头**：从那一点起，有一条*反方向*的亮线，因为它原路返回，之后的样子之前都见过；
 # - 猫**变色**：两个亮块，块与块之间是暗的。
 #
-# 不管画的是什么，*花纹*说明发生了什么。mini-action 除了向量，也读每一刻周围的这种花纹，给出事件、时刻和把握：
+# 不管画的是什么，*花纹*说明发生了什么。mini-action 除了向量，也读每一刻周围的这种花纹，给出事件、时刻和把握。它比的不是整个向量：先用一个学出来的线性层，从向量里挑出要紧的方向，再比：
 
 # %% [markdown] lang="en"
 # **What to notice** (the dotted line is the truth):
@@ -741,7 +748,8 @@ made
 # - the cat **changes colour**: two bright blocks, dark against each other.
 #
 # Whatever is in the picture, the *pattern* says what happens. Beside the vectors mini-action reads this pattern around each moment, and
-# gives the event, its second, and how sure it is:
+# gives the event, its second, and how sure it is. What it compares are not whole vectors: a linear layer has learned which directions in them
+# matter, and picks those first:
 
 # %%
 for example in clips.values():
@@ -763,17 +771,18 @@ display(Markdown("\n".join([head, "|---|--:|", *rows])))
 # %% [markdown] lang="zh"
 # **看什么**
 #
-# - 停下、消失、出现几乎都抓得住，掉头最难：火车的那一次就漏了。想想它的花纹：停下和变色会改掉一整块，掉头只多出一条斜线，而且先要等它走回一段才看得见。
-# - 这几段里找到的约有一半是假的，而且一样有把握。红车一直往右开，却报了一次“掉头”：对 mini-clip 来说右边和左边一样，车过了中间就像是*回来了*。第 6 节的毛病，在这里又出来一次。
+# - 五种事件几乎都抓得住，上面三段里的也都找到了；掉头最难。想想它的花纹：停下和变色会改掉一整块，掉头只多出一条斜线，而且先要等它走回一段才看得见。
+# - 假的都出在红车身上，而且说得挺有把握：它一直往一个方向开，却报了“掉头”。对 mini-clip 来说右边和左边一样，车过了中间就像是*回来了*。考卷上的查准率很高，也挡不住它：第 6 节的毛病，在这里又出来一次。
 # - 切镜头不是事件：`detect_events` 先把视频切成镜头，每个镜头单独看，否则每一刀都会被当成“消失”和“出现”。
 
 # %% [markdown] lang="en"
 # **What to notice**
 #
-# - Stopping, vanishing and appearing are nearly always caught, turning back is the hardest: the train's was missed. Think of its pattern.
+# - All five sorts are nearly always caught, and so are the three in the clips above; turning back is the hardest. Think of its pattern.
 #   What stops or changes colour changes a whole block, what turns back adds one slanting line, and that shows only after it has gone some way back.
-# - About half of what is found in these clips is not there, and it is no less sure of that. The red car drives right all the time, and yet it is said to turn back: the right looks like the left to
-#   mini-clip, so that past the middle the car seems to *return*. It is the fault of section 6 once more.
+# - What is found and is not there is all the red car's, and it is rather sure of it. The car drives one way all the time, and yet it is said to
+#   turn back: the right looks like the left to mini-clip, so that past the middle the car seems to *return*. A high precision in the test does
+#   not help against that: it is the fault of section 6 once more.
 # - A cut is no event: `detect_events` looks at each shot by itself, or every cut would pass for something vanishing and something appearing.
 
 # %% [markdown] lang="zh"

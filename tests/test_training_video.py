@@ -70,8 +70,8 @@ def course(motion: str = "right", event: str | None = None, count: int = 17, at:
 def test_a_clip_played_backwards_does_the_opposite():
     shown = []  # which moment is to be seen when the event happens
     for seed in range(40):
-        varied = vary(course("right", count=17), np.random.default_rng(seed))
-        assert varied.motion == ("right" if varied.features[0, 0] < varied.features[-1, 0] else "left")
+        varied = vary(course("enter", count=17), np.random.default_rng(seed))
+        assert varied.motion == ("enter" if varied.features[0, 0] < varied.features[-1, 0] else "leave")
         event = vary(course("still", "vanish"), np.random.default_rng(seed))
         forwards = event.features[0, 0] < event.features[-1, 0]
         assert event.event == ("vanish" if forwards else "appear")
@@ -84,14 +84,30 @@ def test_a_clip_played_backwards_does_the_opposite():
     assert all(BACKWARDS[BACKWARDS[motion]] == motion for motion in MOTIONS)
 
 
+def test_where_nothing_happens_something_is_made_to_stop_or_to_turn_back():
+    made = [vary(course("right", count=25), np.random.default_rng(seed)) for seed in range(120)]
+    assert {varied.event for varied in made} == {None, "stop", "turn"}
+    for varied in made:
+        values, seconds = varied.features[:, 0], np.arange(len(varied.features)) / FPS
+        if varied.event is None:
+            assert varied.motion == ("right" if values[0] < values[-1] else "left")
+            continue
+        before, after = values[seconds <= varied.at - 0.2], values[seconds >= varied.at + 0.2]
+        assert varied.motion == "right" and (np.diff(before) > -0.1).all()
+        if varied.event == "stop":
+            assert np.ptp(after) < 0.1
+        else:
+            assert (np.diff(after) < 0.1).all() and np.ptp(after) > 1
+
+
 def test_a_batch_follows_from_its_step_alone():
-    some = [course("right"), course("up", "stop", 25, 1.5), course("still", "color", 30, 2.0)]
+    some = [course("still"), course("up", "stop", 25, 1.5), course("bounce", "color", 30, 2.0)]
     batches = Batches(some, replace(action.RECIPE, batch_size=6))
     for a, b in zip(batches[3], batches[3]):
         assert torch.equal(a, b)
     features, mask, actions, weight, events = batches[3]
     assert events.shape == (*mask.shape, len(EVENTS)) and not events[~mask].any()
-    assert (events.amax(dim=(1, 2)) > 0.8).tolist() == [MOTIONS[a] != "right" and MOTIONS[a] != "left" for a in actions]
+    assert (events.amax(dim=(1, 2)) > 0.8).tolist() == [MOTIONS[a] != "still" for a in actions]
 
 
 def test_a_streams_clips_are_the_same_for_everybody_and_nobody_looks_where_it_goes():
@@ -111,13 +127,16 @@ def test_distances_around_a_moment_stay_within_the_sequence():
     assert found.shape == (2, 9, 10)
     alone = local_distances(x[1:, :5], lengths[1:], reach=2)
     assert torch.allclose(found[1, :5], alone[0])
-    still = torch.ones(1, 6, 4)
-    assert not local_distances(still, torch.tensor([6]), reach=2).any()
+    still = torch.ones(1, 6, 4, requires_grad=True)
+    none = local_distances(still, torch.tensor([6]), reach=2)
+    assert not none.any()
+    none.sum().backward()  # where nothing moves, as in a held frame, a root's slope would be infinite
+    assert still.grad.isfinite().all()
 
 
 def test_a_sequence_in_a_batch_is_read_as_if_alone():
     torch.manual_seed(0)
-    network = ActionNetwork(4, 16, 2, 3, 2).eval()
+    network = ActionNetwork(4, 16, 2, look=3, actions=3, events=2).eval()
     x = torch.randn(2, 9, 4)
     mask = torch.arange(9) < torch.tensor([[9], [5]])
     with torch.inference_mode():
@@ -167,7 +186,7 @@ def test_most_of_the_gallerys_motions_are_named(analyzer):
 
 
 def test_a_shot_of_many_and_a_choice_of_actions(analyzer):
-    example = CLIPS["14_rocket_variable_rate"]
+    example = CLIPS["11_three_shots"]
     for shot in example.truth["shots"]:
         result = analyzer.classify_action(example.path, start=shot["start"], end=shot["end"])
         assert result.label == shot["actors"][0]["motion"]
@@ -183,5 +202,5 @@ def test_most_of_the_gallerys_events_are_found_and_little_else(analyzer):
             hits = {t for t in truth if t[0] == event.sort and abs(t[1] - event.time) <= 0.25}
             found, wrong, truth = found + bool(hits), wrong + (not hits), truth - hits
             assert 0.5 <= event.probability <= 1
-    # of three, in 26 shots: what the card's recall of 79 % and precision of 87 % lead one to expect
-    assert found >= 2 and wrong <= 3
+    # of three, in 26 shots: its card's recall is 99 %; what is wrong are turns of a red car, whose left and right look alike
+    assert found == 3 and wrong <= 3

@@ -1,12 +1,13 @@
 """mini-action: what moves how and where a pattern breaks, read from mini-clip's vectors of the frames in their order.
 
-python -m little_world.training.action             train: draw clips and embed them once, then a few minutes
+python -m little_world.training.action             train: draw clips and embed them once, then some minutes
 python -m little_world.training.action --evaluate  reprint the model card's table from the stored weights
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -28,10 +29,11 @@ from .data import cache_folder
 from .loop import Recipe, fit
 
 FPS = 8  # vectors a second
-TRAIN, TEST = 903, 902  # streams of seeds
-CLIPS, TEST_CLIPS = 1500, 300
-RECIPE = Recipe(steps=1500, batch_size=64, learning_rate=2e-3, warmup=50, weight_decay=0.05)
-SIZES = {"width": 96, "reach": 5}
+TRAIN, TEST, RECOLORED = 903, 902, 904  # streams of seeds; in the last one everything changes colour
+CLIPS, TEST_CLIPS = 6000, 1200
+RECIPE = Recipe(steps=4000, batch_size=64, learning_rate=3e-3, warmup=50, weight_decay=0.05, ema=0.998)
+SIZES = {"width": 96, "reach": 8, "look": 32}
+TURNING = ("right", "left", "up", "down", "circle")  # the motions in which something can turn back
 # What each motion is when the clip is played backwards.
 BACKWARDS = {**{m: m for m in MOTIONS}, "right": "left", "left": "right", "up": "down", "down": "up",
              "enter": "leave", "leave": "enter"}  # fmt: skip
@@ -51,17 +53,22 @@ def clip_of(index: int, stream: int = TRAIN) -> Clip:
     """Clip `index` of a stream: every other one has an event, and nobody looks where it goes."""
     rng = np.random.default_rng([stream, index])
     seconds = round(float(rng.uniform(1.25, 4.5)) * FPS) / FPS
-    event = EVENTS[index // 2 % len(EVENTS)] if index % 2 else None
+    event = "color" if stream == RECOLORED else EVENTS[index // 2 % len(EVENTS)] if index % 2 else None
     motion = None if event else MOTIONS[index // 2 % len(MOTIONS)]
-    return random_clip(rng, seconds=seconds, fps=FPS, motion=motion, event=event, facing=False, sound=False)
+    given = {"seconds": seconds, "fps": FPS, "motion": motion, "event": event, "facing": False, "sound": False}
+    clip = random_clip(rng, **given)
+    while event == "color" and clip.shots[0].actors[0].color is None:  # a tree stays as it is
+        clip = random_clip(rng, **given)
+    return clip
 
 
 def courses(count: int, stream: int = TRAIN) -> list[Course]:
     """Clips 0..count-1 of a stream, drawn and embedded once and kept in the cache."""
     service = CLIPService("mini-clip")
     weights = Path(service._loaded.model.name_or_path, "model.safetensors")
-    path = cache_folder() / f"clips-{stream}-{count}-{weights.stat().st_size}.npz"
     clips = [clip_of(i, stream) for i in range(count)]
+    scripts = hashlib.sha256(repr(clips).encode()).hexdigest()[:12]  # vectors of other clips are not taken for theirs
+    path = cache_folder() / f"clips-{stream}-{count}-{scripts}-{weights.stat().st_size}.npz"
     if not path.exists():
         found = []
         for clip in tqdm(clips, desc="embedding clips", mininterval=10):
@@ -106,8 +113,16 @@ class Batches:
 
 
 def vary(course: Course, rng: np.random.Generator) -> Course:
-    """The same at another pace, with frames that are held because others were lost, and half of the time backwards."""
+    """The same at another pace, with frames that are held because others were lost, and half of the time backwards.
+
+    Where nothing happens something may be made to: what stops or turns back at a moment looks as before from then on.
+    """
     n = len(course.features)
+    if course.event is None and course.motion in TURNING and n > 8 and rng.random() < 0.4:
+        sort, moments = ("stop", "turn", "turn")[rng.integers(3)], np.arange(n)
+        twice = int(rng.integers(6, 2 * n - 7))  # in halves of a moment, for a turn may lie between two
+        at, after = (twice // 2, twice // 2) if sort == "stop" else (twice / 2, np.maximum(twice - moments, 0))
+        course = replace(course, features=course.features[np.minimum(moments, after)], event=sort, at=at / FPS)
     count = int(np.clip(round(n / rng.uniform(0.8, 1.25)), 4, LONGEST))
     ids = np.linspace(0, n - 1, count)
     if rng.random() < 0.3:
@@ -129,7 +144,7 @@ def vary(course: Course, rng: np.random.Generator) -> Course:
 def network(found: list[Course]) -> ActionNetwork:
     """An untrained network that knows how CLIP's vectors are spread."""
     features = np.concatenate([course.features for course in found])
-    made = ActionNetwork(features.shape[1], SIZES["width"], SIZES["reach"], len(MOTIONS), len(EVENTS))
+    made = ActionNetwork(features.shape[1], **SIZES, actions=len(MOTIONS), events=len(EVENTS))
     made.mean.copy_(torch.from_numpy(features.mean(axis=0)))
     made.spread.copy_(torch.tensor(features.std(axis=0).mean()))
     return made
@@ -142,7 +157,7 @@ def loss(model: ActionNetwork, batch: tuple[torch.Tensor, ...]) -> tuple[torch.T
     per_clip = torch.nn.functional.cross_entropy(action, actions, reduction="none")
     about_actions = (per_clip * weight).sum() / weight.sum()
     per_moment = torch.nn.functional.binary_cross_entropy_with_logits(
-        event, events, reduction="none", pos_weight=torch.tensor(4.0)
+        event, events, reduction="none", pos_weight=torch.tensor(1.5)
     ).sum(dim=-1)
     about_events = per_moment[mask].mean()
     right = (action.argmax(dim=1) == actions).float().mean()
@@ -154,7 +169,7 @@ def train(folder: Path, recipe: Recipe = RECIPE, clips: int = CLIPS, test_clips:
     from .evaluate_action import table, write_card
 
     torch.manual_seed(recipe.seed)
-    found = courses(clips)
+    found = courses(clips) + courses(clips // 3, RECOLORED)
     model, batches = network(found), Batches(found, recipe)
     checkpoint = cache_folder() / "mini-action" / "checkpoint.pt"
     seconds = fit(model, lambda step: loss(model, batches[step]), recipe, checkpoint)

@@ -133,7 +133,8 @@ Chance is {1 / len(MOTIONS):.0%} for the action and 50 % for each pair. The mean
 the same clips; which way a thing looks says nothing about where it goes (`facing=False`). An event counts as found if its sort is
 right and its second is off by at most {TOLERANCE} s. How each row is measured: `little_world/training/evaluate_action.py`.
 
-- Trained on {clips:,} clips of one thing, {recipe.steps:,} batches of {recipe.batch_size}, half of them played backwards.
+- Trained on {clips:,} clips of one thing and {clips // 3:,} more in which it changes colour, {recipe.steps:,} batches of {recipe.batch_size}:
+  half of the clips are played backwards, and some are made to stop or to turn back.
   {seconds / 60:.0f} minutes on one busy CPU core, and before that the clips are drawn and embedded once:
   `python -m little_world.training.action`
 - This table again: `python -m little_world.training.action --evaluate`

@@ -1,6 +1,6 @@
 """mini-motion: motion modules (AnimateDiff, Guo et al. 2023) that set mini-sd's pictures moving.
 
-    python -m little_world.training.motion                  train (two hours on two cores), resume if interrupted
+    python -m little_world.training.motion                  train (an hour and a half on two cores), resume if interrupted
     python -m little_world.training.motion --stage latents  the clips as latents alone; then `train`
     python -m little_world.training.motion --evaluate       reprint the model card's table from the stored weights
 

@@ -48,7 +48,7 @@ class Setup:
     look_clips: int = 14
 
 
-_OPTIMIZER = {"batch_size": 16, "weight_decay": 0.01, "betas": (0.9, 0.99)}
+_OPTIMIZER = {"batch_size": 8, "weight_decay": 0.01, "betas": (0.9, 0.99)}
 
 # First the words alone; then that the frames are one clip; then how the thing in it moves.
 MINI = Setup(
@@ -56,8 +56,8 @@ MINI = Setup(
     heads=4,
     words=Recipe(steps=400, batch_size=128, learning_rate=5e-4, warmup=50, weight_decay=0.01, seed=20),
     stages=(
-        Stage(steps=400, learning_rate=1e-3, warmup=100, ema=0.99, seed=21, horizon=3_000, naming=0.1, **_OPTIMIZER),
-        Stage(steps=2_600, learning_rate=1e-3, warmup=100, ema=0.998, seed=22, tune_text=True, naming=0.1,
+        Stage(steps=400, learning_rate=1e-3, warmup=100, ema=0.99, seed=21, horizon=4_000, naming=0.1, **_OPTIMIZER),
+        Stage(steps=3_600, learning_rate=1e-3, warmup=100, ema=0.998, seed=22, tune_text=True, naming=0.1,
               given=0.2, **_OPTIMIZER),
     ),
     clips=6_144,

@@ -1,6 +1,6 @@
 """mini-sd: a bilingual latent diffusion model (Rombach et al. 2022) trained from scratch on Little World.
 
-    python -m little_world.training.sd              train (under eight hours on two cores), resume if interrupted
+    python -m little_world.training.sd              train (minutes on a GPU, hours on two cores), or go on
     python -m little_world.training.sd --stage vae  the autoencoder alone; then `latents`, then `unet`
     python -m little_world.training.sd --evaluate   reprint the model card's table from the stored weights
 

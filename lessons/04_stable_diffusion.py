@@ -616,7 +616,7 @@ for name, some in {say(zh="没有负面提示词", en="without a negative prompt
 plots.gallery(plain[:8] + without[:8], hours[:8] + hours[12:20], columns=8, size=1.1)
 
 # %% [markdown] lang="zh"
-# **看什么**：每张图上方是 mini-clip 看到的时间，上下两行种子相同。夜晚没有了，可是**被推开的不止夜晚**：黄昏也没了，连本来就是白天的，也有几座换了颜色和地点，大多搬进了晴天的沙漠。公式里说得明白：*每一步*都背离它走，不管这一张本来要不要画夜晚。负面提示词不是橡皮擦，用了它，要看看还改掉了什么。哪座房子几乎没动？
+# **看什么**：每张图上方是 mini-clip 看到的时间，上下两行种子相同。夜晚没有了，可是**被推开的不止夜晚**：黄昏也几乎没了，连本来就是白天的，也有几座换了颜色和地点，大多搬进了晴天的沙漠。公式里说得明白：*每一步*都背离它走，不管这一张本来要不要画夜晚。负面提示词不是橡皮擦，用了它，要看看还改掉了什么。哪座房子几乎没动？
 #
 # ### 同一句话，两种语言
 #
@@ -624,7 +624,7 @@ plots.gallery(plain[:8] + without[:8], hours[:8] + hours[12:20], columns=8, size
 
 # %% [markdown] lang="en"
 # **What to notice**: above each picture stands the hour that mini-clip sees, and the two rows have the same seeds. The
-# nights are gone, but **more than the night was pushed away**: the dusks are gone as well, and even some houses that
+# nights are gone, but **more than the night was pushed away**: so are nearly all dusks, and even some houses that
 # stood in daylight have another colour and another place, mostly a sunny desert. The formula says why: *every* step
 # leads away from the negative prompt, whether or not this picture was going to show a night. It is no eraser: look at
 # what else it changed. Which house hardly changed?

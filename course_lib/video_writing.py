@@ -32,7 +32,8 @@ def write_video(
     `ticks`: when each frame appears, in units of `1 / fps` seconds, for a variable frame rate. `sound`
     (samples, rate) is mono in -1..1 and begins with the pictures. `rotation`: the file says to turn the
     stored pictures counter-clockwise by 90, 180 or 270 degrees. `quality` is H.264's CRF: the lower, the
-    better and the larger. `repeatable`: the same pictures give the same bytes. (On small pictures x264's macroblock
+    better and the larger. `repeatable`: the same pictures give the same bytes, on any number of cores: one thread encodes,
+    since what x264 makes depends on how many share the work. (On small pictures x264's macroblock
     tree reads memory that nobody wrote, and decides by it; it is left out then, which costs a few bytes.)
     """
     path = Path(path)
@@ -42,6 +43,8 @@ def write_video(
         with av.open(str(unfinished), "w", format="mp4", options={"movflags": "+faststart"}) as file:
             options = {"crf": str(quality), "preset": "slow"} | ({"x264-params": "mbtree=0"} if repeatable else {})
             video = file.add_stream("libx264", rate=rate, options=options)
+            if repeatable:
+                video.codec_context.thread_count = 1
             voice = file.add_stream("aac", rate=sound.rate, layout="mono") if sound else None
             if rotation % 360:
                 video.set_display_rotation(rotation)

@@ -235,7 +235,7 @@ show(ends, titles, way[-1][:, 0])
 # %% [markdown] lang="zh"
 # ## 2 mini-sd，一步一步
 #
-# 现在用 diffusers 库打开 mini-sd。它是一条标准的 `StableDiffusionPipeline`，由四个零件组成。其中 UNet 是猜速度的网络，因为形状像字母 U 而得名：先把图缩小，看清全局，再放大回来，补上细节，进出一样大。调度器（scheduler）决定走几步、每步怎么走；这里选的 DDIM（Song 等人 2020）就是第 1 节的走法：中途不掷骰子（有的调度器会掷），起点定了，终点就定了。
+# 现在用 diffusers 库打开 mini-sd。它是一条标准的 `StableDiffusionPipeline`，由四个零件组成。其中 UNet 是猜速度的网络，因为形状像字母 U 而得名：先把图缩小，看清全局，再放大回来，补上细节，进出一样大。调度器（scheduler）决定走几步、每步怎么走；这里选的 DDIM（Song 等人 2020）就是第 1 节的走法：中途不再添随机的噪声（有的调度器会添），起点定了，终点就定了。
 
 # %% [markdown] lang="en"
 # ## 2 mini-sd, step by step
@@ -871,7 +871,7 @@ weak, strong = (service.text_to_image(PROMPT, **quick | {"guidance_scale": g}) f
 little, much = (service.image_to_image(drawn, PROMPT, s, **quick) for s in (0.1, 0.9))
 for name, pair in {"guidance_scale 1, 15": (weak, strong), "strength 0.1, 0.9": (little, much)}.items():
     print(name, "|", same, pair[0].tobytes() == pair[1].tobytes())
-aloud(lambda: service.text_to_image(PROMPT, guidence_scale=3, **quick));  # a typing error
+_ = aloud(lambda: service.text_to_image(PROMPT, guidence_scale=3, **quick))  # a typing error
 
 # %% [markdown] lang="zh"
 # > **陷阱：`if seed > 0`。** 原章节只有种子大于 0 才发出去。0 也是合法的种子，却被悄悄当成了“随机”：

@@ -384,7 +384,7 @@ with TemporaryDirectory() as folder:
         path = clips[name].path
         with VideoProcessor(path) as video:
             frames = [f.image for f in video.frames()]
-        others = write_video(Path(folder, "back.mp4"), frames[::-1], 24), write_video(Path(folder, "slow.mp4"), frames, 12)
+        others = [write_video(Path(folder, f"{rate}.mp4"), some, rate, repeatable=True) for some, rate in ((frames[::-1], 24), (frames, 12))]
         scores = [analyzer.compare_videos(path, other, ordered=o) for o in (False, True) for other in others]
         rows.append(f"| {name} | " + " | ".join(f"{score:.2f}" for score in scores) + " |")
 head = say(

@@ -60,7 +60,7 @@ def table(rows: list[tuple[Path, float, str | None]], root: Path) -> str:
         lines.append(f"{folder + '/' + name:<{width}}" + "".join(f"{cell:>12}" for cell in cells))
     totals = [f"{sum(s for path, s, _ in rows if path.parent.name == lang):.1f} s  " for lang in languages]
     lines.append(f"{'':<{width}}" + "".join(f"{cell:>12}" for cell in totals))
-    return "\n".join(lines)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def keep(rows: list[tuple[Path, float, str | None]], root: Path, whole: str) -> None:

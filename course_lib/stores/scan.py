@@ -266,6 +266,8 @@ def _trained(kind: str, sample: np.ndarray, few: np.ndarray) -> Any:
     """A code trained on a sample that holds a few rows; None where it does not suit the dimension."""
     if (codes := _codes(kind, sample.shape[1])) is not None:
         codes.train(sample)
+        if kind != "sq8":
+            codes.pq.sync_transposed_centroids()  # the same codes, a quarter sooner
         codes.add(few)
     return codes
 

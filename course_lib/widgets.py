@@ -62,9 +62,9 @@ def quiz(question: str, options: Mapping[str, str], answer: str) -> Quiz:
     """A multiple-choice question that answers at once.
 
     `options` maps each option to what is said when it is chosen (why it is right, or which mistake it is);
-    `answer` is the letter of the right one, "A" for the first. Texts may hold simple HTML.
+    `answer` is the letter of the right one, "A" for the first. Texts may hold simple HTML, and `code` in backticks.
     """
-    return Quiz(question, options, answer)
+    return Quiz(_code(question), {_code(option): _code(why) for option, why in options.items()}, answer)
 
 
 class Quiz(WithStill, VBox):
@@ -105,6 +105,10 @@ class Quiz(WithStill, VBox):
             f'{_bold(self.question)}<div style="margin: 6px 0 6px 1.5em">{options}</div>'
             f"<details><summary>{say(zh='答案', en='Answer')}</summary>{self.answer}. {why}</details>"
         )
+
+
+def _code(text: str) -> str:
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
 
 
 def _bold(text: str) -> str:

@@ -44,6 +44,11 @@ def test_a_quiz_without_a_kernel_shows_the_question_and_folds_the_answer():
     assert "application/vnd.jupyter.widget-view+json" in bundle
 
 
+def test_backticks_in_a_quiz_are_code():
+    shown = quiz("What is `k`?", {"`top_k`": "that is `k`", "a > b": "no"}, answer="A").still()
+    assert all(f"<code>{name}</code>" in shown for name in ("k", "top_k")) and "`" not in shown
+
+
 def test_a_quiz_whose_answer_is_no_option_is_refused():
     with pytest.raises(ValueError, match="answer is 'C', but the options are A, B"):
         quiz("What is compared?", OPTIONS, answer="C")

@@ -199,6 +199,15 @@ def test_a_file_cut_anywhere_is_whole_or_refused(cut, format):
     assert same(found, np.asarray(images.open_image(whole)))  # nothing but padding was lost
 
 
+@pytest.mark.parametrize("source, begins", [(b"no picture", "这张图片的内容"), ("notes.txt", "notes.txt 的内容")])
+def test_a_chinese_sentence_has_a_space_after_latin_letters_alone(monkeypatch, tmp_path, source, begins):
+    monkeypatch.setattr(settings, "_chosen", "zh")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("no picture")
+    with pytest.raises(ImageError, match=f"^{begins}不是图片"):
+        images.open_image(source)
+
+
 @given(st.binary(max_size=200), st.integers(0, 400))
 def test_damaged_bytes_never_raise_anything_but_an_image_error(noise, at):
     whole = saved(PICTURE, "PNG")

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from .errors import CourseError, ImageError
-from .settings import say
+from .settings import say, spaced
 
 if TYPE_CHECKING:
     import torch  # never imported here: pictures do not need it
@@ -65,14 +65,14 @@ def open_as(source: ImageSource, convert: Callable[[Image.Image, str], Image.Ima
     except Image.UnidentifiedImageError as error:
         raise ImageError(
             say(
-                zh=f"{_spaced(name)}的内容不是图片，请换用 PNG、JPEG 或 WebP 等格式的图片文件。",
+                zh=f"{spaced(name)}的内容不是图片，请换用 PNG、JPEG 或 WebP 等格式的图片文件。",
                 en=f"{name} does not hold a picture, please use a picture file such as PNG, JPEG or WebP.",
             )
         ) from error
     except Exception as error:  # decoders meet a damaged file with errors of every kind
         raise ImageError(
             say(
-                zh=f"{_spaced(name)}已损坏或不完整，请重新下载，或换一张图片。",
+                zh=f"{spaced(name)}已损坏或不完整，请重新下载，或换一张图片。",
                 en=f"{name} is damaged or incomplete, please fetch it again or use another picture.",
             )
         ) from error
@@ -171,11 +171,6 @@ class _Unnamed:
         return say(zh="这张图片", en="This picture")
 
 
-def _spaced(name: str | _Unnamed) -> str:
-    """A name before Chinese words: with a space after Latin letters, without one after Chinese characters."""
-    return f"{name} " if str(name)[-1:].isascii() else str(name)
-
-
 def _name(source: ImageSource) -> str | _Unnamed:
     if isinstance(source, (str, os.PathLike)):
         return str(source)
@@ -208,7 +203,7 @@ def _checked_path(source: str | os.PathLike) -> str:
 def _too_large(name: str | _Unnamed) -> ImageError:
     return ImageError(
         say(
-            zh=f"{_spaced(name)}超过 {MAX_PIXELS / 1e6:.0f} 百万像素，请先用看图软件缩小。",
+            zh=f"{spaced(name)}超过 {MAX_PIXELS / 1e6:.0f} 百万像素，请先用看图软件缩小。",
             en=f"{name} has more than {MAX_PIXELS / 1e6:.0f} megapixels, please make it smaller first.",
         )
     )
@@ -220,7 +215,7 @@ def _to_rgb(image: Image.Image, name: str | _Unnamed) -> Image.Image:
     if 0 in image.size:
         raise ImageError(
             say(
-                zh=f"{_spaced(name)}没有像素，请换一张图片。", en=f"{name} has no pixels, please use another picture."
+                zh=f"{spaced(name)}没有像素，请换一张图片。", en=f"{name} has no pixels, please use another picture."
             )
         )
     if image.mode == "RGB" and not image.info:

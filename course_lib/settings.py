@@ -160,6 +160,11 @@ def say(*, zh: str, en: str) -> str:
     return zh if language() == "zh" else en
 
 
+def spaced(name: object) -> str:
+    """A name before Chinese words: with a space after Latin letters, without one after Chinese characters."""
+    return f"{name} " if str(name)[-1:].isascii() else str(name)
+
+
 _chosen: str | None = None
 _entered: dict[str, str] = {}
 

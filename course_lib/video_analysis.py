@@ -12,7 +12,7 @@ import numpy as np
 from .clip import Classification, CLIPService
 from .errors import VideoError
 from .images import ImageSource
-from .settings import say
+from .settings import say, spaced
 from .texts import Texts, some_texts
 from .video import VideoProcessor
 from .video_alignment import cosines, ordered_similarity
@@ -299,7 +299,7 @@ def _there_must_be(frames: Sequence, video: VideoSource) -> None:
         name = source_name(video)
         raise VideoError(
             say(
-                zh=f"{name} 的画面全都无法解码，请重新下载或导出。",
+                zh=f"{spaced(name)}的画面全都无法解码，请重新下载或导出。",
                 en=f"Not one frame of {name} can be decoded, please fetch or export it again.",
             )
         )

@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 
 from .errors import VideoError
 from .images import MAX_PIXELS
-from .settings import say
+from .settings import say, spaced
 
 VideoSource = Union[str, os.PathLike, bytes, BinaryIO]
 
@@ -42,7 +42,7 @@ def open_container(source: VideoSource) -> InputContainer:
     if _is_empty(file):
         raise VideoError(
             say(
-                zh=f"{name} 是空文件，请重新下载或导出。",
+                zh=f"{spaced(name)}是空文件，请重新下载或导出。",
                 en=f"{name} is empty, please fetch or export it again.",
             )
         )
@@ -51,7 +51,7 @@ def open_container(source: VideoSource) -> InputContainer:
     except Exception as error:  # what a damaged header leads to differs from format to format
         raise VideoError(
             say(
-                zh=f"{name} 不是视频，或者已损坏、不完整，请检查它能否在播放器里播放，或重新下载。",
+                zh=f"{spaced(name)}不是视频，或者已损坏、不完整，请检查它能否在播放器里播放，或重新下载。",
                 en=f"{name} is not a video, or it is damaged or incomplete, please check that a player plays "
                 "it, or fetch it again.",
             )
@@ -65,7 +65,7 @@ def picture_stream(container: InputContainer, name: str) -> VideoStream:
     if not streams:
         raise VideoError(
             say(
-                zh=f"{name} 里没有画面，只有声音或其他数据，请换一个视频文件。",
+                zh=f"{spaced(name)}里没有画面，只有声音或其他数据，请换一个视频文件。",
                 en=f"{name} has no pictures, only sound or other data, please use a video file.",
             )
         )
@@ -75,14 +75,14 @@ def picture_stream(container: InputContainer, name: str) -> VideoStream:
     if context is None:
         raise VideoError(
             say(
-                zh=f"{name} 的编码格式无法解码，请先转成 H.264 的 MP4。",
+                zh=f"{spaced(name)}的编码格式无法解码，请先转成 H.264 的 MP4。",
                 en=f"{name} uses a codec that cannot be decoded, please convert it to H.264 in MP4 first.",
             )
         )
     if context.width * context.height > MAX_PIXELS:  # the header says so, nothing is decoded yet
         raise VideoError(
             say(
-                zh=f"{name} 的画面是 {context.width}×{context.height}，超过 {MAX_PIXELS / 1e6:.0f} 百万像素，"
+                zh=f"{spaced(name)}的画面是 {context.width}×{context.height}，超过 {MAX_PIXELS / 1e6:.0f} 百万像素，"
                 "请先缩小。",
                 en=f"{name} has pictures of {context.width} x {context.height}, more than "
                 f"{MAX_PIXELS / 1e6:.0f} megapixels, please make it smaller first.",

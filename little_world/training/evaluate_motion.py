@@ -226,7 +226,7 @@ def write_card(
     record = {**measured, "seconds": {part: round(s) for part, s in seconds.items()}, **recipe_record(setup)}
     clips_a_row, same = numbers["clips a row"], "yes" if numbers["same seed, same clip"] else "no"
     said = "\n".join(f"{i}. {prompt}" for i, prompt in enumerate(prompts, 1))
-    times = ", ".join(f"{part} {s / 60:.0f} minutes" for part, s in seconds.items())
+    times = ", ".join(f"{part} {s / 60:.1f}" for part, s in seconds.items())
     steps = " and ".join(f"{stage.steps:,}" for stage in setup.stages)
     (folder / "metrics.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     (folder / "README.md").write_text(
@@ -268,7 +268,7 @@ themselves are right. How: `little_world/training/evaluate_motion.py`, `tracking
 - One clip in {STEPS} steps: {numbers["seconds for one clip"]:.2f} s on {numbers["threads"]} CPU threads.
 - Same seed, same clip: {same}.
 - From a first frame: the frame stands in the latents without noise at every step (`little_world/first_frame.py`).
-- Trained in {sum(seconds.values()) / 3600:.1f} hours on {trained_on}: {times}.
+- Trained in {sum(seconds.values()) / 60:.0f} minutes on {trained_on}: {times}.
   Stages of {steps} batches of {setup.stages[-1].batch_size} clips, out of {setup.clips:,}: `python -m little_world.training.motion`
 - This table again: `python -m little_world.training.motion --evaluate`
 """,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import json
 import math
 import os
@@ -15,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch.utils.data import DataLoader
 
 from .parallel import Team, is_first
 
@@ -55,7 +53,7 @@ def finished(checkpoint: Path, recipe: Recipe) -> bool:
 def autocast(device: str):
     """bfloat16 autocast where it pays: on GPUs, and on CPUs that compute with it (AVX-512 BF16, AMX)."""
     wanted = os.environ.get("COURSE_AUTOCAST", "1") != "0" and (device != "cpu" or bfloat16_pays())
-    # What is recorded (`graphed`) may keep nothing from one step for the next.
+    # What is recorded (`gpu.stepwise`) may keep nothing from one step for the next.
     return torch.autocast(device, torch.bfloat16, cache_enabled=device == "cpu") if wanted else contextlib.nullcontext()
 
 
@@ -81,38 +79,6 @@ def bfloat16_pays() -> bool:
         return min(spent)
 
     return seconds(torch.bfloat16) < seconds(torch.float32)
-
-
-def graphed(module: torch.nn.Module, sample: tuple[torch.Tensor, ...], device: str) -> torch.nn.Module:
-    """`module` with the work of a step on the GPU, forwards and backwards, recorded and from then on replayed as a whole.
-
-    The kernels of a small model are shorter than what Python takes to start them: without this a GPU waits most of the time.
-    Batches must have the shapes of `sample`, and nothing in `module` may need a number from the GPU. On a CPU, or with
-    COURSE_CUDA_GRAPHS=0, it is as it was.
-    """
-    if device == "cpu" or os.environ.get("COURSE_CUDA_GRAPHS", "1") == "0":
-        return module
-    with autocast(device):
-        return torch.cuda.make_graphed_callables(module, sample, allow_unused_input=True)
-
-
-class InProcesses:
-    """`batches`, made by processes of their own some steps ahead, as a GPU wants more of them than one can make.
-
-    A batch is a tensor or a named tuple of them, and comes in memory that a GPU can fetch from.
-    """
-
-    def __init__(self, batches, processes: int | None = None):
-        self._batches, self._processes = batches, processes or max(1, len(os.sched_getaffinity(0)) - 2)
-        self._next, self._coming = -1, iter(())
-
-    def __getitem__(self, step: int):
-        if step != self._next:
-            self._coming = iter(
-                DataLoader(self._batches, batch_size=None, sampler=itertools.count(step), num_workers=self._processes,
-                           prefetch_factor=8, pin_memory=torch.cuda.is_available()))  # fmt: skip
-        self._next = step + 1
-        return next(self._coming)
 
 
 class Ahead:

@@ -21,11 +21,11 @@ from transformers import CLIPTextModel, CLIPTokenizerFast
 from ..paths import MODELS
 from . import sd_model
 from .data import cache_folder
+from .gpu import stepwise
 from .loop import finished, fit, name_of
 from .motion_data import CaptionBatches, ClipBatch, ClipBatches, clip_latents
 from .motion_model import MINI, SMALL, Mover, Setup, build_mover, pipeline, save
 from .parallel import start_processes
-from .sd import stepwise
 from .sd_data import Latents
 from .tracking import MOTIONS
 
@@ -44,8 +44,7 @@ def motion_loss(
     first = torch.arange(noisy.shape[2], device=noisy.device) == 0
     known = (batch.given[:, None, None, None, None] & first[:, None, None]).expand_as(noisy)
     predicted, middle = mover(torch.where(known, batch.latents, noisy), batch.timesteps, batch.input_ids)
-    error = (predicted.float() - velocity).square().masked_fill(known, 0.0).flatten(1).mean(dim=1)
-    moved = error.mean()
+    moved = (predicted.float() - velocity).square().masked_fill(known, 0.0).mean()
     named = mover.naming_loss(middle, batch.cells.flatten(0, 1))
     return moved + naming * named, {"moving": moved.detach(), "naming": named.detach()}
 
@@ -64,21 +63,12 @@ class Words(torch.nn.Module):
     def forward(self, ids: Tensor, motions: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         states, before = self.text_encoder(ids)[0].float(), self.before(ids)[0].float()
         drift = (states - before).square().mean() / before.square().mean()
-        read = (ids == self.end).cumsum(dim=1) > 0
-        told, wanted = self.motion(states)[read], motions[:, None].expand_as(ids)[read]
-        right = (told.argmax(dim=-1) == wanted).float().mean()
-        return torch.nn.functional.cross_entropy(told, wanted) + self.STAY * drift, {"motion": right, "drift": drift.detach()}
-
-
-class Motion(torch.nn.Module):
-    """`motion_loss` of the tensors of a batch."""
-
-    def __init__(self, mover: Mover, scheduler: DDIMScheduler, naming: float):
-        super().__init__()
-        self.mover, self.scheduler, self.naming = mover, scheduler, naming
-
-    def forward(self, *batch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        return motion_loss(self.mover, self.scheduler, ClipBatch(*batch), self.naming)
+        told, wanted = self.motion(states).flatten(0, 1), motions.repeat_interleave(ids.shape[1])
+        read = ((ids == self.end).cumsum(dim=1) > 0).flatten().float()
+        mean = lambda each: (each * read).sum() / read.sum()  # noqa: E731
+        named = mean(torch.nn.functional.cross_entropy(told, wanted, reduction="none"))
+        right = mean((told.argmax(dim=-1) == wanted).float())
+        return named + self.STAY * drift, {"motion": right, "drift": drift.detach()}
 
 
 # -------------------------------------------------------------------------------------------------- training
@@ -99,10 +89,12 @@ def load_base(folder: Path, device: str = "cpu") -> StableDiffusionPipeline:
     return pipe.to(device)
 
 
-def teach_words(setup: Setup, mover: Mover, tokenizer: CLIPTokenizerFast, checkpoint: Path) -> float:
+def teach_words(setup: Setup, mover: Mover, tokenizer: CLIPTokenizerFast, checkpoint: Path, device: str) -> float:
     """The mover's text encoder learns to tell how things move, from captions alone; returns the seconds it took."""
-    words, batches = Words(mover.text_encoder, tokenizer.eos_token_id), CaptionBatches(setup.clips, tokenizer, setup.words)
-    return fit(words, lambda step: words(*batches[step]), setup.words, checkpoint)
+    words = Words(mover.text_encoder, tokenizer.eos_token_id).to(device)
+    batches = CaptionBatches(setup.clips, tokenizer, setup.words)
+    loss = stepwise(words, lambda batch: words(*batch), batches, device)
+    return fit(words, loss, setup.words, checkpoint, device=device)
 
 
 def train(
@@ -113,9 +105,8 @@ def train(
 
     folder = work_folder(setup)
     torch.manual_seed(setup.stages[0].seed)
-    mover = build_mover(setup.heads, base)
-    words = teach_words(setup, mover, base.tokenizer, folder / "words.pt")
-    mover.to(device)
+    mover = build_mover(setup.heads, base).to(device)
+    words = teach_words(setup, mover, base.tokenizer, folder / "words.pt", device)
     trained = sum(p.numel() for name, p in mover.unet.named_parameters() if "motion_modules" in name)
     print(f"{trained / 1e6:.2f} M parameters in the motion modules", flush=True)
     known: Latents = clip_latents(base.vae, setup.clips)
@@ -128,7 +119,9 @@ def train(
         )
 
         batches = ClipBatches(known, base.vae.config.scaling_factor, base.tokenizer, len(base.scheduler), stage)
-        loss = stepwise(Motion(mover, base.scheduler, stage.naming), batches, device)
+        loss = stepwise(
+            mover, lambda batch, stage=stage: motion_loss(mover, base.scheduler, batch, stage.naming), batches, device
+        )
 
         def look(step: int, shown: torch.nn.Module, number: int = number) -> None:
             seen = glance(pipeline(base, shown), folder / f"look-{number}-{step:05d}.png")

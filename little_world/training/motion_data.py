@@ -93,18 +93,23 @@ def clip_latents(vae: AutoencoderKL, count: int, workers: int | None = None) -> 
 # ---------------------------------------------------------------------------------------------------- batches
 
 
+class CaptionBatch(NamedTuple):
+    input_ids: torch.Tensor  # (n, tokens)
+    motions: torch.Tensor  # (n,): which of MOTIONS each caption tells of
+
+
 class CaptionBatches:
-    """The batch of a step of teaching words: captions `(n, tokens)`, and the motion that each tells of, `(n,)`."""
+    """The batch of a step of teaching words, always the same for a step."""
 
     def __init__(self, clips: int, tokenizer: CLIPTokenizerFast, recipe: Recipe):
         self.clips, self.tokenizer, self.recipe = clips, tokenizer, recipe
 
-    def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitem__(self, step: int) -> CaptionBatch:
         rng = np.random.default_rng([self.recipe.seed, step])
         chosen = rng.integers(self.clips, size=self.recipe.batch_size)
         texts = [_any_caption(int(i), rng) for i in chosen]
         ids = self.tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
-        return ids, torch.from_numpy(chosen % len(MOTIONS))
+        return CaptionBatch(ids, torch.from_numpy(chosen % len(MOTIONS)))
 
 
 def _any_caption(index: int, rng: np.random.Generator) -> str:

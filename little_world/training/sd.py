@@ -10,7 +10,6 @@ The text encoder starts from mini-clip's text tower, as Stable Diffusion's is CL
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -19,9 +18,10 @@ from torch import Tensor
 
 from ..paths import MODELS
 from .data import TRAIN, cache_folder, training_pixels
-from .loop import InProcesses, finished, fit, graphed, name_of
+from .gpu import stepwise
+from .loop import finished, fit, name_of
 from .parallel import start_processes
-from .sd_data import Batch, Batches, Crops, Latents, as_tensor, latents
+from .sd_data import Batch, Batches, CropBatch, Crops, Latents, as_tensor, latents
 from .sd_model import (
     MINI,
     SMALL,
@@ -65,21 +65,15 @@ def snr_weight(alphas_cumprod: torch.Tensor, timesteps: torch.Tensor) -> torch.T
     return torch.maximum(snr.clamp(max=SNR_CEILING) / (snr + 1), WEIGHT_FLOOR * (snr < 1))
 
 
-class Reconstruction(torch.nn.Module):
+def vae_loss(vae: AutoencoderKL, batch: CropBatch, coarse: float = 0.0) -> tuple[Tensor, dict[str, Tensor]]:
     """The autoencoder's loss of a batch of crops, with what to log."""
-
-    def __init__(self, vae: AutoencoderKL, coarse: float):
-        super().__init__()
-        self.vae, self.coarse = vae, coarse
-
-    def forward(self, wanted: Tensor, noise: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        posterior = self.vae.encode(wanted).latent_dist
-        mean, logvar = posterior.mean.float(), posterior.logvar.float()
-        # At this weight their noise may cost about two thousandths of the range: smooth latents, and not seen.
-        spread = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
-        made = self.vae.decode(mean + posterior.std * noise).sample.float()
-        error = reconstruction_loss(made, wanted, self.coarse)
-        return error + KL_WEIGHT * spread, {"error": error.detach(), "kl": spread.detach()}
+    posterior = vae.encode(batch.pixels).latent_dist
+    mean, logvar = posterior.mean.float(), posterior.logvar.float()
+    # At this weight their noise may cost about two thousandths of the range: smooth latents, and not seen.
+    spread = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
+    made = vae.decode(mean + posterior.std * batch.noise).sample.float()
+    error = reconstruction_loss(made, batch.pixels, coarse)
+    return error + KL_WEIGHT * spread, {"error": error.detach(), "kl": spread.detach()}
 
 
 def diffusion_loss(
@@ -93,29 +87,6 @@ def diffusion_loss(
     painted = (snr_weight(scheduler.alphas_cumprod.to(error.device), batch.timesteps) * error).mean()
     named = painter.naming_loss(middle, batch.cells)
     return painted + naming * named, {"painting": painted.detach(), "naming": named.detach()}
-
-
-class Diffusion(torch.nn.Module):
-    """`diffusion_loss` of the tensors of a batch."""
-
-    def __init__(self, painter: Painter, scheduler: DDIMScheduler, naming: float):
-        super().__init__()
-        self.painter, self.scheduler, self.naming = painter, scheduler, naming
-
-    def forward(self, *batch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        return diffusion_loss(self.painter, self.scheduler, Batch(*batch), self.naming)
-
-
-def stepwise(module: torch.nn.Module, batches, device: str) -> Callable[[int], tuple[Tensor, dict[str, Tensor]]]:
-    """The loss of a step for `fit`: `module` on the tensors of that step's batch."""
-    if device == "cpu":
-        return lambda step: module(*batches[step])
-
-    def on_device(batch) -> tuple[Tensor, ...]:
-        return tuple(part.to(device, non_blocking=True) for part in batch)
-
-    coming, recorded = InProcesses(batches), graphed(module, on_device(batches[0]), device)
-    return lambda step: recorded(*on_device(coming[step]))
 
 
 # -------------------------------------------------------------------------------------------------- training
@@ -141,7 +112,7 @@ def train_vae(setup: Setup, device: str = "cpu", processes: int = 1) -> None:
     judge = Judge()
     for number, stage in enumerate(setup.vae_stages, 1):
         crops = Crops(setup.pictures, CROP, stage, (setup.vae["latent_channels"], CROP // 8, CROP // 8))
-        loss = stepwise(Reconstruction(vae, stage.coarse), crops, device)
+        loss = stepwise(vae, lambda batch, stage=stage: vae_loss(vae, batch, stage.coarse), crops, device)
 
         def look(step: int, shown: torch.nn.Module, number: int = number) -> None:
             seen = look_at_vae(shown, judge, folder / f"vae-{number}-{step:05d}.png", 2 * setup.look_pictures)
@@ -205,7 +176,9 @@ def train_unet(
         )
 
         batches = Batches(known, vae.config.scaling_factor, tokenizer, len(scheduler), stage)
-        loss = stepwise(Diffusion(painter, scheduler, stage.naming), batches, device)
+        loss = stepwise(
+            painter, lambda batch, stage=stage: diffusion_loss(painter, scheduler, batch, stage.naming), batches, device
+        )
 
         def look(step: int, shown: torch.nn.Module, number: int = number) -> None:
             sheet = folder / f"look-{number}-{step:05d}.png"

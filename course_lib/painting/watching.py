@@ -64,6 +64,8 @@ def watched(
         try:
             while not done.wait(0.1):
                 bar.update(round(share[0] * total) - bar.n)
+            if "error" not in outcome:
+                bar.update(total - bar.n)  # a notebook leaves one that was not finished standing, in red
         except BaseException:
             stop.set()
             interrupt()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import os
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -35,6 +38,40 @@ def test_batches_from_processes_come_in_order_and_from_any_step_on():
     for step in (0, 1, 2, 3, 10, 11, 5):
         batch = coming[step]
         assert isinstance(batch, Batch) and all(map(torch.equal, batch, Batches()[step])), step
+
+
+class Recorded:
+    """As what a GPU has recorded: it may be freed by its own process alone. It holds itself, so only `gc` frees it."""
+
+    def __init__(self, freed: Path):
+        self.itself, self.freed = self, freed
+
+    def __del__(self):
+        with self.freed.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+
+
+class Collecting(Batches):
+    def __getitem__(self, step: int) -> Batch:
+        gc.collect()
+        return super().__getitem__(step)
+
+
+def test_what_was_recorded_before_is_freed_by_no_other_process(tmp_path):
+    freed = tmp_path / "freed"
+    kept = [Recorded(freed)]
+    gc.disable()
+    try:
+        Recorded(freed)
+        coming = gpu.InProcesses(Collecting(), processes=1)
+        coming[0], coming[1]
+    finally:
+        gc.enable()
+    assert freed.read_text().split() == [str(os.getpid())]
+    assert gc.get_freeze_count() == 0
+    kept.clear()
+    gc.collect()
+    assert freed.read_text().split() == [str(os.getpid())] * 2
 
 
 def test_a_step_loses_the_same_on_either_way(monkeypatch):

@@ -225,7 +225,7 @@ def test_a_given_first_frame_stands_without_noise_and_is_not_judged(base):
     scheduler = base.scheduler
     clean = torch.ones(2, 4, FRAMES, 16, 16)
     batch = motion_data.ClipBatch(clean, torch.zeros_like(clean), torch.tensor([999, 999]), torch.zeros(2, 40).long(),
-                                  torch.zeros(2, FRAMES, 2, 8, 8).long(), torch.tensor([True, False]))  # fmt: skip
+                                  torch.zeros(2, FRAMES, 2, 8, 8).long(), torch.tensor([0, 1]), torch.tensor([True, False]))  # fmt: skip
     shown = []
 
     class Blind:
@@ -237,6 +237,8 @@ def test_a_given_first_frame_stands_without_noise_and_is_not_judged(base):
 
         def naming_loss(self, middle, cells):
             return torch.zeros(())
+
+        telling_loss = naming_loss
 
     loss, _ = motion.motion_loss(Blind(), scheduler, batch)
     assert torch.equal(shown[0][0, :, 0], clean[0, :, 0])
@@ -286,11 +288,11 @@ def test_a_killed_run_ends_with_the_same_weights(trained, base, monkeypatch, no_
     monkeypatch.setattr(motion, "fit", partial(fit, save_every=0.0))
     whole, calls = motion.motion_loss, []
 
-    def loss(*args):
+    def loss(*args, **weights):
         calls.append(args)
         if len(calls) in (2, 4):  # once in each stage
             raise Killed
-        return whole(*args)
+        return whole(*args, **weights)
 
     monkeypatch.setattr(motion, "motion_loss", loss)
     for _ in range(2):
@@ -312,8 +314,8 @@ def test_motion_modules_learn(base):
         latents[:, :, k, :, 2 * k : 2 * k + 2] = 2.0
     ids = base.tokenizer("a cat", padding="max_length", return_tensors="pt").input_ids
     cells = torch.zeros(1, FRAMES, 2, 8, 8).long()
-    noise, times, given = torch.randn_like(latents), torch.tensor([700]), torch.tensor([False])
-    batch = motion_data.ClipBatch(latents, noise, times, ids, cells, given)
+    noise, times, right, given = torch.randn_like(latents), torch.tensor([700]), torch.tensor([0]), torch.tensor([False])
+    batch = motion_data.ClipBatch(latents, noise, times, ids, cells, right, given)
     optimizer = torch.optim.AdamW([p for p in mover.parameters() if p.requires_grad], lr=3e-3)
     losses = []
     for _ in range(12):
@@ -323,6 +325,25 @@ def test_motion_modules_learn(base):
         optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.8 * losses[0]
+
+
+def test_the_text_encoder_learns_what_the_unet_hears_of_a_motion(base):
+    """Two clips whose frames are noise alone and whose prompts differ: only the words can tell their motions apart."""
+    torch.manual_seed(0)
+    mover = motion_model.build_mover(SMALL.heads, base)
+    ids = base.tokenizer(["goes up", "goes down"], padding="max_length", return_tensors="pt").input_ids
+    noise = torch.randn(1, 4, FRAMES, 16, 16).expand(2, -1, -1, -1, -1)
+    cells, motions = torch.zeros(2, FRAMES, 2, 8, 8).long(), torch.tensor([2, 3])
+    batch = motion_data.ClipBatch(noise, noise, torch.tensor([999, 999]), ids, cells, motions, torch.tensor([False, False]))
+    optimizer = torch.optim.AdamW([p for p in mover.parameters() if p.requires_grad], lr=3e-3)
+    told = []
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss, seen = motion.motion_loss(mover, base.scheduler, batch, telling=1.0)
+        loss.backward()
+        optimizer.step()
+        told.append(float(seen["telling"]))
+    assert told[-1] < 0.5 * np.log(2) < np.log(2) < told[0]  # less than who knows that it is one of the two
 
 
 # ------------------------------------------------------------------------------------------------ the folder
@@ -397,6 +418,8 @@ def test_the_command_goes_on_measures_and_writes_the_card(trained, tracker, tmp_
     assert measured["rows"]["direction, the same clips as the world draws them"]["en"] == 1.0
     with Image.open(folder / "samples.png") as sheet:
         assert sheet.width > 600
+    with Image.open(folder / "samples.gif") as moving:
+        assert (moving.n_frames, moving.info["duration"], moving.info["loop"]) == (FRAMES, 1000 // RATE, 0)
     rows = {evaluate_motion.DIRECTION: {"zh": 0.5, "en": 0.25}}
     monkeypatch.setattr(evaluate_motion, "table", lambda *args: {"rows": rows})
     monkeypatch.setattr("sys.argv", ["motion", "--small", "--evaluate", "--folder", str(folder)])

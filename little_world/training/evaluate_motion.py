@@ -140,6 +140,14 @@ def frames_sheet(made: np.ndarray) -> Image.Image:
     return contact_sheet([Image.fromarray(frame) for clip in made for frame in clip], made.shape[1])
 
 
+def save_moving(made: np.ndarray, path: Path) -> None:
+    """The clips beside each other as an animated GIF, which a browser plays in a README, too."""
+    moments = [contact_sheet([Image.fromarray(frame) for frame in frames], len(made)) for frames in made.swapaxes(0, 1)]
+    colors = Image.fromarray(np.concatenate([np.asarray(moment) for moment in moments])).quantize(128)  # the same in all
+    pages = [moment.quantize(palette=colors, dither=Image.Dither.NONE) for moment in moments]
+    save_picture(pages[0], path, save_all=True, append_images=pages[1:], duration=1000 // RATE, loop=0)
+
+
 # ------------------------------------------------------------------------------------------------- the table
 
 
@@ -215,11 +223,13 @@ def markdown(rows: dict[str, dict[str, float]]) -> str:
 def write_card(
     folder: Path, measured: dict, base_folder: Path, *, setup, seconds: dict[str, float], trained_on: str
 ) -> None:
-    """README.md (the model card), metrics.json and samples.png, from what was measured."""
+    """README.md (the model card), metrics.json and samples.png and .gif, from what was measured."""
     clips = held_out_clips(len(MOTIONS), 7000)
     texts = [prompts_for(clips, lang) for lang in ("zh", "en")]
     prompts = [texts[i % 2][i] for i in range(len(clips))]
-    sheet = frames_sheet(animate(load(folder, base_folder), prompts, seed=40_000))
+    made = animate(load(folder, base_folder), prompts, seed=40_000)
+    save_moving(made, folder / "samples.gif")
+    sheet = frames_sheet(made)
     save_picture(sheet.resize((sheet.width * 3 // 4, sheet.height * 3 // 4)).quantize(255), folder / "samples.png")
     size = sum(f.stat().st_size for f in folder.rglob("*.safetensors")) / 1e6
     numbers = measured["numbers"]
@@ -251,7 +261,9 @@ settings = {{"num_frames": {FRAMES}, "num_inference_steps": {STEPS}, "guidance_s
 pipe("a red car moves to the right", **settings).frames[0]
 ```
 
-![samples](samples.png)
+![the clips, moving](samples.gif)
+
+![the same clips, a row each](samples.png)
 
 {said}
 

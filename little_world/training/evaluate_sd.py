@@ -7,6 +7,7 @@ import os
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -67,9 +68,9 @@ def prompts_for(scenes: list[Scene], lang: str) -> list[str]:
     return [caption(s, lang, plan=FULL, rng=scene_rng(TEST, 210_000_000 + i)) for i, s in enumerate(scenes)]
 
 
-def save_picture(image: Image.Image, path: Path) -> None:
+def save_picture(image: Image.Image, path: Path, **options: Any) -> None:
     temporary = path.with_suffix(".part")
-    image.save(temporary, "PNG", optimize=True)
+    image.save(temporary, path.suffix[1:].upper(), optimize=True, **options)
     os.replace(temporary, path)
 
 

@@ -6,6 +6,7 @@ make than a GPU to learn from.
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 from collections.abc import Callable
@@ -63,8 +64,12 @@ class InProcesses:
 
     def __getitem__(self, step: int) -> Any:
         if step != self._next:
-            self._coming = iter(
-                DataLoader(self._batches, batch_size=None, sampler=itertools.count(step), num_workers=self._processes,
-                           prefetch_factor=8, pin_memory=torch.cuda.is_available()))  # fmt: skip
+            batches = DataLoader(self._batches, batch_size=None, sampler=itertools.count(step), num_workers=self._processes,
+                                 prefetch_factor=8, pin_memory=torch.cuda.is_available())  # fmt: skip
+            # What an earlier stage recorded must not be freed by a process that was forked: it would end with a CUDA error.
+            gc.collect()
+            gc.freeze()
+            self._coming = iter(batches)
+            gc.unfreeze()
         self._next = step + 1
         return next(self._coming)

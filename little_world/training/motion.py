@@ -1,6 +1,6 @@
 """mini-motion: motion modules (AnimateDiff, Guo et al. 2023) that set mini-sd's pictures moving.
 
-    python -m little_world.training.motion                  train (an hour and a half on two cores), resume if interrupted
+    python -m little_world.training.motion                  train (minutes on a GPU, hours on two cores), resume if interrupted
     python -m little_world.training.motion --stage latents  the clips as latents alone; then `train`
     python -m little_world.training.motion --evaluate       reprint the model card's table from the stored weights
 
@@ -31,7 +31,7 @@ from .tracking import MOTIONS
 
 
 def motion_loss(
-    mover: Mover, scheduler: DDIMScheduler, batch: ClipBatch, naming: float = 0.0
+    mover: Mover, scheduler: DDIMScheduler, batch: ClipBatch, naming: float = 0.0, telling: float = 0.0
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The error of the predicted velocity over all frames of a clip, noise of one strength on all of them.
 
@@ -46,7 +46,9 @@ def motion_loss(
     predicted, middle = mover(torch.where(known, batch.latents, noisy), batch.timesteps, batch.input_ids)
     moved = (predicted.float() - velocity).square().masked_fill(known, 0.0).mean()
     named = mover.naming_loss(middle, batch.cells.flatten(0, 1))
-    return moved + naming * named, {"moving": moved.detach(), "naming": named.detach()}
+    told = mover.telling_loss(middle, batch.motions)
+    logged = {"moving": moved.detach(), "naming": named.detach(), "telling": told.detach()}
+    return moved + naming * named + telling * told, logged
 
 
 class Words(torch.nn.Module):
@@ -106,10 +108,10 @@ def train(
     folder = work_folder(setup)
     torch.manual_seed(setup.stages[0].seed)
     mover = build_mover(setup.heads, base).to(device)
+    known: Latents = clip_latents(base.vae, setup.clips)
     words = teach_words(setup, mover, base.tokenizer, folder / "words.pt", device)
     trained = sum(p.numel() for name, p in mover.unet.named_parameters() if "motion_modules" in name)
     print(f"{trained / 1e6:.2f} M parameters in the motion modules", flush=True)
-    known: Latents = clip_latents(base.vae, setup.clips)
     seconds, glance = {"words": words, "latents": known.seconds, "training": 0.0}, Glance(setup.look_clips)
     for number, stage in enumerate(setup.stages, 1):
         checkpoint = folder / f"motion-{number}.pt"
@@ -119,8 +121,9 @@ def train(
         )
 
         batches = ClipBatches(known, base.vae.config.scaling_factor, base.tokenizer, len(base.scheduler), stage)
+        weights = {"naming": stage.naming, "telling": stage.telling}
         loss = stepwise(
-            mover, lambda batch, stage=stage: motion_loss(mover, base.scheduler, batch, stage.naming), batches, device
+            mover, lambda batch, weights=weights: motion_loss(mover, base.scheduler, batch, **weights), batches, device
         )
 
         def look(step: int, shown: torch.nn.Module, number: int = number) -> None:

@@ -122,6 +122,7 @@ class ClipBatch(NamedTuple):
     timesteps: torch.Tensor  # (n,)
     input_ids: torch.Tensor  # (n, tokens)
     cells: torch.Tensor  # (n, frames, 2, 8, 8): kind and color in each cell of each frame, see `scene_cells`
+    motions: torch.Tensor  # (n,): which of MOTIONS each clip shows
     given: torch.Tensor  # (n,) bool: the first frame is known and only the others are to be made
 
 
@@ -148,5 +149,6 @@ class ClipBatches:
         times = (times[torch.randperm(n, generator=generator)].sqrt() * self.timesteps).long()
         noise = torch.randn(clips.shape, generator=generator)
         cells = torch.from_numpy(np.stack([[scene_cells(_moment(k)) for k in some] for some in frames]))
+        motions = torch.from_numpy(chosen % len(MOTIONS))
         given = torch.rand(n, generator=generator) < self.stage.given
-        return ClipBatch(*map(share, (clips, noise, times, ids, cells, given)))
+        return ClipBatch(*map(share, (clips, noise, times, ids, cells, motions, given)))

@@ -292,14 +292,12 @@ def test_the_course_s_own_exercises_are_graded_step_by_step(tmp_path, source):
     room.make("en")
     of = [cell.metadata.nbgrader.points for cell in check_cells(released(room, source.stem))]
     hand_in(room, "perfect", answered(room, source, 99), source.stem)
-    hand_in(room, "unsolved", answered(room, source, 0), source.stem)
-    halfway = answered(room, source, 2)
+    halfway = answered(room, source, 2)  # nothing stands in the steps after the third
     next_step = [cell for cell in halfway.cells if is_solution(cell)][2]
     next_step.source = "def broken(:"
     hand_in(room, "broken in step 3", halfway, source.stem)
     grades = {grade.student: grade.points for grade in room.grade()}
     assert grades == {
         "perfect": tuple(of),
-        "unsolved": (0,) * len(of),
         "broken in step 3": (*of[:2], *[0] * (len(of) - 2)),
     }

@@ -24,9 +24,10 @@ contact_sheet([draw(example.scene, 104) for example in one_of_each.values()], co
 #
 # - 确认环境装好了，会运行和修改一格代码；
 # - 亲手试过 CLIP：画一幅画、认出它、用一句话找到它；
+# - 就一幅画提过问题，也用一句话要来过一幅画、一段视频；
 # - 分得清**微型模型**（miniature）和**完整模型**（full-size），知道怎样一行换过去。
 #
-# **时间**：约 8 分钟。**需要**：会一点 Python；不需要显卡、网络或 API Key。
+# **时间**：约 10 分钟。**需要**：会一点 Python；不需要显卡、网络或 API Key。
 #
 # **怎样运行**：点一下某一格，按 <kbd>Shift</kbd>+<kbd>Enter</kbd>。想从头跑一遍，用菜单 *Run → Run All Cells*。已经显示的结果是课程作者运行得到的；你再运行一次，应当看到同样的结果。尽管改，改坏了也不要紧。
 
@@ -39,9 +40,10 @@ contact_sheet([draw(example.scene, 104) for example in one_of_each.values()], co
 #
 # - know that your setup works, and how to run and change a cell;
 # - have used CLIP yourself: drawn a picture, had it named, and found it again by a sentence;
+# - have asked questions about a picture, and got a picture and a video for a sentence;
 # - can tell a **miniature** model from a **full-size** one, and swap one for the other in a line.
 #
-# **Time**: about 8 minutes. **You need**: a little Python; no graphics card, no network, no API key.
+# **Time**: about 10 minutes. **You need**: a little Python; no graphics card, no network, no API key.
 #
 # **To run a cell**, click into it and press <kbd>Shift</kbd>+<kbd>Enter</kbd>; *Run → Run All Cells* runs everything.
 # The results you already see are stored with the course; run a cell and you should get the same. Change whatever you
@@ -242,14 +244,41 @@ plots.gallery(painted, [f"seed {picture.seed}" for picture in painted])
 # each step, and measures how much of it is right.
 
 # %% [markdown] lang="zh"
-# ## 7 微型与完整
+# ## 7 要一段没有人拍过的视频
+#
+# 再往前一步：让画动起来。**mini-motion** 在 mini-sd 的层与层之间加上一种沿着时间看的注意力，八张画彼此看得见，就连成了一小段视频。视频要做几秒钟，所以它的协议是先下单、再取货；`VideoGenerator` 替你办了：
+
+# %% [markdown] lang="en"
+# ## 7 Ask for a video that nobody has filmed
+#
+# One step further: make it move. **mini-motion** puts a kind of attention that looks along time between the layers of
+# mini-sd, so that eight pictures see each other and become a short clip. A video takes seconds to make, so its protocol is
+# to order first and to fetch later; `VideoGenerator` does both for you:
+
+# %% tags=["nbval-ignore-output"]
+from course_lib import VideoGenerator
+
+moving = {"zh": "黄昏的海滩上，一只紫色的猫向右移动", "en": "a purple cat moves to the right on the beach at dusk"}[LANG]
+VideoGenerator().text_to_video(moving, seed=0, progress=False)
+
+# %% [markdown] lang="zh"
+# **看什么**：从头到尾是同一片海滩，猫也还是那只猫（细看，尾巴会变，脸也是糊的）。这正是难的地方：一张一张分开画，每一帧都会换一个样子。把“向右移动”换成“向左移动”“上下弹跳”“绕圈移动”或者“一动不动”，再运行一次。第 05 课讲怎么*看*视频，第 05b 课讲怎么*造*，并且跟踪那样东西，量一量它有没有照着做。
+
+# %% [markdown] lang="en"
+# **What to notice**: it is one beach from beginning to end, and one cat (look closely: its tail changes, and its face is
+# blurred). That is what is hard: painted one by one, each frame would look different. Put "moves to the left", "bounces", "moves in a circle" or "stands still" in place of
+# "moves to the right" and run it again. Lesson 05 is about *watching* videos, lesson 05b about *making* them: there the
+# thing is followed, to measure whether it did as it was told.
+
+# %% [markdown] lang="zh"
+# ## 8 微型与完整
 #
 # 上面的一切都在你的 CPU 上离线跑完，而且是真的：真的 `transformers.CLIPModel`，真的训练出来的权重，没有预先写好的答案。代价是**小**：mini-clip 只认识小世界，给它一张照片，它会一本正经地胡说。
 #
 # **完整模型**在互联网上几亿张图片和它们的文字上训练，见识广得多，也大得多。换过去只要一行，你的其他代码一个字都不用改。下面由代码列出课程认识的完整 CLIP（第一次使用时下载），以及该换成哪一行：
 
 # %% [markdown] lang="en"
-# ## 7 Miniature and full-size
+# ## 8 Miniature and full-size
 #
 # All of this ran on your CPU, offline, and it is real: a real `transformers.CLIPModel` with weights that were really trained,
 # and no answer prepared beforehand. The price is that it is **small**: mini-clip knows Little World and nothing else. Show it
@@ -285,36 +314,34 @@ print(*settings.describe(), sep="\n")
 #
 # ## 接下来
 #
-# | 能力 | 课 | 现在能学吗 |
+# | 能力 | 课 | 练习 |
 # |---|---|---|
-# | 模态：文本、图像、视频、音频，合起来有什么好处 | 01 多模态基础 | ✓ |
-# | CLIP：认图、找图 | 02 CLIP | ✓，另有练习 1 |
-# | 看图对话（GPT-4V 一类） | 03 GPT-4V | ✓ |
-# | 文生图、图生图（Stable Diffusion） | 04 Stable Diffusion | ✓，另有练习 2 |
-# | 视频 | 05 视频 | ✓，生成的部分编写中 |
-# | 图文搜索、视觉问答 | 06 图文搜索与视觉问答 | ✓，另有练习 3 |
-# | 回头看：什么能比，往哪里走 | 07 总结 | ✓ |
-# | 几百万张图怎么办 | 09 上规模 | ✓ |
-#
-# 每写好一课，这里就多一格真正能运行的代码；没写好之前，这里不放假的演示。
+# | 模态：文本、图像、视频、音频，合起来有什么好处 | 01 多模态基础 | |
+# | CLIP：认图、找图 | 02 CLIP | 练习 1 |
+# | 看图对话（GPT-4V 一类） | 03 GPT-4V | |
+# | 文生图、图生图（Stable Diffusion） | 04 Stable Diffusion | 练习 2 |
+# | 视频：看懂它 | 05 视频 | |
+# | 文生视频、图生视频：再造一段 | 05b 视频生成 | |
+# | 图文搜索、视觉问答 | 06 图文搜索与视觉问答 | 练习 3 |
+# | 回头看：什么能比，往哪里走 | 07 总结 | |
+# | 几百万张图怎么办 | 09 上规模 | |
 
 # %% [markdown] lang="en"
 # Did a cell fail? Run `python3 course.py doctor` in a terminal: it says what is missing and what to do.
 #
 # ## Where to go from here
 #
-# | capability | lesson | ready? |
+# | capability | lesson | exercise |
 # |---|---|---|
-# | text, image, video and audio, and what they gain from each other | 01 Multimodal basics | ✓ |
-# | CLIP: naming and finding pictures | 02 CLIP | ✓, with exercise 1 |
-# | chatting about a picture (GPT-4V and its kind) | 03 GPT-4V | ✓ |
-# | text to image, image to image (Stable Diffusion) | 04 Stable Diffusion | ✓, with exercise 2 |
-# | video | 05 Video | ✓, but making it is being written |
-# | image-text search, visual question answering | 06 Search and visual question answering | ✓, with exercise 3 |
-# | looking back: what may be compared, and where to go | 07 Summary | ✓ |
-# | millions of pictures | 09 Scaling up | ✓ |
-#
-# When a lesson is ready, this page gains a cell that really runs it. Until then there is no mock-up in its place.
+# | text, image, video and audio, and what they gain from each other | 01 Multimodal basics | |
+# | CLIP: naming and finding pictures | 02 CLIP | exercise 1 |
+# | chatting about a picture (GPT-4V and its kind) | 03 GPT-4V | |
+# | text to image, image to image (Stable Diffusion) | 04 Stable Diffusion | exercise 2 |
+# | understanding video | 05 Video | |
+# | text to video, image to video | 05b Video generation | |
+# | image-text search, visual question answering | 06 Search and visual question answering | exercise 3 |
+# | looking back: what may be compared, and where to go | 07 Summary | |
+# | millions of pictures | 09 Scaling up | |
 
 # %% [markdown] lang="zh"
 # ## 你的进度

@@ -1058,7 +1058,7 @@ quiz(
 # - 认动作要读*顺序*，找异常要看*花纹*，两样都能从逐帧的 CLIP 向量里学出来。
 # - 画面和声音合起来更可靠，前提是各自知道有几分把握。
 #
-# 术语中英对照见 [docs/glossary.md](../../docs/glossary.md)。
+# 看懂了视频，接下来*造*一段：[第 05b 课](05b_video_generation.ipynb)。术语中英对照见 [docs/glossary.md](../../docs/glossary.md)。
 
 # %% [markdown] lang="en"
 # ## Summary
@@ -1071,4 +1071,5 @@ quiz(
 # - Actions are read from the *order*, events from the *pattern*, and both can be learnt from CLIP's vectors of the frames.
 # - Picture and sound together are more reliable, provided that each knows how sure it may be.
 #
-# The terms in both languages stand in [docs/glossary.md](../../docs/glossary.md).
+# You can read videos; now *make* one: [lesson 05b](05b_video_generation.ipynb). The terms in both languages stand in
+# [docs/glossary.md](../../docs/glossary.md).

@@ -61,7 +61,7 @@ from itertools import pairwise
 from course_lib.diagrams import columns
 
 applications = {"ImageSearchEngine": "06", "VisualQA": "06", "VideoAnalyzer": "05"}
-services = {"CLIPService": "02", "ImageAnalyzer": "03", "VideoProcessor": "05", "VideoGenerator": "05", "StableDiffusionService": "04"}
+services = {"CLIPService": "02", "ImageAnalyzer": "03", "VideoProcessor": "05", "VideoGenerator": "05b", "StableDiffusionService": "04"}
 protocols = {"from_pretrained": "transformers", "/v1/chat/completions": "OpenAI", "MP4, MKV, WebM": "PyAV",
              "/v1/videos": "OpenAI", "/sdapi/v1": "AUTOMATIC1111"}  # fmt: skip
 models = {name: literature.SIBLINGS[name].name for name in ("mini-clip", "mini-vlm", "mini-motion", "mini-sd")}
@@ -110,6 +110,7 @@ columns(dict(zip(titles, (applications, services, protocols, models))), links, a
 # | [03](03_gpt4v.ipynb) | Schema 只管形式，不管真假；`finish_reason` 和“不知道”都要检查 |
 # | [04](04_stable_diffusion.ipynb) | 写错名字的参数会被悄悄忽略，所以要看回显；画得对不对，可以请 CLIP 来数 |
 # | [05](05_video.ipynb) | 取帧要按显示时间，不按帧号；各帧取平均，就分不清正放倒放 |
+# | [05b](05b_video_generation.ipynb) | 帧与帧要互相看得见；造出来的视频，跟踪了才知道动得对不对 |
 # | [06](06_search_and_vqa.ipynb) | 检索先求准，再求快，快的那种要用准的那种来量；问答要按题型打分 |
 # | [09](09_scaling_up.ipynb) | 上规模之前先算字节和秒，再量一遍；压缩省下的内存，要拿召回或重排的时间来换 |
 # | 练习 [1](../../exercises/zh/ex1_image_classifier.ipynb)、[2](../../exercises/zh/ex2_batch_generator.ipynb)、[3](../../exercises/zh/ex3_search_and_qa_app.ipynb) | 会弃权的分类器；杀掉也不丢图的批处理；一个能搜、能问、说得出依据的应用 |
@@ -127,6 +128,7 @@ columns(dict(zip(titles, (applications, services, protocols, models))), links, a
 # | [03](03_gpt4v.ipynb) | A schema governs the form, not the truth; check `finish_reason`, and check for "I don't know" |
 # | [04](04_stable_diffusion.ipynb) | A parameter with a wrong name is ignored without a word, so read the echo; a CLIP can count what a painter got right |
 # | [05](05_video.ipynb) | Ask for frames by their time, not their number; a mean over frames cannot tell forwards from backwards |
+# | [05b](05b_video_generation.ipynb) | Frames must see each other; only tracking tells whether a video that was made moves as it was told |
 # | [06](06_search_and_vqa.ipynb) | Search exactly first, then fast, and measure the fast against the exact; score answers by sort of question |
 # | [09](09_scaling_up.ipynb) | Before it grows, work out bytes and seconds, then measure them; memory saved by compression is paid in recall, or in time to re-rank |
 # | exercises [1](../../exercises/en/ex1_image_classifier.ipynb), [2](../../exercises/en/ex2_batch_generator.ipynb), [3](../../exercises/en/ex3_search_and_qa_app.ipynb) | A classifier that abstains; a batch that loses nothing when killed; an app that finds, answers and shows its grounds |
@@ -182,7 +184,7 @@ display(Markdown("\n".join(rows)))
 #
 # - 差距以数量级计，而且三格里各不相同。CLIP 从头学起，Stable Diffusion 负责画的 UNet 也是，样本数和机时才会大成这样；LLaVA 的样本并不多，因为它是从*已经训练好的* CLIP 和语言模型出发的，图里只算它自己的那一段（Stable Diffusion 也一样：读提示词的是现成的 CLIP）。站在别人的肩膀上，是省算力最好的办法。
 # - 最右一格的单位不一样：微型模型是模型卡上那台机器的小时数（有的是两个 CPU 核，有的是一块显卡），完整模型是作者所用的那种显卡一块的小时数（型号在上面的表里）。机器不同，一小时就不一样长，这一格只看得出数量级。
-# - 缺右点，是作者没有公布；缺左点，是这份副本里还没有那个微型模型。
+# - 缺右点，是作者没有公布。
 #
 # 再看成绩。左边是这里量的（中文 / 英文），右边是论文报告的：
 
@@ -196,7 +198,7 @@ display(Markdown("\n".join(rows)))
 # - The units of the last panel differ: hours on the machine that a miniature's card names (two CPU cores, or a graphics
 #   card), and hours of one graphics card of the sort that the authors used (the table above names it). An hour is not the
 #   same on every machine: read no more than orders of magnitude from this panel.
-# - Where the right dot is missing, the authors do not say; where the left one is, that miniature is not in this copy yet.
+# - Where the right dot is missing, the authors do not say.
 #
 # Now the results. On the left what was measured here (Chinese / English), on the right what papers report:
 

@@ -13,11 +13,10 @@ ROOT = Path(__file__).resolve().parents[1]
 def functions_of(name: str, folder: str, lang: str, given: dict[str, Any]) -> dict[str, Any]:
     """What a learner has after the cells of exercise `name` that hold its steps; `given` is what the set-up cells left.
 
-    `folder` is "solutions" or "exercises". A lesson that still waits in the drafts is found there.
+    `folder` is "solutions" or "exercises".
     """
-    source = next((ROOT / "lessons").rglob(f"{name}.py"))
     defined = dict(given)
-    for cell in make_notebook(read_lesson(source), folder, lang, ROOT).cells:
+    for cell in make_notebook(read_lesson(ROOT / "lessons" / f"{name}.py"), folder, lang, ROOT).cells:
         if cell.metadata.get("nbgrader", {}).get("solution"):
             exec(cell.source, defined)
     return defined

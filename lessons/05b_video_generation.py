@@ -1,17 +1,49 @@
 # %% [markdown] lang="zh"
-# ## 11 生成：让画动起来
+# # 05b · 视频生成：让画动起来
 #
-# 前面几节都在*看*视频，这一节来*造*视频：给一句话，得到一段会动的画面，这就是文生视频（text to video）。第 04 课的扩散模型已经会画一张图；一段视频不过是许多张图。那么，画上八张不就行了吗？
+# 第 05 课在*看*视频，这一课来*造*视频：给一句话，得到一段会动的画面，这就是**文生视频**（text to video）。难处只有一个，却是新的：每一帧都要画得对，而且帧与帧要对得上。这一课先让它失败给你看，再打开让它成功的那个零件，最后量一量它到底有没有照着提示词动。
 #
-# 先试试这个最省事的办法：同一句提示词，八份噪声，各画各的。画画的是 **mini-sd**。
+# **学完这一课，你能够**
+#
+# - 说出一张张地画为什么会闪烁，运动模块（motion module）怎样让帧与帧互相看见；
+# - 用一句话或一张图生成一段视频，并用跟踪量出它有没有照着提示词动；
+# - 说出下单、询问、取货的视频协议，用自己的代码或官方的 `openai` 库走一遍；
+# - 换上可以下载的完整模型，并知道要问清楚什么。
+#
+# **时间**：约 30 分钟。**需要**：第 04 课，第 05 课的前两节；不需要显卡、网络或 API Key。
+#
+# 画画的是第 04 课的 **mini-sd**，让画动起来的是 **mini-motion**，两个都是本项目从零训练的微型模型。
 
 # %% [markdown] lang="en"
-# ## 11 Generation: pictures that move
+# # 05b · Video generation: pictures that move
 #
-# So far this lesson has *looked at* videos. Now it makes one: a sentence in, a moving picture out, **text to video**. The
-# diffusion model of lesson 04 can paint a picture, and a video is no more than many pictures. So why not paint eight?
+# Lesson 05 *looked at* videos. This one *makes* them: a sentence in, a moving picture out, **text to video**. Only one
+# thing is hard, and it is new: each frame has to be right, and the frames have to go together. You will see it fail first,
+# then open up the part that makes it work, and at the end measure whether things really move as the prompt says.
 #
-# Try the laziest way first: one prompt, eight pieces of noise, each frame for itself. **mini-sd** paints.
+# **After this lesson you can**
+#
+# - say why frames that are painted one by one flicker, and how **motion modules** let them see each other;
+# - make a video from a sentence or from a picture, and measure by tracking whether it moves as it was told;
+# - order, ask and fetch, which is the protocol for videos, with code of your own and with the official `openai` library;
+# - swap in a full-size model that you can download, and know what to ask about it.
+#
+# **Time**: about 30 minutes. **You need**: lesson 04, and the first two sections of lesson 05; no graphics card, no network,
+# no API key.
+#
+# **mini-sd** of lesson 04 paints, and **mini-motion** sets its pictures moving: two miniatures that this project trained from
+# scratch.
+
+# %% [markdown] lang="zh"
+# ## 1 一帧一帧地画
+#
+# 第 04 课的扩散模型已经会画一张图；一段视频不过是许多张图。那么，画上八张不就行了吗？先试试这个最省事的办法：同一句提示词，八份噪声，各画各的。
+
+# %% [markdown] lang="en"
+# ## 1 Frame by frame
+#
+# The diffusion model of lesson 04 can paint a picture, and a video is no more than many pictures. So why not paint eight?
+# Try the laziest way first: one prompt, eight pieces of noise, each frame for itself.
 
 # %%
 import json
@@ -42,18 +74,18 @@ each_alone = painter([prompt] * FRAMES, latents=noise[0].transpose(0, 1), **how)
 plots.gallery(each_alone, [f"{k / RATE:g} s" for k in range(FRAMES)], columns=FRAMES, size=1.1)
 
 # %% [markdown] lang="zh"
-# **看什么**：每一张单独看都说得过去，连起来却不是视频：草地每一帧都换一片，车也不是同一辆。放出来就是闪烁（flicker）。原因很简单：**八张图互相看不见**。
+# **看什么**：每一张单独看都说得过去，连起来却不是视频：白天、黄昏、夜里轮着来，车忽左忽右。放出来就是闪烁（flicker）。原因很简单：**八张图互相看不见**。
 #
-# ### AnimateDiff 的想法
+# ## 2 AnimateDiff 的想法
 #
 # AnimateDiff（Guo 等人 2023）的办法是：画画的 UNet 一个权重也不改，只在它的层与层之间插进一些**运动模块**（motion module）。运动模块是一层注意力（attention），方向却和别处不同：不在画面里横着看，而是**沿着时间看**。画面上的每个位置各管各的：左上角这一格，在八帧里有八个向量，这八个向量互相看一看，别的格子一概不管。
 
 # %% [markdown] lang="en"
-# **What to notice**: each picture is fine by itself, and together they are no video: every frame has another meadow, and
-# the car is never the same one. Played, that is **flicker**. The reason is simple: **the eight pictures cannot see each
-# other**.
+# **What to notice**: each picture is fine by itself, and together they are no video: day, dusk and night take turns, and
+# the cars are now here, now there. (Often there are two: mini-sd has never read "moves to the right" and makes of it what it
+# can.) Played, that is **flicker**. The reason is simple: **the eight pictures cannot see each other**.
 #
-# ### AnimateDiff's idea
+# ## 2 AnimateDiff's idea
 #
 # AnimateDiff (Guo et al. 2023) leaves every weight of the UNet that paints as it is, and puts **motion modules** between
 # its layers. A motion module is attention, but along another direction: not across the picture, **along time**. Each place
@@ -86,8 +118,8 @@ figure
 
 # %%
 adapter = MotionAdapter.from_pretrained(mini_motion)
-words = CLIPTextModel.from_pretrained(mini_motion, subfolder="text_encoder")
-pipe = AnimateDiffPipeline.from_pretrained(mini_sd, motion_adapter=adapter, text_encoder=words)
+text_encoder = CLIPTextModel.from_pretrained(mini_motion, subfolder="text_encoder")
+pipe = AnimateDiffPipeline.from_pretrained(mini_sd, motion_adapter=adapter, text_encoder=text_encoder)
 pipe.set_progress_bar_config(disable=True)
 first_module = pipe.unet.down_blocks[0].motion_modules[0].transformer_blocks[0].attn1
 shapes = []
@@ -111,22 +143,22 @@ plots.gallery(together, [f"{k / RATE:g} s" for k in range(FRAMES)], columns=FRAM
 # Play both:
 
 # %% tags=["nbval-ignore-output"]
-from IPython.display import HTML, display
+from IPython.display import HTML, Markdown, display
 
-clips = {
+played = {
     say(zh="各画各的", en="each for itself"): GeneratedVideo.from_frames(each_alone, RATE),
     say(zh="有运动模块", en="with motion modules"): GeneratedVideo.from_frames(together, RATE),
 }
-cells = "".join(f"<td style='text-align:center'>{name}<br>{clip._repr_html_()}</td>" for name, clip in clips.items())
+cells = "".join(f"<td style='text-align:center'>{name}<br>{clip._repr_html_()}</td>" for name, clip in played.items())
 display(HTML(f"<table><tr>{cells}</tr></table>"))
 
 # %% [markdown] lang="zh"
-# ### 量一量：它真的按提示词动吗？
+# ## 3 量一量：它真的按提示词动吗？
 #
 # 好看不算数，要打分。评分用**跟踪**（tracking）：找出每一帧里那样东西在哪里，连起来就是一条路线，再看它像哪一种运动。找东西不用新模型：mini-clip 把图片看成 8×8 个小块，在它的小块向量上套一个线性探针（linear probe，见第 02 课），就知道哪些小块被东西盖住了，取它们的重心。先拿标准答案检验这把尺子：
 
 # %% [markdown] lang="en"
-# ### Measure it: does it move as it was told?
+# ## 3 Measure it: does it move as it was told?
 #
 # Looking nice does not count, it has to be scored, by **tracking**: find where the thing is in each frame, join the places
 # to a path, and ask which motion the path resembles. Finding it needs no new model: mini-clip sees a picture as 8 x 8
@@ -147,11 +179,12 @@ print(say(zh="误差中位数（像素）", en="median error in pixels"), f"{np.
 print(say(zh="运动认对的比例", en="motions named rightly"), f"{right_motion(seen, drawn)[ALL]:.0%}")
 
 # %% [markdown] lang="zh"
-# 尺子可靠。现在用 **`VideoGenerator`** 来做，它和前几课的服务一样：不给参数，就由课程自带的服务用 mini-motion 来做；给一个地址，就换成任何一家。七种运动各要一段：
+# 尺子可靠。现在用 **`VideoGenerator`** 来做，它和前几课的服务一样：不给参数，就由课程自带的服务用 mini-motion 来做；给一个地址，就换成任何一家。七种运动各要一段，为了省时间只走十步（默认二十步）：
 
 # %% [markdown] lang="en"
 # The ruler holds. Now ask **`VideoGenerator`**, which is like the services of the earlier lessons: without arguments the
-# course's own server answers with mini-motion, with an address any other. One clip of each of the seven motions:
+# course's own server answers with mini-motion, with an address any other. One clip of each of the seven motions, in ten
+# steps to save time (twenty are the default):
 
 # %%
 from little_world.training.motion_data import PHRASES
@@ -159,7 +192,7 @@ from little_world.training.motion_data import PHRASES
 generator = VideoGenerator()
 what = say(zh="一辆蓝色的公交车", en="a blue bus")
 asked = {motion: say(zh="{}{}", en="{} {}").format(what, phrases[0]) for motion, phrases in PHRASES[LANG].items()}
-made = {motion: generator.text_to_video(text, seed=5, progress=False) for motion, text in asked.items()}
+made = {motion: generator.text_to_video(text, seed=5, steps=10, progress=False) for motion, text in asked.items()}
 first = made["right"]
 print(generator.model, "·", len(first), say(zh="帧", en="frames"), first.size, f"{first.seconds:g} s")
 
@@ -192,13 +225,13 @@ for row in ("flicker", "flicker, without motion modules", "flicker, drawn"):
     print(f"{row:40}", rows["numbers"][row])
 
 # %% [markdown] lang="zh"
-# 没有运动模块，那样东西在每一帧里随便出现在哪里，方向全凭运气。闪烁（flicker）量的是没有东西的地方每一帧变了多少，满分 255：画出来的短片几乎是 0。
+# 没有运动模块，那样东西在每一帧里换一个地方，跟踪到的点连不成任何一种运动的路线。闪烁（flicker）量的是没有东西的地方每一帧变了多少，满分 255：画出来的短片几乎是 0。
 #
 # 运动模块到底在看什么？把中间那个模块的注意力权重取出来，所有位置、所有步取平均：
 
 # %% [markdown] lang="en"
-# Without motion modules the thing is somewhere else in each frame, and its direction is left to luck. Flicker is how much
-# changes from frame to frame where no thing is, of 255: in the clips as they are drawn, next to nothing.
+# Without motion modules the thing is somewhere else in each frame, and what is tracked makes no path of any motion. Flicker
+# is how much changes from frame to frame where no thing is, of 255: in the clips as they are drawn, next to nothing.
 #
 # And what do motion modules look at? Take the attention weights of the middle one, averaged over all places and steps:
 
@@ -214,25 +247,26 @@ def look(module, inputs, options):
 
 
 hook = attention.register_forward_pre_hook(look, with_kwargs=True)
-pipe(prompt, num_frames=FRAMES, latents=noise, **how)
+pipe(prompt, num_frames=FRAMES, latents=noise, **how | {"num_inference_steps": 10})
 hook.remove()
 names = [str(k) for k in range(FRAMES)]
 title = say(zh="第几帧（行）看第几帧（列）", en="frame (row) looks at frame (column)")
 plots.heatmap(torch.stack(weights).mean(dim=0).numpy(), names, names, title=title, width=4.6, row_height=0.3)
 
 # %% [markdown] lang="zh"
-# **看什么**：每一行加起来是 100%。如果它谁也不看，只有对角线上有数；如果它谁都一样看，每格都是八分之一。实际的权重告诉你，一帧要知道自己该是什么样子，得去问哪些帧。
+# **看什么**：每一行加起来是 100%。如果它谁也不看，只有对角线上有数；如果它谁都一样看，每格都是八分之一。实际在两者之间：问得最多的常常是自己和紧挨着的帧，可是没有一格是零，谁都要看一眼谁。八帧要连成一条路线，靠的就是这一眼。
 #
-# ### 从一张图开始
+# ## 4 从一张图开始
 #
 # 图生视频（image to video）：给出第一帧，让模型往下画。各家的做法不同，要问清楚。mini-motion 训练时有一部分短片的第一帧是*给定的*，不加噪声，别的帧学着接下去；所以这里每走一步，都把第一帧原样放回去。第一帧不是一模一样的像素，而是它经过自编码器的样子。没有这样训练过的 AnimateDiff 适配器做不到，只能把那张图重复八遍，加噪声再画一遍：结果*像*那张图，却不从它开始。
 
 # %% [markdown] lang="en"
 # **What to notice**: each row adds up to 100 %. If a frame looked at nobody else, there would be numbers on the diagonal
-# alone; if it looked at all alike, each cell would be one eighth. What is really there tells whom a frame asks what it
-# should look like.
+# alone; if it looked at all alike, each cell would be one eighth. What is really there lies between: a frame mostly asks
+# itself and its neighbours, yet no cell is zero, each takes a look at every other. That look is what makes one path of
+# eight frames.
 #
-# ### Beginning with a picture
+# ## 4 Beginning with a picture
 #
 # **Image to video**: the first frame is given, and the model goes on. How, differs from model to model, so ask. Some of the
 # clips that mini-motion learnt from had their first frame *given*, without noise, and the others learnt to go on from it; so
@@ -253,12 +287,12 @@ print(told, "·", say(zh="第一帧与原图平均相差", en="first frame, mean
 plots.gallery([picture, *begun.pictures], [say(zh="给定", en="given"), *names], columns=FRAMES + 1, size=1.0)
 
 # %% [markdown] lang="zh"
-# ### 线上的请求，亲手写一次
+# ## 5 线上的请求，亲手写一次
 #
 # 一段视频要做很久，没有哪家服务会让一个请求一直等着。所以视频的协议和前几课的不同，分成三步：**下单**，拿到一个编号；**询问**，直到状态变成 `completed`；**取货**。这就是 OpenAI 的 `/v1/videos`：
 
 # %% [markdown] lang="en"
-# ### The request, by hand, once
+# ## 5 The request, by hand, once
 #
 # A video takes long, and no service lets a request wait for it. So the protocol differs from those of the earlier lessons,
 # and has three steps: **order**, and get a number; **ask**, until the status is `completed`; **fetch**. That is OpenAI's
@@ -308,7 +342,7 @@ import openai
 client = openai.OpenAI(base_url=local_server() + "/v1", api_key="none")
 with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
-    video = client.videos.poll(client.videos.create(prompt=asked["up"]).id)
+    video = client.videos.poll(client.videos.create(prompt=asked["up"], extra_body={"num_inference_steps": 10}).id)
 print(video.status, video.model)
 print({str(one.message) for one in said if one.category is DeprecationWarning})
 
@@ -324,8 +358,6 @@ print({str(one.message) for one in said if one.category is DeprecationWarning})
 # > **Full-size.** Text-to-video models that you can download today, as `course_lib/registry.py` has them:
 
 # %%
-from IPython.display import Markdown
-
 from course_lib import registry
 
 display(Markdown(registry.table(task="text-to-video")))
@@ -338,7 +370,7 @@ display(Markdown(registry.table(task="text-to-video")))
 # python -m little_world.server --sd-model stable-diffusion-v1-5/stable-diffusion-v1-5 --video-model guoyww/animatediff-motion-adapter-v1-5-3
 # ```
 #
-# vLLM-Omni 或 SGLang 开的服务也行：`VideoGenerator("http://localhost:8091")`。这些新模型不再往绘画模型里插模块，而是把时间和空间放进同一个 Transformer，一起压缩、一起注意；原理还是这一节的：**帧与帧要互相看得见**。
+# vLLM-Omni 或 SGLang 开的服务也行：`VideoGenerator("http://localhost:8091")`。这些新模型不再往绘画模型里插模块，而是把时间和空间放进同一个 Transformer，一起压缩、一起注意；原理还是这一课的：**帧与帧要互相看得见**。
 
 # %% [markdown] lang="en"
 # The memory column counts the part that paints alone, the text encoder comes on top, so that each wants a graphics card.
@@ -351,7 +383,13 @@ display(Markdown(registry.table(task="text-to-video")))
 #
 # A server of vLLM-Omni or SGLang does as well: `VideoGenerator("http://localhost:8091")`. The newer models put no modules
 # into a painter any more: time and space go into one Transformer, compressed together and attended to together. The
-# principle is this section's: **frames must see each other**.
+# principle is this lesson's: **frames must see each other**.
+
+# %% [markdown] lang="zh"
+# ## 小测验
+
+# %% [markdown] lang="en"
+# ## Quiz
 
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
 from course_lib.widgets import quiz
@@ -397,19 +435,23 @@ quiz(
 )
 
 # %% [markdown] lang="zh"
-# **这一节的小结**
+# ## 小结
 #
 # - 一张张地画，帧与帧互相看不见，就会闪烁。运动模块让每个位置沿着时间看，UNet 的权重一个也不动。
-# - 视频要*量*：跟踪那样东西，路线像不像要求的运动；没有东西的地方，每一帧变了多少。尺子先用标准答案检验。
+# - 视频要*量*：跟踪那样东西，看路线像不像要求的运动；再看没有东西的地方，每一帧变了多少。尺子先用标准答案检验。
 # - 图生视频各家做法不同：有的真的从那张图开始，有的只是像它。问清楚，再量一量。
 # - 视频的协议是下单、询问、取货。服务会关，协议会留下来。
+#
+# 术语中英对照见 [docs/glossary.md](../../docs/glossary.md)。
 
 # %% [markdown] lang="en"
-# **This section in short**
+# ## Summary
 #
 # - Frames painted one by one cannot see each other, and flicker. Motion modules let each place look along time, and leave
 #   every weight of the UNet as it is.
-# - A video has to be *measured*: track the thing, and compare its path with the motion that was asked for; and see how much
+# - A video has to be *measured*: track the thing and compare its path with the motion that was asked for, and see how much
 #   changes where no thing is. The ruler is held against the truth first.
 # - Image to video differs from model to model: some really begin with the picture, some only resemble it. Ask, and measure.
 # - The protocol is order, ask, fetch. Services close, the protocol stays.
+#
+# The terms in both languages stand in [docs/glossary.md](../../docs/glossary.md).

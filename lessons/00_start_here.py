@@ -246,14 +246,14 @@ plots.gallery(painted, [f"seed {picture.seed}" for picture in painted])
 # %% [markdown] lang="zh"
 # ## 7 要一段没有人拍过的视频
 #
-# 再往前一步：让画动起来。**mini-motion** 在 mini-sd 的层与层之间加上一种沿着时间看的注意力，八张画彼此看得见，就连成了一小段视频。视频要做几秒钟，所以它的协议是先下单、再取货；`VideoGenerator` 替你办了：
+# 再往前一步：让画动起来。**mini-motion** 在 mini-sd 的层与层之间加上几层，让每一帧看得见其他几帧，八张画就连成了一小段视频。视频要做几秒钟，所以它的协议是先下单、再取货；`VideoGenerator` 替你办了：
 
 # %% [markdown] lang="en"
 # ## 7 Ask for a video that nobody has filmed
 #
-# One step further: make it move. **mini-motion** puts a kind of attention that looks along time between the layers of
-# mini-sd, so that eight pictures see each other and become a short clip. A video takes seconds to make, so its protocol is
-# to order first and to fetch later; `VideoGenerator` does both for you:
+# One step further: make it move. **mini-motion** puts layers between those of mini-sd by which each frame sees the others, so
+# that eight pictures become a short clip. A video takes seconds to make, so its protocol is to order first and to fetch
+# later; `VideoGenerator` does both for you:
 
 # %% tags=["nbval-ignore-output"]
 from course_lib import VideoGenerator
@@ -321,7 +321,7 @@ print(*settings.describe(), sep="\n")
 # | 看图对话（GPT-4V 一类） | 03 GPT-4V | |
 # | 文生图、图生图（Stable Diffusion） | 04 Stable Diffusion | 练习 2 |
 # | 视频：看懂它 | 05 视频 | |
-# | 文生视频、图生视频：再造一段 | 05b 视频生成 | |
+# | 文生视频、图生视频 | 05b 视频生成 | |
 # | 图文搜索、视觉问答 | 06 图文搜索与视觉问答 | 练习 3 |
 # | 回头看：什么能比，往哪里走 | 07 总结 | |
 # | 几百万张图怎么办 | 09 上规模 | |

@@ -1,13 +1,13 @@
 # %% [markdown] lang="zh"
 # # 05b · 视频生成：让画动起来
 #
-# 第 05 课在*看*视频，这一课来*造*视频：给一句话，得到一段会动的画面，这就是**文生视频**（text to video）。难处只有一个，却是新的：每一帧都要画得对，而且帧与帧要对得上。这一课先让它失败给你看，再打开让它成功的那个零件，最后量一量它到底有没有照着提示词动。
+# 第 05 课在*看*视频，这一课来*造*视频：给一句话，得到一段会动的画面，这就是**文生视频**（text to video）。难处只有一个，却是新的：每一帧都要画得对，而且帧与帧要对得上。这一课先让它失败给你看，再打开让它成功的那个零件，量一量它到底有没有照着提示词动。
 #
 # **学完这一课，你能够**
 #
-# - 说出一张张地画为什么会闪烁，运动模块（motion module）怎样让帧与帧互相看见；
-# - 用一句话或一张图生成一段视频，并用跟踪量出它有没有照着提示词动；
-# - 说出下单、询问、取货的视频协议，用自己的代码或官方的 `openai` 库走一遍；
+# - 说出一张张地画为什么会闪烁（flicker），运动模块（motion module）怎样让帧与帧互相看见；
+# - 用一句话或一张图生成一段视频，并用跟踪（tracking）量出它有没有照着提示词动；
+# - 说出视频协议的三步：下单、询问、取货，并用自己的代码或官方的 `openai` 库走一遍；
 # - 换上可以下载的完整模型，并知道要问清楚什么。
 #
 # **时间**：约 30 分钟。**需要**：第 04 课，第 05 课的前两节；不需要显卡、网络或 API Key。
@@ -19,7 +19,7 @@
 #
 # Lesson 05 *looked at* videos. This one *makes* them: a sentence in, a moving picture out, **text to video**. Only one
 # thing is hard, and it is new: each frame has to be right, and the frames have to go together. You will see it fail first,
-# then open up the part that makes it work, and at the end measure whether things really move as the prompt says.
+# then open up the part that makes it work, and measure whether things really move as the prompt says.
 #
 # **After this lesson you can**
 #
@@ -74,23 +74,25 @@ each_alone = painter([prompt] * FRAMES, latents=noise[0].transpose(0, 1), **how)
 plots.gallery(each_alone, [f"{k / RATE:g} s" for k in range(FRAMES)], columns=FRAMES, size=1.1)
 
 # %% [markdown] lang="zh"
-# **看什么**：每一张单独看都说得过去，连起来却不是视频：白天、黄昏、夜里轮着来，车忽左忽右。放出来就是闪烁（flicker）。原因很简单：**八张图互相看不见**。
+# **看什么**：每一张单独看大致说得过去（有两辆车悬在空中：mini-sd 没读过“向右移动”），连起来却不是视频：白天、黄昏、夜里轮着来，车忽左忽右。放出来就是闪烁。原因很简单：**八张图互相看不见**。八帧用同一份噪声也不行：那样八张一模一样，一点也不动。
 #
 # ## 2 AnimateDiff 的想法
 #
-# AnimateDiff（Guo 等人 2023）的办法是：画画的 UNet 一个权重也不改，只在它的层与层之间插进一些**运动模块**（motion module）。运动模块是一层注意力（attention），方向却和别处不同：不在画面里横着看，而是**沿着时间看**。画面上的每个位置各管各的：左上角这一格，在八帧里有八个向量，这八个向量互相看一看，别的格子一概不管。
+# AnimateDiff（Guo 等人 2023）的办法是：画画的 UNet 一个权重也不改，只在它的层与层之间插进一些**运动模块**。运动模块的核心是注意力（attention），方向却和别处不同：不在一帧的画面之内看，而是**沿着时间看**。画面上的每个位置各管各的：左上角这一格，在八帧里有八个向量，这八个向量互相看一看，别的格子一概不管。每个向量还带着自己是第几帧的记号（位置编码），否则谁先谁后都分不出。
 
 # %% [markdown] lang="en"
 # **What to notice**: each picture is fine by itself, and together they are no video: day, dusk and night take turns, and
-# the cars are now here, now there. (Often there are two: mini-sd has never read "moves to the right" and makes of it what it
-# can.) Played, that is **flicker**. The reason is simple: **the eight pictures cannot see each other**.
+# the cars change size and place. (Here there are two in each: mini-sd has never read "moves to the right", it has met "to the
+# right of" in captions of two things, which may be why.) Played, that is **flicker**. The reason is simple: **the eight
+# pictures cannot see each other**. One noise for all eight would not do either: the eight would be the same picture.
 #
 # ## 2 AnimateDiff's idea
 #
 # AnimateDiff (Guo et al. 2023) leaves every weight of the UNet that paints as it is, and puts **motion modules** between
-# its layers. A motion module is attention, but along another direction: not across the picture, **along time**. Each place
-# of the picture by itself: this cell at the top left has eight vectors, one a frame, and these eight look at each other and
-# at nothing else.
+# its layers. At the heart of a motion module is attention, but along another direction: not across the picture, **along
+# time**. Each place of the picture by itself: this cell at the top left has eight vectors, one a frame, and these eight look
+# at each other and at nothing else. Each carries a mark of its frame's number (a position embedding), or nobody could tell
+# what comes first.
 
 # %%
 figure, axes = plots.figure(9.2, 1.7, 1, 2)
@@ -108,13 +110,14 @@ axes[0, 1].plot(along, [1.15] * 4, color=plots.COLORS[0], marker="v", linewidth=
 figure
 
 # %% [markdown] lang="zh"
-# 这样的模块存成一个**运动适配器**（motion adapter），插到同一家族的任何一个绘画模型上都能用。我们的这一个叫 **mini-motion**：在小世界的短片上从零训练，训练时 mini-sd 的 UNet 一动不动。它还带了一个文本编码器，因为 mini-sd 从没读过“向右移动”这样的词，而运动模块自己不识字：提示词里的事，它只能从 UNet 读到的东西里间接知道。
+# 这样的模块存成一个**运动适配器**（motion adapter），插到同一家族的任何一个绘画模型上都能用。我们的这一个叫 **mini-motion**：在小世界的短片上从零训练，训练时 mini-sd 的 UNet 一动不动。它还带了一个文本编码器（从 mini-sd 的那一个接着训练；AnimateDiff 本来不动它），因为 mini-sd 从没读过“向右移动”这样的词，而运动模块自己不识字：提示词里的事，它只能从 UNet 读到的东西里间接知道。
 
 # %% [markdown] lang="en"
 # Such modules are stored as a **motion adapter**, which plugs into any painter of the same family. Ours is called
 # **mini-motion**: trained from scratch on short clips of Little World while mini-sd's UNet did not move. It brings a text
-# encoder along, because mini-sd has never read words like "moves to the right", and motion modules cannot read at all: what
-# the prompt says, they only know from what the UNet has read.
+# encoder along (mini-sd's own, trained further; AnimateDiff itself leaves it alone), because mini-sd has never read words
+# like "moves to the right", and motion modules cannot read at all: what the prompt says, they only know from what the UNet
+# has read.
 
 # %%
 adapter = MotionAdapter.from_pretrained(mini_motion)
@@ -126,19 +129,21 @@ shapes = []
 hook = first_module.register_forward_pre_hook(lambda _module, inputs: shapes.append(tuple(inputs[0].shape)))
 together = pipe(prompt, num_frames=FRAMES, latents=noise, **how).frames[0]
 hook.remove()
+side = noise.shape[-1]
 print(say(zh="一个运动模块看到的（两份：有提示词、没有提示词）", en="what one motion module sees (twice: with the prompt, and without)"))
-print(say(zh="(位置, 帧, 通道)", en="(places, frames, channels)"), shapes[0], "= 2 · 16 · 16")
+print(say(zh="(位置, 帧, 通道)", en="(places, frames, channels)"), shapes[0], f"· {shapes[0][0]} = 2 · {side} · {side}")
 plots.gallery(together, [f"{k / RATE:g} s" for k in range(FRAMES)], columns=FRAMES, size=1.1)
 
 # %% [markdown] lang="zh"
-# **看什么**：噪声、步数都和上面一样，只多了运动模块。背景静下来了，车是同一辆，还往前走。注意那个形状：位置被当成了批（batch），帧成了序列。把一句话里的词换成一格画面里的帧，就是你在语言模型里见过的那种注意力。
+# **看什么**：噪声、步数都和上面一样，多了运动模块，文本编码器也换成了它带来的那一个。背景静下来了，车是同一辆，还往前走。注意那个形状：位置被当成了批（batch），帧成了序列。把一句话里的词换成一格画面里的帧，就是语言模型里的那种注意力，只是没有遮挡：前面的帧也看得见后面的。
 #
 # 两段都放出来看看：
 
 # %% [markdown] lang="en"
-# **What to notice**: the same noise and the same steps as above, plus the motion modules. The background stands still, the
-# car is one car, and it moves on. Look at the shape: places have become the batch, frames the sequence. Put the frames of
-# one cell in place of the words of a sentence, and it is the attention you know from language models.
+# **What to notice**: the same noise and the same steps as above, plus the motion modules, and the text encoder that they
+# bring along. The background stands still, the car is one car, and it moves on. Look at the shape: places have become the
+# batch, frames the sequence. Put the frames of one cell in place of the words of a sentence, and it is the attention of
+# language models, without their mask: a frame sees later ones, too.
 #
 # Play both:
 
@@ -155,7 +160,7 @@ display(HTML(f"<table><tr>{cells}</tr></table>"))
 # %% [markdown] lang="zh"
 # ## 3 量一量：它真的按提示词动吗？
 #
-# 好看不算数，要打分。评分用**跟踪**（tracking）：找出每一帧里那样东西在哪里，连起来就是一条路线，再看它像哪一种运动。找东西不用新模型：mini-clip 把图片看成 8×8 个小块，在它的小块向量上套一个线性探针（linear probe，见第 02 课），就知道哪些小块被东西盖住了，取它们的重心。先拿标准答案检验这把尺子：
+# 好看不算数，要打分。评分用**跟踪**：找出每一帧里那样东西在哪里，连起来就是一条路线，再看它像哪一种运动。找东西不用新模型：mini-clip 把图片看成 8×8 个小块，在它的小块向量上套一个线性探针（linear probe，见第 02 课），就知道哪些小块被东西盖住了，取它们的重心。先拿标准答案检验这把尺子：
 
 # %% [markdown] lang="en"
 # ## 3 Measure it: does it move as it was told?
@@ -210,30 +215,36 @@ print(say(zh="按要求动的：", en="as asked:"), f"{hits}/{len(asked)} · {ge
 figure
 
 # %% [markdown] lang="zh"
-# **看什么**：点由深到浅是从第一帧到最后一帧。标题是绿色的，路线和要求的一样；橙色的不一样。七段太少，说明不了多少；模型卡里用上百段量过，中文和英文分开，还有两行特别值得看：
+# **看什么**：点由深到浅是从第一帧到最后一帧。标题是绿色的，路线和要求的一样；橙色的不一样。七段太少，说明不了多少；模型卡里每种语言量过的多得多（下面先印出段数，其中七分之四问的是方向；没有运动模块的那一行只用了三分之一）：
 
 # %% [markdown] lang="en"
 # **What to notice**: the dots go from dark to light, from the first frame to the last. A green title: the path is the one
-# that was asked for; orange: it is not. Seven clips say little; the model card measured more than a hundred in each
-# language, and two of its rows are worth a look:
+# that was asked for; orange: it is not. Seven clips say little; the model card measured many more in each language
+# (their number is printed first below; four sevenths of them ask for a direction, and the row without motion modules used a
+# third):
 
 # %%
 rows = json.loads(Path(mini_motion, "metrics.json").read_text(encoding="utf-8"))
-for row in ("direction (right, left, up, down)", "direction, without motion modules"):
+print(say(zh="每种语言的段数", en="clips in each language"), rows["numbers"]["clips a row"])
+for row in ("direction (right, left, up, down)", "direction, without motion modules", "bounce",
+            "kind, in each frame", "kind, as the world draws them"):  # fmt: skip
     print(f"{row:40}", {lang: f"{share:.0%}" for lang, share in rows["rows"][row].items()})
 for row in ("flicker", "flicker, without motion modules", "flicker, drawn"):
     print(f"{row:40}", rows["numbers"][row])
 
 # %% [markdown] lang="zh"
-# 没有运动模块，那样东西在每一帧里换一个地方，跟踪到的点连不成任何一种运动的路线。闪烁（flicker）量的是没有东西的地方每一帧变了多少，满分 255：画出来的短片几乎是 0。
+# direction 是四个方向，bounce 是弹跳，kind 是每一帧里认出的种类，drawn 是小世界自己画的短片。没有运动模块，那样东西在每一帧里换一个地方，跟踪到的点连不成任何一种运动的路线。闪烁量的是没有东西的地方每一帧变了多少，最大 255：有运动模块时比没有时小得多，但还不像画出来的那样几乎是 0。弱点也看得见：弹跳有时弹得不像，东西的形状会走样，考官认种类不如看标准画时准。
 #
-# 运动模块到底在看什么？把中间那个模块的注意力权重取出来，所有位置、所有步取平均：
+# 运动模块到底在看什么？把中间那个模块的注意力权重取出来，所有注意力头、位置和步取平均：
 
 # %% [markdown] lang="en"
 # Without motion modules the thing is somewhere else in each frame, and what is tracked makes no path of any motion. Flicker
-# is how much changes from frame to frame where no thing is, of 255: in the clips as they are drawn, next to nothing.
+# is how much changes from frame to frame where no thing is, 255 at most: far less with motion modules than without, and still
+# not next to nothing, as in the clips that are drawn. The weak spots show, too: some bounces are none, and things lose their
+# shape, so that the judge names their kinds less surely than in drawn clips.
 #
-# And what do motion modules look at? Take the attention weights of the middle one, averaged over all places and steps:
+# And what do motion modules look at? Take the attention weights of the middle one, averaged over all
+# heads, places and steps:
 
 # %%
 attention = pipe.unet.mid_block.motion_modules[0].transformer_blocks[0].attn1
@@ -254,25 +265,26 @@ title = say(zh="第几帧（行）看第几帧（列）", en="frame (row) looks 
 plots.heatmap(torch.stack(weights).mean(dim=0).numpy(), names, names, title=title, width=4.6, row_height=0.3)
 
 # %% [markdown] lang="zh"
-# **看什么**：每一行加起来是 100%。如果它谁也不看，只有对角线上有数；如果它谁都一样看，每格都是八分之一。实际在两者之间：问得最多的常常是自己和紧挨着的帧，可是没有一格是零，谁都要看一眼谁。八帧要连成一条路线，靠的就是这一眼。
+# **看什么**：每一行加起来是 100%。如果它谁也不看，只有对角线上有数；如果它谁都一样看，每格都是 12.5%。实际离后者近得多：每一行最大的一格总是自己或紧挨着的帧，可是没有一格是零，每一帧都看了其他每一帧。八帧能连成一条路线，靠的就是这一眼。
 #
 # ## 4 从一张图开始
 #
-# 图生视频（image to video）：给出第一帧，让模型往下画。各家的做法不同，要问清楚。mini-motion 训练时有一部分短片的第一帧是*给定的*，不加噪声，别的帧学着接下去；所以这里每走一步，都把第一帧原样放回去。第一帧不是一模一样的像素，而是它经过自编码器的样子。没有这样训练过的 AnimateDiff 适配器做不到，只能把那张图重复八遍，加噪声再画一遍：结果*像*那张图，却不从它开始。
+# 图生视频（image to video）：给出第一帧，让模型往下画。各家的做法不同，要问清楚。mini-motion 训练时有一部分短片的第一帧是*给定的*，不加噪声，别的帧学着接下去；所以这里每走一步，都把第一帧原样放回去。第一帧不是一模一样的像素，而是它经过 VAE（第 04 课）的样子。没有这样训练过的 AnimateDiff 适配器，单靠自己做不到（要另加一个网络，比如 SparseCtrl）。课程的服务器遇到它，就把那张图重复成每一帧，加噪声再画一遍：结果*像*那张图，却不从它开始。
 
 # %% [markdown] lang="en"
 # **What to notice**: each row adds up to 100 %. If a frame looked at nobody else, there would be numbers on the diagonal
-# alone; if it looked at all alike, each cell would be one eighth. What is really there lies between: a frame mostly asks
-# itself and its neighbours, yet no cell is zero, each takes a look at every other. That look is what makes one path of
-# eight frames.
+# alone; if it looked at all alike, each cell would be 12.5 %. What is really there is much nearer to that: the largest cell
+# of each row is the frame itself or a neighbour, yet no cell is zero, each looks at every other. That look is what makes
+# one path of eight frames.
 #
 # ## 4 Beginning with a picture
 #
 # **Image to video**: the first frame is given, and the model goes on. How, differs from model to model, so ask. Some of the
 # clips that mini-motion learnt from had their first frame *given*, without noise, and the others learnt to go on from it; so
-# here the first frame is put back after every step. It is not the same to the pixel, but as the autoencoder sees it. An
-# AnimateDiff adapter that was not trained so cannot do that. It repeats the picture eight times, adds noise and paints over
-# it: the result *resembles* the picture and does not begin with it.
+# here the first frame is put back after every step. It is not the same to the pixel, but as the VAE sees it (lesson 04).
+# An AnimateDiff adapter that was not trained so cannot do that alone (it takes another network, such as SparseCtrl). With one
+# of those the course's server makes the picture every frame, adds noise and paints over it: the result *resembles* the
+# picture and does not begin with it.
 
 # %%
 from PIL import Image
@@ -287,14 +299,19 @@ print(told, "·", say(zh="第一帧与原图平均相差", en="first frame, mean
 plots.gallery([picture, *begun.pictures], [say(zh="给定", en="given"), *names], columns=FRAMES + 1, size=1.0)
 
 # %% [markdown] lang="zh"
+# **看什么**：第 0 帧是给定的那张经过 VAE、又压进 MP4 的样子：脸糊成了一点。之后房间不动，蘑菇照提示词向左走，斑点却一帧一帧在变。
+#
 # ## 5 线上的请求，亲手写一次
 #
-# 一段视频要做很久，没有哪家服务会让一个请求一直等着。所以视频的协议和前几课的不同，分成三步：**下单**，拿到一个编号；**询问**，直到状态变成 `completed`；**取货**。这就是 OpenAI 的 `/v1/videos`：
+# 一段视频要做很久，让一个请求一直等着并不稳妥。所以视频的协议和前几课的不同，分成三步：**下单**，拿到一个编号；**询问**，直到状态变成 `completed`；**取货**。这就是 OpenAI 的 `/v1/videos`：
 
 # %% [markdown] lang="en"
+# **What to notice**: frame 0 is the given picture after the VAE and the MP4: the face has become a smudge. Then the room
+# stands still and the mushroom goes left, as it was told, while its spots change from frame to frame.
+#
 # ## 5 The request, by hand, once
 #
-# A video takes long, and no service lets a request wait for it. So the protocol differs from those of the earlier lessons,
+# A video takes long, too long for one request to wait for. So the protocol differs from those of the earlier lessons,
 # and has three steps: **order**, and get a number; **ask**, until the status is `completed`; **fetch**. That is OpenAI's
 # `/v1/videos`:
 
@@ -306,8 +323,10 @@ import requests
 from course_lib.settings import local_server
 
 url = local_server() + "/v1/videos"
-order = {"prompt": asked["left"], "seconds": f"{FRAMES / RATE:g}", "size": "128x128"}  # seconds is a string
-video = requests.post(url, json=order, timeout=60).json()
+order = {"prompt": asked["left"], "seconds": f"{FRAMES / RATE:g}", "size": "128x128"}
+# seconds is a string; OpenAI allowed "4", "8", "12" and four sizes, other servers have their own
+form = {name: (None, value) for name, value in order.items()}  # multipart/form-data: every server takes that
+video = requests.post(url, files=form, timeout=60).json()
 states = [video["status"]]
 while video["status"] in ("queued", "in_progress"):
     time.sleep(0.2)
@@ -318,7 +337,7 @@ print(states[-1], {name: video[name] for name in ("object", "model", "seconds", 
 # %%
 file = requests.get(f"{url}/{video['id']}/content", timeout=60)
 sheet = requests.get(f"{url}/{video['id']}/content", params={"variant": "spritesheet"}, timeout=60)
-print(file.headers["content-type"], sheet.headers["content-type"], file.content[4:8])
+print(file.headers["content-type"], sheet.headers["content-type"], file.content[4:8])  # ftyp: how an MP4 begins
 GeneratedVideo(file.content, video).contact_sheet()
 
 # %% [markdown] lang="zh"
@@ -349,7 +368,7 @@ print({str(one.message) for one in said if one.category is DeprecationWarning})
 # %% [markdown] lang="zh"
 # 同一个库，没有改一行，换个 `base_url` 就能用在这里：请求的样子活得比服务久。这也是第 03、04 课的教训：**认协议，别认牌子**。
 #
-# > **完整模型。** 今天可以自己下载的文生视频模型，课程都记在 `course_lib/registry.py` 里：
+# > **完整模型。** 课程认识的、今天可以自己下载的文生视频模型（记在 `course_lib/registry.py` 里）：
 
 # %% [markdown] lang="en"
 # The same library, not a line changed, works here with another `base_url`: the shape of the request has outlived the
@@ -363,27 +382,34 @@ from course_lib import registry
 display(Markdown(registry.table(task="text-to-video")))
 
 # %% [markdown] lang="zh"
-# 内存一栏只算了画画的那一部分，文本编码器还要另算，所以都要一块显卡。一行命令把其中一个放到同样的协议后面，你的代码一个字也不用改：
+# 内存一栏是权重按 float32 算的，只算 Transformer；AnimateDiff 那一行只算适配器，Stable Diffusion 1.5 另算；文本编码器也都另算。实际用起来要有一块显卡。换之前问清楚四件事：它读不读中文（表里标着 en 的不读，提示词要写英文），许可证许不许你这样用，画面多大、有多少帧，能不能从一张图开始。一行命令把其中一个放到同样的协议后面：
 #
 # ```
 # python -m little_world.server --video-model zai-org/CogVideoX-2b
 # python -m little_world.server --sd-model stable-diffusion-v1-5/stable-diffusion-v1-5 --video-model guoyww/animatediff-motion-adapter-v1-5-3
 # ```
 #
-# vLLM-Omni 或 SGLang 开的服务也行：`VideoGenerator("http://localhost:8091")`。这些新模型不再往绘画模型里插模块，而是把时间和空间放进同一个 Transformer，一起压缩、一起注意；原理还是这一课的：**帧与帧要互相看得见**。
+# 你的代码里只换地址：`VideoGenerator("http://localhost:8000")`，或者环境变量 `COURSE_VIDEO_URL`；尺寸、时长、步数不写，就用那个模型自己的。vLLM-Omni 或 SGLang 开的服务也行：`VideoGenerator("http://localhost:8091")`。
+#
+# Wan、LTX、CogVideoX 不再往绘画模型里插模块：VAE 把时间和空间一起压缩，一个 Transformer 对所有帧、所有位置一起做注意力。原理还是这一课的：**帧与帧要互相看得见**。
 
 # %% [markdown] lang="en"
-# The memory column counts the part that paints alone, the text encoder comes on top, so that each wants a graphics card.
-# One command puts one of them behind the same protocol, and not a word of your code changes:
+# The memory column is the weights in float32, of the Transformer alone; in AnimateDiff's row, of the adapter alone, and
+# Stable Diffusion 1.5 comes on top. So does each text encoder. In practice each wants a graphics card. Ask four things before
+# you swap: which languages it reads (those marked en read no Chinese), whether its licence allows what you do, which size and
+# how many frames it makes, and whether it can begin with a picture. One command puts one of them behind the same protocol:
 #
 # ```
 # python -m little_world.server --video-model zai-org/CogVideoX-2b
 # python -m little_world.server --sd-model stable-diffusion-v1-5/stable-diffusion-v1-5 --video-model guoyww/animatediff-motion-adapter-v1-5-3
 # ```
 #
-# A server of vLLM-Omni or SGLang does as well: `VideoGenerator("http://localhost:8091")`. The newer models put no modules
-# into a painter any more: time and space go into one Transformer, compressed together and attended to together. The
-# principle is this lesson's: **frames must see each other**.
+# In your code the address changes: `VideoGenerator("http://localhost:8000")`, or the variable `COURSE_VIDEO_URL`. Leave out
+# size, length and steps, and they are the model's own. A server of vLLM-Omni or SGLang does as well:
+# `VideoGenerator("http://localhost:8091")`.
+#
+# Wan, LTX and CogVideoX put no modules into a painter: a VAE compresses time and space together, and one Transformer attends
+# to all places of all frames at once. The principle is this lesson's: **frames must see each other**.
 
 # %% [markdown] lang="zh"
 # ## 小测验
@@ -403,7 +429,7 @@ quiz(
         say(zh="同一帧里的其他位置", en="the other places of its frame"): say(
             zh="那是 UNet 自己的自注意力。", en="That is the UNet's own self-attention."
         ),
-        say(zh="其他帧里的同一个位置", en="the same place in the other frames"): say(
+        say(zh="各帧里的同一个位置", en="the same place in every frame"): say(
             zh="沿着时间看，每个位置各管各的。", en="Along time, each place by itself."
         ),
         say(zh="提示词里的词", en="the words of the prompt"): say(
@@ -424,8 +450,8 @@ quiz(
             zh="那是第二单；而且 OpenAI 的协议里没有种子。", en="That is a second order, and OpenAI's protocol has no seed."
         ),
         say(zh="拿着编号去询问、取货", en="ask and fetch by its number"): say(
-            zh="`generator.fetch(编号)`：询问不改变任何东西，视频在过期之前一直在。",
-            en="`generator.fetch(number)`: asking changes nothing, and the video is there until it expires.",
+            zh="`generator.fetch(编号)`；编号没记下，`generator.videos()` 会列出来。询问不改变任何东西，视频在过期之前一直在。",
+            en="`generator.fetch(number)`; if you never saw the number, `generator.videos()` lists them. Asking changes nothing, and the video is there until it expires.",
         ),
         say(zh="没有办法", en="there is no way"): say(
             zh="分成三步，正是为了这种时候。", en="Three steps are there for exactly this."

@@ -14,10 +14,11 @@ import openai
 import pytest
 import requests
 import small_checkpoints
+from diffusers import WanPipeline
 from PIL import Image
 
 from course_lib import VideoProcessor
-from little_world.server import LocalServer, videos_api
+from little_world.server import LocalServer, animation, videos_api
 from little_world.server.animation import Animation
 from little_world.server.errors import ApiError
 from little_world.server.shelf import Shelf
@@ -360,3 +361,9 @@ def test_the_shelf_takes_and_gives_back_places():
     assert (first.status, first.error.code) == ("failed", "internal_error")
     assert shelf.engine.places.taken == 2
     assert order(shelf).status == "queued"
+
+
+def test_a_wan_is_played_as_fast_as_its_authors_play_it():
+    parts = dict.fromkeys(("tokenizer", "text_encoder", "vae", "scheduler", "transformer"))
+    rates = [animation._from_call(WanPipeline(**parts, expand_timesteps=each)).rate for each in (False, True)]
+    assert rates == [16, 24]  # 2.1 and 2.2's large one; 2.2's 5B

@@ -211,7 +211,8 @@ def _from_call(pipe: Any) -> Habits:
     }
     return Habits(
         frames=defaults.get("num_frames") or config.get("sample_frames", 1 + 4 * every),
-        rate=_RATES.get(type(pipe).__name__, Habits.rate),
+        # Wan 2.2's 5B, which alone has a timestep for each token, is made for 24.
+        rate=24 if pipe.config.get("expand_timesteps") else _RATES.get(type(pipe).__name__, Habits.rate),
         steps=defaults.get("num_inference_steps", 50),
         guidance=defaults.get("guidance_scale", 5.0),
         most=257,

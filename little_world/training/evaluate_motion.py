@@ -25,7 +25,7 @@ from .judge import Judge
 from .motion_data import FRAMES, RATE, motion_caption, motion_clip
 from .motion_model import GUIDANCE, STEPS, build_mover, load, recipe_record
 from .motion_model import pipeline as moving_pipeline
-from .tracking import ALIKE, MOTIONS, Tracker, centers, motion_of
+from .tracking import ALIKE, MOTIONS, STAYS, Tracker, centers, motion_of
 
 DIRECTIONS = MOTIONS[:4]
 ALL = "all seven motions"
@@ -236,7 +236,8 @@ def write_card(
     record = {**measured, "seconds": {part: round(s) for part, s in seconds.items()}, **recipe_record(setup)}
     clips_a_row, same = numbers["clips a row"], "yes" if numbers["same seed, same clip"] else "no"
     said = "\n".join(f"{i}. {prompt}" for i, prompt in enumerate(prompts, 1))
-    times = ", ".join(f"{part} {s / 60:.1f}" for part, s in seconds.items())
+    each, few = clips_a_row // len(MOTIONS), max(len(MOTIONS), clips_a_row // 3) // len(MOTIONS)
+    times = ", ".join(f"{part} {s:.0f} s" for part, s in seconds.items())
     steps = " and ".join(f"{stage.steps:,}" for stage in setup.stages)
     (folder / "metrics.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     (folder / "README.md").write_text(
@@ -269,11 +270,13 @@ pipe("a red car moves to the right", **settings).frames[0]
 
 {markdown(measured["rows"])}
 
-Each row is a share of {clips_a_row} clips ({clips_a_row // 3} where a guidance is named, for a first frame, and without
-motion modules), made in {STEPS} steps of DDIM with guidance {GUIDANCE:g}. A motion is right if the thing's path, followed by
-a linear probe on mini-clip's patches, correlates best with that of the motion asked for, and at least by {ALIKE}; what a
-frame shows is what mini-clip recognises, zero-shot, in the half whose prompts say everything. Rows about clips "as the world draws them" tell how often the judges
-themselves are right. How: `little_world/training/evaluate_motion.py`, `tracking.py`.
+Of {clips_a_row} clips in each language, {each} for each motion: a row of directions is a share of {4 * each} (of
+{4 * few} where a guidance is named, for a first frame, and without motion modules), a row of one motion of {each}, a row of
+what frames show of the {clips_a_row // 2 * FRAMES} frames of the {clips_a_row // 2} clips whose prompts say everything. Made in {STEPS} steps of DDIM with guidance
+{GUIDANCE:g}. A motion is right if the thing's path, followed by a linear probe on mini-clip's patches, correlates best with that of
+the motion asked for, and at least by {ALIKE}; it stands still if it strays less than {STAYS:.0%} of the side from its middle.
+What a frame shows is what mini-clip recognises, zero-shot. Rows about clips "as the world draws them" tell how often the
+judges themselves are right. How: `little_world/training/evaluate_motion.py`, `tracking.py`.
 
 - Change from frame to frame where no thing is, of 255: {numbers["flicker"]}; without motion modules
   {numbers["flicker, without motion modules"]}; as drawn {numbers["flicker, drawn"]}.

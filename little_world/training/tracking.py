@@ -26,7 +26,7 @@ MOTIONS = ("right", "left", "up", "down", "bounce", "circle", "still")
 _COVERED = 0.3  # a patch whose probe says less is background
 _SEEN = 0.35  # the sum of what is beyond that: where it is less, nothing is there
 _RIDGE = 10.0
-_STAYS = 0.03  # of the picture's side: who strays less from the middle of its path stands still
+STAYS = 0.03  # of the picture's side: who strays less from the middle of its path stands still
 ALIKE = 0.75  # correlation with the ideal path
 
 
@@ -93,7 +93,7 @@ def motion_of(track: np.ndarray, rate: float) -> str | None:
         return None
     path = track[seen] - track[seen].mean(axis=0)
     spread = float(np.sqrt(np.square(path).sum(axis=1).mean()))
-    if spread < _STAYS:
+    if spread < STAYS:
         return "still"
     alike = {}
     for motion in MOTIONS[:-1]:

@@ -92,10 +92,10 @@ class Walk:
             said = re.sub(rb"\\u001b\[[0-9;]*m", b"", frame[found.start() :])
             self.problems.append("kernel: " + said.decode(errors="replace")[-300:])
 
-    def rest(self, patience: float = 600) -> None:
-        """Wait until the kernel has been idle for two seconds."""
+    def rest(self, patience: float = 600, seconds: float = 2) -> None:
+        """Wait until the kernel has been idle for some seconds."""
         light, end, quiet = self.page.locator(".jp-Notebook-ExecutionIndicator").first, time.time() + patience, 0
-        while quiet < 4:
+        while quiet < 2 * seconds:
             if time.time() > end:
                 raise TimeoutError(f"the kernel was still busy after {patience:.0f} s")
             self.page.wait_for_timeout(500)
@@ -132,7 +132,7 @@ class Walk:
                 self.problems.append(f"{which} {i}: {problem.message[:150]}")
                 continue
             self.used += 1
-            self.rest(180)
+            self.rest(180, seconds=1)
 
     def errors(self) -> list[str]:
         """Error outputs that stand in the page."""

@@ -78,6 +78,7 @@ class SearchPanel(WithStill, VBox):
             ],
             layout=Layout(max_width="58em"),
         )
+        self._count = 0
         self._search(self._by_words)
         if question:
             self.ask.click()
@@ -94,10 +95,11 @@ class SearchPanel(WithStill, VBox):
         try:
             self.results = find()
             self._gallery.value = self.results._repr_html_() if self.results else ""
+            self._count = len(self._engine)
         except CourseError as error:
             self.results, self._gallery.value = Results(), _sentence(error)
         choices = [(str(number), result.id) for number, result in enumerate(self.results, 1)]
-        everything = say(zh=f"全部 {len(self._engine)} 张", en=f"all {len(self._engine)} pictures")
+        everything = say(zh=f"全部 {self._count} 张", en=f"all {self._count} pictures")
         self.about.options = [*choices, (everything, ALL)]
         self.about.index = 0
 

@@ -1418,7 +1418,3 @@ quiz(
 #
 # Next: [exercise 3](../../exercises/en/ex3_search_and_qa_app.ipynb), an application that searches and answers, from end to end. The
 # terms in both languages stand in [docs/glossary.md](../../docs/glossary.md).
-
-# %%
-engine.close()
-workspace.cleanup()

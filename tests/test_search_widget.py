@@ -97,3 +97,13 @@ def test_without_a_kernel_the_results_and_the_answer_are_seen(engine):
     bundle = panel._repr_mimebundle_()
     assert bundle["text/html"].count("<img") >= 8 and "Is there a &lt;cat&gt;?" in bundle["text/html"]
     assert bundle["text/plain"] == "SearchPanel"
+
+
+def test_a_closed_index_gets_its_sentence_too():
+    engine = ImageSearchEngine(CLIPService("mini-clip"))
+    engine.add_image("one", Image.new("RGB", (32, 32), "red"))
+    panel = search_panel(engine, query="a cat")
+    engine.close()
+    panel.find.click()
+    panel.ask.click()
+    assert "close" in panel._gallery.value and not panel.results

@@ -195,6 +195,12 @@ def test_painting_leaves_the_random_state_of_the_process_alone(engine):
 def test_how_much_of_a_prompt_is_not_read(engine):
     assert engine.beyond("a red car") == 0
     assert engine.beyond("cat " * 100) == 100 + 2 - 77
+    # Counting in one thread must not change how painting in another pads.
+    tokenizer = engine.pipes["text"].tokenizer
+    tokenizer("a cat", padding="max_length", truncation=True)
+    padding, truncation = tokenizer.backend_tokenizer.padding, tokenizer.backend_tokenizer.truncation
+    engine.beyond("a cat")
+    assert padding and (tokenizer.backend_tokenizer.padding, tokenizer.backend_tokenizer.truncation) == (padding, truncation)
 
 
 def test_nothing_is_loaded_before_it_is_wanted(folder):

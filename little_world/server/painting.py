@@ -8,6 +8,8 @@ to give its picture.
 
 from __future__ import annotations
 
+import copy
+import functools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -106,10 +108,13 @@ class PaintingEngine(PipelineEngine):
 
     def beyond(self, prompt: str) -> int:
         """How many tokens of a prompt the model does not get to see."""
-        tokenizer = getattr(self.pipes["text"], "tokenizer", None)
-        if tokenizer is None:
-            return 0
-        return max(0, len(tokenizer(prompt).input_ids) - tokenizer.model_max_length)
+        tokenizer = self._counter
+        return 0 if tokenizer is None else max(0, len(tokenizer(prompt).input_ids) - tokenizer.model_max_length)
+
+    @functools.cached_property
+    def _counter(self) -> Any:
+        """A tokenizer to count with, in any thread: one remembers how it last padded, and painting uses its own."""
+        return copy.deepcopy(getattr(self.pipes["text"], "tokenizer", None))
 
     def takes_start(self, start: str) -> bool:
         """Whether what stands under a mask can be replaced in the latents: in Stable Diffusion 1 to XL."""

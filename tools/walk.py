@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -191,6 +192,7 @@ def main() -> None:
     parser.add_argument("--lang", choices=("zh", "en"))
     parser.add_argument("--pictures", type=Path, help="where screenshots of all that is to be seen go")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that JupyterLab is ended, too
     languages = (args.lang,) if args.lang else LANGUAGES
     chosen = [path.relative_to(ROOT).with_suffix("").as_posix() for path in find(ROOT, languages, args.names)]
     sys.exit(any(walk(chosen, args.pictures).values()))

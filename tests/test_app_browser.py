@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -25,15 +24,14 @@ from little_world.scenes import single
 
 pytest.importorskip("voila")
 sync_playwright = pytest.importorskip("playwright.sync_api").sync_playwright
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+from tools.walk import CHROMIUM, FLAGS  # noqa: E402
+
 if CHROMIUM is None:
     pytest.skip("no Chromium is installed", allow_module_level=True)
 
 import numpy as np  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
-FLAGS = ("--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-         "--disable-component-update --disable-sync").split()  # fmt: skip
 PATIENCE = 240_000  # milliseconds: a kernel that loads PyTorch on a busy machine
 MODEL = "chat-in-the-test"
 

@@ -304,6 +304,18 @@ def test_a_killed_run_ends_with_the_same_weights(trained, base, monkeypatch, no_
         assert torch.allclose(value, trained[1][name], rtol=0, atol=1e-6), name
 
 
+def learn(mover, base, batch, steps, **weights):
+    """The loss of each step on one batch, and what was logged."""
+    optimizer, seen = torch.optim.AdamW([p for p in mover.parameters() if p.requires_grad], lr=3e-3), []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss, logged = motion.motion_loss(mover, base.scheduler, batch, **weights)
+        loss.backward()
+        optimizer.step()
+        seen.append((float(loss.detach()), logged))
+    return seen
+
+
 def test_motion_modules_learn(base):
     """One clip, a bar that goes right, always under the same noise: what is wrong with it grows less."""
     torch.manual_seed(0)
@@ -316,14 +328,7 @@ def test_motion_modules_learn(base):
     cells = torch.zeros(1, FRAMES, 2, 8, 8).long()
     noise, times, right, given = torch.randn_like(latents), torch.tensor([700]), torch.tensor([0]), torch.tensor([False])
     batch = motion_data.ClipBatch(latents, noise, times, ids, cells, right, given)
-    optimizer = torch.optim.AdamW([p for p in mover.parameters() if p.requires_grad], lr=3e-3)
-    losses = []
-    for _ in range(12):
-        optimizer.zero_grad()
-        loss, _ = motion.motion_loss(mover, base.scheduler, batch, naming=0.05)
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss.detach()))
+    losses = [loss for loss, _ in learn(mover, base, batch, 12, naming=0.05)]
     assert losses[-1] < 0.8 * losses[0]
 
 
@@ -335,14 +340,7 @@ def test_the_text_encoder_learns_what_the_unet_hears_of_a_motion(base):
     noise = torch.randn(1, 4, FRAMES, 16, 16).expand(2, -1, -1, -1, -1)
     cells, motions = torch.zeros(2, FRAMES, 2, 8, 8).long(), torch.tensor([2, 3])
     batch = motion_data.ClipBatch(noise, noise, torch.tensor([999, 999]), ids, cells, motions, torch.tensor([False, False]))
-    optimizer = torch.optim.AdamW([p for p in mover.parameters() if p.requires_grad], lr=3e-3)
-    told = []
-    for _ in range(30):
-        optimizer.zero_grad()
-        loss, seen = motion.motion_loss(mover, base.scheduler, batch, telling=1.0)
-        loss.backward()
-        optimizer.step()
-        told.append(float(seen["telling"]))
+    told = [float(seen["telling"]) for _, seen in learn(mover, base, batch, 30, telling=1.0)]
     assert told[-1] < 0.5 * np.log(2) < np.log(2) < told[0]  # less than who knows that it is one of the two
 
 

@@ -5,21 +5,25 @@ Needs Playwright (extra "test") and a Chromium of the system's, which Debian has
 
 from __future__ import annotations
 
-import shutil
-
 import nbformat
 import pytest
 
 pytest.importorskip("playwright.sync_api")
-if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
+from tools.walk import CHROMIUM, walk  # noqa: E402
+
+if CHROMIUM is None:
     pytest.skip("no Chromium is installed", allow_module_level=True)
 
-from tools.walk import walk  # noqa: E402
-
 CONTROLS = """
-from ipywidgets import Button, Dropdown, IntSlider, Text, VBox
-parts = [Text(), IntSlider(value=3), Dropdown(options=["one", "two"]), Button(description="press")]
-parts[-1].on_click(lambda button: print([part.value for part in parts[:-1]], 1 / (2 - FAULT)))
+from ipywidgets import Button, Dropdown, FileUpload, IntSlider, Text, VBox
+parts = [Text(), IntSlider(value=3), Dropdown(options=["one", "two"]), FileUpload(), Button(description="press")]
+
+def pressed(button):
+    text, number, choice, files = [part.value for part in parts[:-1]]
+    assert text and number == 5 and choice == "two" and len(files) == 1, "a control was not used"
+    1 / (2 - FAULT)
+
+parts[-1].on_click(pressed)
 VBox(parts)
 """
 
@@ -38,5 +42,5 @@ def test_every_control_is_used_and_what_goes_wrong_is_heard(tmp_path, capsys):
     for error in ("ZeroDivisionError", "IndexError"):  # of a control's callback, and of a cell
         assert any(error in problem for problem in found["notebooks/en/faulty"]), found
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[3] for line in lines if " controls " in line] == ["4", "4"]
+    assert [line.split()[3] for line in lines if " controls " in line] == ["5", "5"]
     assert (pictures / "notebooks-en-well-00.png").exists()

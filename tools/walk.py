@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -25,15 +26,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import requests
-from playwright.sync_api import Error, Page, sync_playwright
+from playwright.sync_api import Error, Locator, Page, sync_playwright
 
 from little_world import draw, load_gallery
 
 from .kernels import ROOT
 from .run_notebooks import LANGUAGES, find
 
-TOKEN = "walk"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = ("--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+         "--disable-component-update --disable-sync").split()  # fmt: skip
+TOKEN = secrets.token_hex()  # who has it may run anything
 SETTINGS = {
     # All cells stand in the page, not only those in sight; and nothing is written back.
     "notebook-extension/tracker": {"windowingMode": "none"},
@@ -117,9 +120,14 @@ class Walk:
         self._each(".jupyter-widgets input[type=text], .jupyter-widgets textarea", lambda one: one.fill(SENTENCE[lang]))
         self._each(".noUi-handle", lambda one: [one.focus(), one.press("ArrowRight"), one.press("ArrowRight")])
         self._each(".jupyter-widgets select", lambda one: one.select_option(index=one.locator("option").count() - 1))
-        self._each(".jupyter-widgets input[type=file]", lambda one: one.set_input_files(picture))
+        self._each("button.widget-upload", lambda one: self._hand_in(one, picture))
         self._each(".jupyter-widgets input[type=checkbox], .jupyter-widgets input[type=radio]", lambda one: one.click())
         self._each("button.jupyter-button:not(.widget-upload)", lambda one: one.click(timeout=5000))
+
+    def _hand_in(self, button: Locator, picture: Path) -> None:
+        with self.page.expect_file_chooser(timeout=5000) as chooser:
+            button.click(timeout=5000)
+        chooser.value.set_files(picture)
 
     def _each(self, which: str, use, at_most: int = 60) -> None:
         controls = self.page.locator(f".jp-OutputArea-output :is({which})")
@@ -160,8 +168,7 @@ def walk(names: list[str], pictures: Path | None = None, root: Path = ROOT) -> d
             shutil.copytree(root / part, folder / part)
         picture = folder / "picture.png"
         draw(load_gallery()[0].scene).save(picture)
-        chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         with jupyterlab(folder) as address:
             for name in names:
                 page = browser.new_page(viewport={"width": 1400, "height": 1000})

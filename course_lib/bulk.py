@@ -21,6 +21,7 @@ from .stores import StoreError
 
 THUMBNAIL = 128  # pixels on the longer side
 MAX_PIXELS = 100_000_000  # in one batch: decoded pictures are kept until the model has seen them
+TOGETHER = 8  # pictures for a thread at once: handing over a small one takes half as long as preparing it
 
 Ready = tuple[str, Image.Image, bytes]  # id, picture, thumbnail
 
@@ -86,31 +87,55 @@ def read_ahead(
     pairs: Iterable[tuple[str, ImageSource]], failed: dict[str, CourseError], *, batch_size: int
 ) -> Iterator[list[Ready]]:
     """Batches of pictures with their thumbnails, the next being read meanwhile; errors go to `failed`."""
-    pairs, ahead = iter(pairs), deque[tuple[str, Future]]()
+    groups, ahead = _groups(pairs), deque[Future]()
     workers = min(8, os.cpu_count() or 1)
     batch: list[Ready] = []
     pixels, more = 0, True
     with ThreadPoolExecutor(max_workers=workers) as pool:
         while more or ahead:
             while more and len(ahead) < 2 * workers:
-                if (pair := next(pairs, None)) is None:
+                if (group := next(groups, None)) is None:
                     more = False
                 else:
-                    ahead.append((pair[0], pool.submit(prepare, pair[1])))
-            if ahead:
-                image_id, future = ahead.popleft()
-                try:
-                    image, thumbnail = future.result()
-                except CourseError as error:
-                    failed[image_id] = error
-                else:
-                    batch.append((image_id, image, thumbnail))
-                    pixels += image.width * image.height
-            if len(batch) >= batch_size or pixels >= MAX_PIXELS:
-                yield batch
-                batch, pixels = [], 0
+                    ahead.append(pool.submit(_prepared, group))
+            for image_id, ready in ahead.popleft().result() if ahead else ():
+                if isinstance(ready, CourseError):
+                    failed[image_id] = ready
+                    continue
+                image, thumbnail = ready
+                batch.append((image_id, image, thumbnail))
+                pixels += image.width * image.height
+                if len(batch) >= batch_size or pixels >= MAX_PIXELS:
+                    yield batch
+                    batch, pixels = [], 0
         if batch:
             yield batch
+
+
+def _groups(pairs: Iterable[tuple[str, ImageSource]]) -> Iterator[list[tuple[str, ImageSource]]]:
+    """The pairs in their order: pictures that are in memory already several at a time, each file by itself."""
+    group: list[tuple[str, ImageSource]] = []
+    for pair in pairs:
+        group.append(pair)
+        is_open = isinstance(pair[1], Image.Image)
+        if not is_open or len(group) == TOGETHER:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _prepared(
+    group: list[tuple[str, ImageSource]],
+) -> list[tuple[str, tuple[Image.Image, bytes] | CourseError]]:
+    """Each picture's id with what `prepare` makes of it, or why it cannot be read."""
+    ready: list[tuple[str, tuple[Image.Image, bytes] | CourseError]] = []
+    for image_id, source in group:
+        try:
+            ready.append((image_id, prepare(source)))
+        except CourseError as error:
+            ready.append((image_id, error))
+    return ready
 
 
 class Behind:

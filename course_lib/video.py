@@ -15,11 +15,11 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 from PIL import Image
 
-from . import images
+from . import images, video_parallel
 from .errors import VideoError, warn
 from .settings import say
 from .video_decoding import Decoder
-from .video_index import ASSUMED_RATE, build_index, ffmpeg_errors
+from .video_index import ASSUMED_RATE, LOGGING, build_index, ffmpeg_errors
 from .video_pixels import PixelReader
 from .video_scan import Scan
 from .video_selection import Selection
@@ -103,7 +103,8 @@ class VideoProcessor:
     def close(self) -> None:
         """Release the file; a file object that was passed in stays open."""
         if self._decoder is not None:
-            self._decoder.container.close()
+            with LOGGING:
+                self._decoder.container.close()
             self._decoder = None
 
     def __len__(self) -> int:
@@ -144,13 +145,25 @@ class VideoProcessor:
         return self.sample(num_keyframes)
 
     def sample(
-        self, num_frames: int, *, start: float | None = None, end: float | None = None
+        self, num_frames: int, *, start: float | None = None, end: float | None = None, exact: bool = True
     ) -> list[VideoFrame]:
         """`num_frames` different frames, evenly in time from the first to the last; fewer if there are fewer.
 
-        `start` and `end` in seconds restrict them to a span. One pass forward, decoding only what is needed.
+        `start` and `end` in seconds restrict them to a span. One pass forward, decoding only what is needed. With
+        `exact=False` a frame may lie up to a third of the way to the next one off its even place, where a codec's keyframe
+        is, which needs no other to be decoded: several times as fast on long videos. Its time is the true one.
         """
-        return list(self._read(self._select.even(num_frames, start, end)))
+        ids = self._select.even(num_frames, start, end, exact=exact)
+        context = self._opened().stream.codec_context
+        runs = video_parallel.parts(self._index, ids, context.width * context.height)
+        if len(runs) == 1 or hasattr(self.video_path, "read"):  # an open file has a single position
+            return list(self._read(ids))
+        known = self._damage
+        found, damaged = video_parallel.read_parts(runs, self._index, self._open)
+        self._opened().damaged += damaged
+        frames = [VideoFrame(i, float(self.timestamps[i]), pixels) for i, pixels in found if pixels is not None]
+        self._tell_damage(len(ids) - len(frames), known)
+        return frames
 
     def frames(
         self,

@@ -74,15 +74,20 @@ class VideoAnalyzer:
 
     # ---------------------------------------------------------------------------------------- the whole video
 
-    def analyze_video(self, video_path: VideoSource, num_frames: int = 16) -> VideoAnalysis:
-        """What a video looks like, from frames evenly spread over it, decoded in one pass and encoded in batches.
+    def analyze_video(self, video_path: VideoSource, num_frames: int = 16, *, exact: bool = False) -> VideoAnalysis:
+        """What a video looks like, from frames spread over all of it, decoded in one pass and encoded in batches.
+
+        Each frame stands for its part of the video (Wang et al. 2016, "Temporal Segment Networks"): the one in the middle
+        of it, or a codec's keyframe nearby, which needs no other to be decoded (see `VideoProcessor.sample`). With `exact`,
+        and with X-CLIP, which looks at motion, they are spaced evenly.
 
         The chapter's keys: `duration` in seconds, `fps`, `num_frames`, `avg_features` (d,) of length 1, and
         `frame_features`, a list of {"timestamp", "features" (d,)}. And `timestamps` (n,), `features` (n, d), `model`,
         `shots`. A short video has fewer frames than were asked for.
         """
         with VideoProcessor(video_path) as video:
-            times, features = encode_frames(self.clip_service, video.sample(num_frames))
+            exact = exact or not is_clip(self.clip_service)
+            times, features = encode_frames(self.clip_service, video.sample(num_frames, exact=exact))
             _there_must_be(times, video_path)
             found = {
                 "duration": video.duration,

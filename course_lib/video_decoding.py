@@ -15,7 +15,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from .video_index import UNREADABLE, FrameIndex
+from .video_index import LOGGING, UNREADABLE, FrameIndex
 
 # Decoders that can leave out, without any effect on the others, frames that none refers to.
 _SKIPPING = {"h264"}
@@ -81,8 +81,18 @@ class Decoder:
                 self._last = j
                 if j == i:
                     return frame
-            if not self._feed(i, wanted):
+            if self._packets is not None and self._fed >= self.index.place[i] and self._is_last_of_group(i, wanted):
+                self._drain(None)  # or the decoder would keep the frame back until it has decoded some behind it
+                self._packets = None  # it has to begin anew, at the next frame's keyframe
+            elif not self._feed(i, wanted):
                 return None
+
+    def _is_last_of_group(self, i: int, wanted: np.ndarray | None) -> bool:
+        """Whether nothing is wanted any more that could be had by going on from frame `i`: a seek comes next, or the end."""
+        if wanted is None or not self.index.timed:
+            return False
+        later = np.flatnonzero(wanted[i + 1 :])
+        return not len(later) or int(self.index.start[i + 1 + later[0]]) > self._fed + _FAR
 
     def _is_ahead(self, i: int) -> bool:
         """Whether going on from here gives frame `i`, at no greater cost than a seek."""
@@ -113,13 +123,16 @@ class Decoder:
         try:
             self.container.seek(beginning, stream=self.stream, backward=True)
         except av.error.FFmpegError:  # a damaged file, or a format, that cannot go back
-            self.container.close()
+            with LOGGING:
+                self.container.close()
             self.container, self.stream = self._open()
             self._mode = "DEFAULT"
         self._packets = self.container.demux(self.stream)
 
     def _feed(self, i: int, wanted: np.ndarray | None) -> bool:
         """Give the decoder one packet more; False at the end of the file."""
+        if self._packets is None:
+            return False
         try:
             packet = next(self._packets)
         except StopIteration:

@@ -7,6 +7,7 @@ presentation time of every frame, in the order of decoding; sorted by time, thes
 from __future__ import annotations
 
 import re
+import threading
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ from av.video.stream import VideoStream
 ASSUMED_RATE = Fraction(25)  # frames a second, for a file that says nothing about time
 # What reading packets can end with: FFmpeg's errors, and PyAV's when a damaged file grows streams on the way.
 UNREADABLE = (av.error.FFmpegError, IndexError)
+# FFmpeg logs for all threads alike, and its decoding threads take Python's lock to do it: where that is on, in one thread,
+# another must not close a decoder, which waits for those threads and keeps the lock.
+LOGGING = threading.RLock()
 _SLACK = 1e-9  # seconds: what arithmetic in floating point may lose on the way to a frame's time
 
 
@@ -60,6 +64,11 @@ class FrameIndex:
     def end(self) -> float:
         """The second at which the last frame is over."""
         return float(self._seconds(self.pts[-1:] + self.last_ticks)[0])
+
+    @cached_property
+    def standing_alone(self) -> np.ndarray:
+        """The frames that are decoded without any other: the codec's keyframes (I-frames)."""
+        return np.flatnonzero(self.place == self.start)
 
     @property
     def mean_rate(self) -> float:
@@ -171,15 +180,16 @@ def ffmpeg_errors() -> Iterator[list[tuple[int, str, str]]]:
     Opening a file already reads some way into it, so that is watched as well. PyAV keeps back a message that repeats the
     one before, be it of another file, and must not.
     """
-    level, skip = av.logging.get_level(), av.logging.get_skip_repeated()
-    av.logging.set_level(av.logging.ERROR)
-    av.logging.set_skip_repeated(False)
-    try:
-        with av.logging.Capture() as errors:
-            yield errors
-    finally:
-        av.logging.set_level(level)
-        av.logging.set_skip_repeated(skip)
+    with LOGGING:
+        level, skip = av.logging.get_level(), av.logging.get_skip_repeated()
+        av.logging.set_level(av.logging.ERROR)
+        av.logging.set_skip_repeated(False)
+        try:
+            with av.logging.Capture() as errors:
+                yield errors
+        finally:
+            av.logging.set_level(level)
+            av.logging.set_skip_repeated(skip)
 
 
 def _lacks_times(container: InputContainer, stream: VideoStream) -> bool:

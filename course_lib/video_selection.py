@@ -71,8 +71,12 @@ class Selection:
             )
         return first, max(first + 1, int(np.searchsorted(self.index.times, end - 1e-9, side="left")))
 
-    def even(self, count: int, start: float | None, end: float | None) -> list[int]:
-        """`count` different frames spread evenly over the time of a span, its first and last among them."""
+    def even(self, count: int, start: float | None, end: float | None, *, exact: bool = True) -> list[int]:
+        """`count` different frames spread evenly over the time of a span, its first and last among them.
+
+        If not `exact`, the codec's keyframe that is nearest to such a place stands for it, where one lies within a third
+        of the distance between two places.
+        """
         if count < 1:
             raise VideoError(
                 say(zh=f"至少取 1 帧，不能是 {count}。", en=f"Please take at least 1 frame, not {count}.")
@@ -80,7 +84,15 @@ class Selection:
         first, stop = self.span(start, end)
         count = min(count, stop - first)
         times = self.index.times[first:stop]
-        ids = np.array([self.index.at(t) for t in np.linspace(times[0], times[-1], count)])
+        places = np.linspace(times[0], times[-1], count)
+        ids = np.array([self.index.at(t) for t in places])
+        alone = self.index.standing_alone
+        alone = alone[(alone >= first) & (alone < stop)]
+        if not exact and len(alone) and count > 1:
+            gaps = np.abs(self.index.times[alone] - places[:, None])
+            nearest = gaps.argmin(axis=1)
+            is_near = gaps[np.arange(count), nearest] < (places[1] - places[0]) / 3
+            ids = np.where(is_near, alone[nearest], ids)
         # A frame that is shown for long would be taken twice: move on to the nearest that are free.
         steps = np.arange(count)
         ids = np.maximum.accumulate(ids - steps) + steps

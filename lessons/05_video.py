@@ -291,13 +291,14 @@ print(text.format(right / found, right / true, true))
 # %% [markdown] lang="zh"
 # ## 4 一段视频，一个向量
 #
-# 原章节的 `VideoAnalyzer` 均匀取 16 帧，每帧用 CLIP 变成向量，取平均，当作整段视频的特征。我们保留它的名字和键，多给几样：镜头、时间、模型名；帧只向前解码一遍，成批送进模型。
+# 原章节的 `VideoAnalyzer` 均匀取 16 帧，每帧用 CLIP 变成向量，取平均，当作整段视频的特征。我们保留它的名字和键，多给几样：镜头、时间、模型名；帧成批送进模型。均匀的位置附近若有编码器的关键帧（第 1 节），就取那一帧，因为解码它用不着别的帧；要严格均匀，请用 `exact=True`。
 
 # %% [markdown] lang="en"
 # ## 4 One video, one vector
 #
 # The chapter's `VideoAnalyzer` takes 16 frames evenly, turns each into a vector by CLIP, and takes the mean for the whole video. We
-# keep its names and its keys and add shots, times and the model's name; frames are decoded in one pass and encoded in batches.
+# keep its names and its keys and add shots, times and the model's name; frames are encoded in batches. Where a codec's keyframe
+# (section 1) lies near an even place, that frame is taken, which needs no other to be decoded; `exact=True` insists on even places.
 
 # %%
 result = analyzer.analyze_video(six.path, num_frames=16)

@@ -194,6 +194,25 @@ def test_no_room_for_the_scan(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
 
 
+@needs_faiss
+@posix
+def test_the_disk_is_full_before_the_scan_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(scan, "INDEX_FROM", 3000)
+    monkeypatch.setattr(fresh, "INDEX_FROM", 3000)
+
+    def work() -> None:
+        import resource
+
+        store, rows = large(tmp_path)
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (rows.nbytes // 2, rows.nbytes // 2))
+        assert nearest(store, rows[7]) == "i7"  # from memory
+        assert store._scan.index.base.size == 0
+
+    in_child(work)
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
+
+
 @posix
 @pytest.mark.parametrize("left_open", [False, True])
 def test_a_folder_that_is_read_only(left_open):

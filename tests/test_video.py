@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import gc
+import os
+import threading
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
 import av
+import av.logging
 import cv2
 import numpy as np
 import pytest
@@ -16,8 +20,10 @@ from PIL import Image
 from video_files import number
 
 import course_lib
+from course_lib import video_parallel
 from course_lib.errors import VideoError
 from course_lib.video import VideoFrame, VideoProcessor
+from course_lib.video_index import ffmpeg_errors
 from course_lib.video_shots import cuts, differences
 from course_lib.video_sound import Sound
 from course_lib.video_writing import write_video
@@ -162,6 +168,67 @@ def test_a_sample_of_a_span(even):
     with VideoProcessor(even) as video:
         ids = [frame.frame_id for frame in video.sample(5, start=0.4, end=1.2)]
     assert ids == [10, 14, 19, 24, 29]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 8, 20, 50])
+def test_a_sample_near_keyframes_is_still_even(uneven, count):
+    """Each of its frames is the keyframe nearest to its place, where one lies within a third of the distance."""
+    with av.open(str(uneven)) as container:
+        keys = sorted(packet.pts for packet in container.demux(video=0) if packet.size and packet.is_keyframe)
+    with VideoProcessor(uneven) as video:
+        frames, exact = video.sample(count, exact=False), video.sample(count)
+        ids = [frame.frame_id for frame in frames]
+        assert ids == sorted(set(ids)) and len(ids) == count
+        assert [number(frame.image) for frame in frames] == ids
+        places = np.linspace(0, video.timestamps[-1], count)
+        moved = 0
+        for place, frame, even_one in zip(places, frames, exact):
+            near = [key / 1000 for key in keys if abs(key / 1000 - place) < video.timestamps[-1] / max(1, count - 1) / 3]
+            if count <= 8:  # few enough that no frame has to give way
+                expected = min(near, key=lambda t: abs(t - place)) if near else even_one.timestamp
+                assert frame.timestamp == pytest.approx(expected)
+            moved += frame.frame_id != even_one.frame_id
+    assert moved > 0 or count in (1, 2, 50)
+
+
+def test_parts_are_of_about_the_same_work_and_leave_no_group_torn(tmp_path):
+    path = video_files.write(tmp_path / "a.mp4", [i * 40 for i in range(300)], options={"bf": "0", "g": "10"})
+    with VideoProcessor(path) as video:
+        index = video._index
+    rng = np.random.default_rng(0)
+    for count in (2, 3, 10, 40, 300):
+        ids = np.sort(rng.choice(300, count, replace=False)).tolist()
+        runs = video_parallel.parts(index, ids, 10**9)
+        assert sum(runs, []) == ids
+        groups = [set(index.start[run].tolist()) for run in runs]
+        assert all(not (a & b) for a, b in zip(groups, groups[1:]))
+        assert 1 <= len(runs) <= os.cpu_count()
+    runs = video_parallel.parts(index, list(range(300)), 10**9)
+    work = [len(run) for run in runs]
+    assert max(work) - min(work) <= 20
+    assert video_parallel.parts(index, list(range(300)), 1) == [list(range(300))]  # too little to be worth it
+
+
+def test_what_cannot_be_opened_twice_is_read_in_one_go(tmp_path, monkeypatch):
+    monkeypatch.setattr(video_parallel, "WORTH", 0)
+    monkeypatch.setattr(video_parallel, "read_parts", None)
+    path = video_files.write(tmp_path / "a.mp4", EVEN, options={"bf": "0", "g": "5"})
+    with path.open("rb") as file, VideoProcessor(file) as video:
+        assert [number(frame.image) for frame in video.sample(7)] == [frame.frame_id for frame in video.sample(7)]
+
+
+def test_while_one_thread_listens_to_ffmpeg_another_does_not_close(even):
+    """A decoder's threads log with Python's lock, which closing holds while it waits for them."""
+    video, done = VideoProcessor(even), threading.Event()
+    closing = threading.Thread(target=lambda: (video.close(), done.set()), daemon=True)
+    level = av.logging.get_level()
+    with ffmpeg_errors():
+        closing.start()
+        assert not done.wait(0.3)
+    assert done.wait(10)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: VideoProcessor(even).close(), range(40)))
+    assert av.logging.get_level() == level
 
 
 def test_frames_of_a_span_and_at_a_step(even):

@@ -89,6 +89,16 @@ def test_shots_and_times_are_the_truths(analyzer):
     assert np.abs(result["timestamps"][:, None] - times).min(axis=1).max() < 1e-3
 
 
+def test_frames_stand_near_their_even_places_and_exactly_there_on_request(analyzer, tmp_path):
+    path = video_files.write(tmp_path / "a.mp4", [i * 40 for i in range(100)], options={"g": "13"})
+    with VideoProcessor(path) as video:
+        exact, near = ([f.timestamp for f in video.sample(16, exact=exact)] for exact in (True, False))
+        step = exact[-1] / 15
+    assert exact != near and np.abs(np.subtract(exact, near)).max() < step / 3
+    assert analyzer.analyze_video(path)["timestamps"].tolist() == near
+    assert analyzer.analyze_video(path, exact=True)["timestamps"].tolist() == exact
+
+
 def test_frames_are_encoded_in_batches(monkeypatch):
     service = CLIPService("mini-clip", batch_size=16)
     sizes = []

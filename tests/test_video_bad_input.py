@@ -3,6 +3,7 @@ and it is told that it is not all."""
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 import warnings
@@ -16,7 +17,7 @@ import pytest
 import video_files
 from video_files import number
 
-from course_lib import settings
+from course_lib import settings, video_parallel
 from course_lib.errors import CourseError, CourseWarning, VideoError
 from course_lib.video import VideoProcessor
 from course_lib.video_writing import write_video
@@ -235,6 +236,26 @@ def test_a_broken_packet_in_the_middle(language, good, junk):
     for message in messages:
         one_sentence(message, language)
         assert {"zh": "结果是不完整的", "en": "the result is partial"}[language] in message
+
+
+def test_several_decoders_tell_what_one_would(good, monkeypatch):
+    monkeypatch.setattr(settings, "_chosen", "en")
+    data = bytearray(good.read_bytes())
+    middle = (data.index(b"mdat") + len(data)) // 2
+    data[middle : middle + 500] = b"\x55" * 500
+
+    def sampled() -> tuple[list[int], list[str]]:
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            with VideoProcessor(bytes(data)) as video:
+                frames = video.sample(60)
+        return [frame.frame_id for frame in frames], [str(each.message) for each in heard]
+
+    alone = sampled()
+    monkeypatch.setattr(video_parallel, "WORTH", 0)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert sampled() == alone
+    assert len(alone[0]) < 60 and "the result is partial" in alone[1][-1]
 
 
 def test_a_hole_in_a_matroska_file_is_told(language, matroska):

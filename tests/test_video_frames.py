@@ -15,6 +15,7 @@ import pytest
 import video_files
 from video_files import number
 
+from course_lib import video_parallel
 from course_lib.video import VideoProcessor
 
 EVEN = [i * 40 for i in range(48)]  # milliseconds
@@ -141,6 +142,26 @@ def test_sampling_and_reading_mixed_in_any_order(file):
                 i = some.randint(0, last)
                 frames = [video.read_frame(j) for j in range(i, min(i + act, last + 1))]
             assert [number(frame.image) for frame in frames] == [frame.frame_id for frame in frames]
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_sample_by_several_decoders_at_once(file, monkeypatch, exact):
+    path, times = file
+    monkeypatch.setattr(video_parallel, "WORTH", 0)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    last, used = len(times) - 1, []
+    read_parts = video_parallel.read_parts
+    monkeypatch.setattr(video_parallel, "read_parts", lambda runs, *rest: (used.append(runs), read_parts(runs, *rest))[1])
+    with VideoProcessor(path) as video:
+        for count in (3, 9, 20, len(times)):
+            frames = video.sample(count, exact=exact)
+            ids = [frame.frame_id for frame in frames]
+            assert ids == sorted(set(ids)) and len(ids) == min(count, len(times))
+            assert [number(frame.image) for frame in frames] == ids
+            assert [frame.timestamp for frame in frames] == [video.timestamps[i] for i in ids]
+        assert number(video.read_frame(last // 2).image) == last // 2  # its own decoder is where it was
+        has_several = len(set(video._index.start.tolist())) > 1 and video._index.timed
+    assert bool(used) == has_several and all(2 <= len(runs) <= 3 for runs in used)
 
 
 def test_sampled_pixels_are_those_of_a_plain_decode(tmp_path):

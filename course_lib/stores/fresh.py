@@ -95,15 +95,16 @@ class FreshScan:
         self.index, self.numbers = index, np.concatenate(numbers)
 
     def _rebuilt_on_disk(self, count: int) -> tuple[ScanIndex, np.ndarray]:
-        temporary, rows = snapshot.begin(self.folder, count, self.dim)
+        temporary, numbers = snapshot.begin(self.folder, count, self.dim), np.empty(count, np.int64)
+
+        def vectors() -> Iterator[bytes]:
+            stored = self.db.execute("SELECT seq, vector FROM vectors ORDER BY seq")
+            for i, (numbers[i], vector) in enumerate(stored):
+                yield vector
+
         try:
-            numbers, start = np.empty(count, np.int64), 0
-            for some, block in self._vectors():
-                rows[start : start + len(some)], numbers[start : start + len(some)] = block, some
-                start += len(some)
-            index = ScanIndex(self.dim, rows)
+            index = ScanIndex(self.dim, snapshot.write_rows(temporary, vectors(), count, self.dim))
             index.train()
-            rows.flush()
             snapshot.finish(temporary, index, numbers, Mark(self.store, *self._ends()))
         except BaseException:
             snapshot.discard(temporary)

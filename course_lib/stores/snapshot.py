@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 import zlib
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,22 +33,25 @@ class Mark:
     removal: int
 
 
-def begin(folder: Path, count: int, dim: int) -> tuple[Path, np.memmap]:
-    """A new folder under a temporary name, with room for the rows."""
+def begin(folder: Path, count: int, dim: int) -> Path:
+    """A new folder under a temporary name, where there is room for that many rows and their codes."""
     for abandoned in folder.glob(".tmp-*"):
         if time.time() - abandoned.stat().st_mtime > 3600:  # its maker was killed
             discard(abandoned)
+    if shutil.disk_usage(folder).free < 4 * count * dim * 1.2:  # rather than fill the disk first
+        raise OSError("disk full")
     temporary = folder / f".tmp-{uuid4().hex[:12]}"
     temporary.mkdir()
-    try:
-        shape = (count, dim)
-        free = shutil.disk_usage(folder).free
-        if free < 4 * count * dim * 1.2:  # a memory-mapped file that finds the disk full kills the process
-            raise OSError("disk full")
-        return temporary, np.lib.format.open_memmap(temporary / ROWS, "w+", np.float32, shape)
-    except BaseException:
-        discard(temporary)
-        raise
+    return temporary
+
+
+def write_rows(temporary: Path, rows: Iterable[bytes], count: int, dim: int) -> np.memmap:
+    """The rows, float32 `(count, dim)` and the bytes of each in turn, as a file; mapped into memory."""
+    with (temporary / ROWS).open("wb", buffering=1 << 20) as file:
+        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.float32)), "fortran_order": False, "shape": (count, dim)}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.writelines(rows)  # one by one: a row passes through the processor's cache, and through no other array
+    return np.load(temporary / ROWS, mmap_mode="r")
 
 
 def finish(temporary: Path, index: ScanIndex, numbers: np.ndarray, mark: Mark) -> None:

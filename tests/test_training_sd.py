@@ -29,6 +29,7 @@ from little_world.training.data import TEST, TRAIN, scene_rng
 from little_world.training.judge import FACTS, Judge
 from little_world.training.loop import fit
 from little_world.training.sd_data import PORTRAITS
+from little_world.training.sd_decoder import Contest
 
 CLIP = MODELS / "mini-clip"
 SMALL = sd_model.SMALL
@@ -51,6 +52,8 @@ def judge():
 def trained(cache):
     """The pipeline straight from training, and what its folder became."""
     sd.train_vae(SMALL)
+    shutil.copytree(cache / SMALL.name / "vae", cache / "vae-before-the-decoder")
+    sd.train_decoder(SMALL)
     pipe, seconds = sd.train_unet(SMALL)
     weights = {name: value.clone() for name, value in pipe.unet.state_dict().items()}
     sd_model.save(pipe, cache / "model")
@@ -153,7 +156,7 @@ class Killed(Exception):
 def test_a_killed_run_ends_with_the_same_weights(trained, cache, monkeypatch):
     setup = replace(SMALL, name="killed")
     shutil.copytree(cache / SMALL.name / "vae", cache / setup.name / "vae")
-    for checkpoint in (cache / SMALL.name).glob("vae-*.pt"):
+    for checkpoint in [*(cache / SMALL.name).glob("vae-*.pt"), cache / SMALL.name / "decoder.pt"]:
         shutil.copy(checkpoint, cache / setup.name)
     monkeypatch.setattr(sd, "fit", partial(fit, save_every=0.0))
     whole, calls = sd.diffusion_loss, []
@@ -353,6 +356,61 @@ def test_crops_aimed_at_a_thing_hold_one():
     assert batch.pixels.shape == (stage.batch_size, 3, 64, 64) and batch.noise.shape == (stage.batch_size, 4, 8, 8)
     assert all(torch.equal(a, b) for a, b in zip(batch, crops[3]))
     assert -1 <= batch.pixels.min() < batch.pixels.max() <= 1
+
+
+def test_the_decoder_learns_on_alone(trained, cache):
+    before = sd.AutoencoderKL.from_pretrained(cache / "vae-before-the-decoder")
+    after = sd.stored_vae(SMALL)
+    old, new = before.state_dict(), after.state_dict()
+    same = {name for name in new if torch.equal(old[name], new[name])}
+    assert {name for name in new if name.startswith(("encoder.", "quant_conv."))} <= same
+    assert any(name.startswith("decoder.") and name not in same for name in new)
+    assert sd_data.latents_key(before, TRAIN) == sd_data.latents_key(after, TRAIN)
+    assert after.config.scaling_factor == before.config.scaling_factor
+
+
+def test_decoder_and_critic_each_learn_from_their_own_half_of_the_loss():
+    torch.manual_seed(0)
+    stage = replace(SMALL.decoder_stage, adversarial=0.0, alike=0.0)
+    contest = Contest(sd.AutoencoderKL(**SMALL.vae), stage)
+    batch = sd_data.Crops(SMALL.pictures, 64, stage, (4, 8, 8))[0]
+
+    def gradients(stage, error) -> tuple[float, float]:
+        contest.zero_grad()
+        contest.loss(batch, stage, error)[0].backward()
+        parts = contest.vae.decoder, contest.critic
+        return tuple(sum(float(p.grad.abs().sum()) for p in part.parameters() if p.grad is not None) for part in parts)
+
+    nothing = lambda made, wanted: 0 * made.sum()  # noqa: E731
+    decoder, critic = gradients(stage, nothing)
+    assert decoder == 0 and critic > 0  # what tells drawings from pictures changes no picture
+    with_judgement = gradients(replace(stage, adversarial=1.0, alike=1.0), nothing)
+    assert with_judgement[0] > 0 and with_judgement[1] == pytest.approx(critic)  # to be taken for a drawing blinds no critic
+    assert all(p.grad is None for p in contest.vae.encoder.parameters())
+
+
+def test_a_critic_learns_to_tell_what_a_decoder_makes_from_drawings():
+    torch.manual_seed(0)
+    stage = replace(SMALL.decoder_stage, batch_size=8, adversarial=0.0, alike=0.0)
+    contest = Contest(sd.AutoencoderKL(**SMALL.vae), stage)
+    crops = sd_data.Crops(SMALL.pictures, 64, stage, (4, 8, 8))
+    optimizer = torch.optim.Adam(contest.critic.parameters(), 1e-3)
+    told = []
+    for step in range(30):
+        value, logged = contest.loss(crops[step], stage, lambda made, wanted: 0 * made.sum())
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        told.append(float(logged["told"]))
+    assert told[0] > 1.5 and told[-1] < 0.5  # 2: by chance
+
+
+def test_another_autoencoder_needs_another_decoder(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path))
+    left = sd.work_folder(SMALL) / "decoder.pt"
+    left.write_bytes(b"of an autoencoder that is gone")
+    sd.train_vae(SMALL)
+    assert not left.exists()
 
 
 # --------------------------------------------------------------------------------------------- the measuring

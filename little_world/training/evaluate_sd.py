@@ -226,6 +226,7 @@ def write_card(
         **measured,
         "seconds": {part: round(s) for part, s in seconds.items()},
         "autoencoder": [asdict(stage) for stage in setup.vae_stages],
+        "decoder": asdict(setup.decoder_stage),
         "stages": [asdict(stage) for stage in setup.stages],
         "latents": setup.latents,
     }

@@ -1,7 +1,7 @@
 """mini-sd: a bilingual latent diffusion model (Rombach et al. 2022) trained from scratch on Little World.
 
     python -m little_world.training.sd              train (minutes on a GPU, hours on two cores), or go on
-    python -m little_world.training.sd --stage vae  the autoencoder alone; then `latents`, then `unet`
+    python -m little_world.training.sd --stage vae  the autoencoder alone; then `decoder`, `latents`, `unet`
     python -m little_world.training.sd --evaluate   reprint the model card's table from the stored weights
 
 The text encoder starts from mini-clip's text tower, as Stable Diffusion's is CLIP's.
@@ -10,6 +10,7 @@ The text encoder starts from mini-clip's text tower, as Stable Diffusion's is CL
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,6 +23,7 @@ from .gpu import stepwise
 from .loop import finished, fit, name_of
 from .parallel import start_processes
 from .sd_data import Batch, Batches, CropBatch, Crops, Latents, as_tensor, latents
+from .sd_decoder import Contest
 from .sd_model import (
     MINI,
     SMALL,
@@ -107,6 +109,7 @@ def train_vae(setup: Setup, device: str = "cpu", processes: int = 1) -> None:
     last = len(setup.vae_stages)
     if finished(folder / f"vae-{last}.pt", setup.vae_stages[-1]) and (folder / "vae").exists():
         return
+    (folder / "decoder.pt").unlink(missing_ok=True)  # it belongs to another encoder
     torch.manual_seed(setup.vae_stages[0].seed)
     vae = AutoencoderKL(**setup.vae).to(device)
     judge = Judge()
@@ -123,6 +126,27 @@ def train_vae(setup: Setup, device: str = "cpu", processes: int = 1) -> None:
     vae.eval()
     vae.register_to_config(scaling_factor=scaling_factor(vae, setup))
     replace_folder(folder / "vae", vae.half().save_pretrained)
+
+
+def train_decoder(setup: Setup, device: str = "cpu", processes: int = 1) -> None:
+    """Train the stored autoencoder's decoder against a critic (or go on), and store it again; latents stay what they are."""
+    from .evaluate_sd import look_at_vae
+    from .judge import Judge
+
+    folder, stage, vae = work_folder(setup), setup.decoder_stage, stored_vae(setup, device)
+    torch.manual_seed(stage.seed)
+    contest, judge = Contest(vae, stage).to(device), Judge()
+    crops = Crops(setup.pictures, CROP, stage, (setup.vae["latent_channels"], CROP // 8, CROP // 8))
+    error = partial(reconstruction_loss, coarse=stage.coarse)
+    loss = stepwise(contest, lambda batch: contest.loss(batch, stage, error), crops, device)
+
+    def look(step: int, shown: torch.nn.Module) -> None:
+        seen = look_at_vae(shown.vae, judge, folder / f"decoder-{step:05d}.png", 2 * setup.look_pictures)
+        print({"stage": "decoder", "step": step, **seen}, flush=True)
+
+    fit(contest, loss, stage, folder / "decoder.pt", device=device, look=look, look_every=setup.look_every,
+        processes=processes)  # fmt: skip
+    replace_folder(folder / "vae", vae.eval().half().save_pretrained)
 
 
 @torch.no_grad()
@@ -166,8 +190,8 @@ def train_unet(
     )
     known = all_latents(setup, device)
     parts = [folder / f"vae-{number}.pt" for number in range(1, len(setup.vae_stages) + 1)]
-    spent = sum(torch.load(part, mmap=True, weights_only=True)["seconds"] for part in parts)
-    seconds = {"autoencoder": spent, "latents": sum(some.seconds for some in known.values()), "UNet": 0.0}
+    spent = [torch.load(part, mmap=True, weights_only=True)["seconds"] for part in (*parts, folder / "decoder.pt")]
+    seconds = {"autoencoder": sum(spent[:-1]), "its decoder alone": spent[-1], "latents": sum(some.seconds for some in known.values()), "UNet": 0.0}
     for number, stage in enumerate(setup.stages, 1):
         checkpoint = folder / f"unet-{number}.pt"
         painter.text_encoder.requires_grad_(stage.tune_text)
@@ -195,7 +219,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--stage", choices=("vae", "latents", "unet", "all"), default="all")
+    parser.add_argument("--stage", choices=("vae", "decoder", "latents", "unet", "all"), default="all")
     parser.add_argument(
         "--evaluate", action="store_true", help="measure the stored model and print its card's table"
     )
@@ -215,6 +239,8 @@ def main() -> None:
     processes = start_processes(args.processes, args.device)
     if args.stage in ("vae", "all"):
         train_vae(setup, args.device, processes)
+    if args.stage in ("decoder", "all"):
+        train_decoder(setup, args.device, processes)
     if args.stage == "latents":
         all_latents(setup, args.device)
     if args.stage in ("unet", "all"):

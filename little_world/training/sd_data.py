@@ -112,9 +112,11 @@ def _pictures(
 
 
 def latents_key(vae: AutoencoderKL, stream: int, drawn: Drawn = _drawn) -> str:
-    """Changes with the autoencoder's weights, with the world's drawing, and with what the stream holds."""
+    """Changes with the encoder's weights, with the world's drawing, and with what the stream holds."""
     digest = hashlib.sha256()
     for name, value in sorted(vae.state_dict().items()):
+        if not name.startswith(("encoder.", "quant_conv.")):
+            continue
         digest.update(name.encode() + value.detach().float().cpu().numpy().tobytes())
     for index in range(32):
         digest.update(drawn(index, stream).tobytes())

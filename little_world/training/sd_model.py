@@ -43,6 +43,16 @@ class VaeStage(Recipe):
 
 
 @dataclass(frozen=True)
+class DecoderStage(VaeStage):
+    """The decoder's training against a critic (`sd_decoder`): the critic's channels, and how much the critic's judgement, and
+    likeness in what it sees, weigh beside the error."""
+
+    critic: int = 32
+    adversarial: float = 0.02
+    alike: float = 0.5
+
+
+@dataclass(frozen=True)
 class Setup:
     """Everything that the finished model follows from."""
 
@@ -50,6 +60,7 @@ class Setup:
     vae: dict
     unet: dict
     vae_stages: tuple[VaeStage, ...]
+    decoder_stage: DecoderStage
     stages: tuple[Stage, ...]
     pictures: int  # the autoencoder takes its crops from them, as many as mini-vlm's, which are drawn already
     latents: dict[int, int]  # how many scenes of each stream
@@ -96,6 +107,8 @@ MINI = Setup(
     unet=_unet_config(64, 160, side=16, heads=4, groups=8),
     # Mostly crops with a thing in them: places taken at random show background alone.
     vae_stages=(VaeStage(steps=10_000, batch_size=64, learning_rate=1e-3, ema=0.999, aimed=0.75, coarse=0.5, **_OPTIMIZER),),
+    decoder_stage=DecoderStage(steps=18_000, batch_size=64, learning_rate=4e-4, ema=0.999, seed=5, aimed=0.75, coarse=0.5,
+                               weight_decay=0.01, betas=(0.5, 0.95)),
     stages=(
         Stage(steps=3_000, batch_size=128, learning_rate=1e-3, warmup=300, ema=0.998, seed=11, horizon=15_000,
               shares=((PORTRAITS, 1.0),), naming=0.05, **_OPTIMIZER),
@@ -115,6 +128,7 @@ SMALL = Setup(  # the same path in a minute: to try the code, and to test it
         VaeStage(steps=2, batch_size=4, learning_rate=1e-3, warmup=1, ema=0.9),
         VaeStage(steps=2, batch_size=4, learning_rate=1e-3, warmup=1, ema=0.9, seed=1, aimed=0.8, coarse=0.5),
     ),
+    decoder_stage=DecoderStage(steps=2, batch_size=4, learning_rate=1e-3, warmup=1, ema=0.9, seed=2, critic=8),
     stages=(
         Stage(steps=3, batch_size=4, learning_rate=1e-3, warmup=1, ema=0.9, seed=11,
               shares=((PORTRAITS, 1.0),), naming=0.05),
@@ -239,6 +253,9 @@ def save(pipe: StableDiffusionPipeline, folder: Path, clip_folder: Path = MODELS
         # One class in transformers 5; in transformers 4 the slow one would cut Chinese into single characters.
         index["tokenizer"] = ["transformers", "CLIPTokenizerFast"]
         (temporary / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+        vae = json.loads((temporary / "vae" / "config.json").read_text())
+        vae.pop("_name_or_path", None)  # where it lay while it was trained
+        (temporary / "vae" / "config.json").write_text(json.dumps(vae, indent=2) + "\n")
         # diffusers computes in single precision unless told otherwise, transformers 5 in what this file names:
         # a pipeline loaded without a word about precision would fail between the two.
         config = json.loads((temporary / "text_encoder" / "config.json").read_text())

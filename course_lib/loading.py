@@ -54,14 +54,14 @@ def load(name: str, *, families: Collection[str], device: str) -> Loaded:
     elif settings.locate(name) != name:
         raise ModelError(
             say(
-                zh=f"微缩模型 {name} 不在 {source}，请重新获取本课程。",
+                zh=f"微型模型 {name} 不在 {source}，请重新获取本课程。",
                 en=f"The miniature {name} is not in {source}, please get the course again.",
             )
         )
     elif name.startswith((".", "~", os.sep)) or name.count("/") > 1 or "\\" in name:
         raise ModelError(
             say(
-                zh=f"找不到模型文件夹 {name}，请检查路径，或使用微缩模型 mini-clip。",
+                zh=f"找不到模型文件夹 {name}，请检查路径，或使用微型模型 mini-clip。",
                 en=f"There is no model folder {name}, please check the path, or use the miniature mini-clip.",
             )
         )
@@ -208,7 +208,7 @@ def _load_from_hub(name: str, families: Collection[str], device: str) -> Loaded:
         raise ModelError(
             say(
                 zh=f"无法下载模型 {name}（{reason(error)}），请检查网络，或将 HF_ENDPOINT 设为镜像网址，"
-                "或先下载到文件夹再传入路径，或使用微缩模型 mini-clip。",
+                "或先下载到文件夹再传入路径，或使用微型模型 mini-clip。",
                 en=f"The model {name} cannot be fetched ({reason(error)}), please check the network, or set "
                 "HF_ENDPOINT to a mirror, or download it to a folder first, or use the miniature mini-clip.",
             )

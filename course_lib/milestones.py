@@ -59,7 +59,7 @@ MILESTONES = (
     Milestone(
         "GPT-4o API", "2024-05", "service", "图、文、声合一；2027-01 关停", "one model for all; ends 2027-01", "2027-01"
     ),
-    Milestone("Sora", "2024-12", "service", "文生视频服务", "text to video as a service", "2026-09"),
+    Milestone("Sora", "2024-12", "service", "文生视频；接口到 2026-09", "text to video; API until 2026-09", "2026-09"),
     Milestone("SigLIP 2", "2025-02", "weights", "多语言的 CLIP 后继", "a multilingual successor of CLIP"),
     Milestone("Wan 2.1", "2025-02", "weights", "开源的文生视频", "open text to video"),
     Milestone("Qwen-Image", "2025-08", "weights", "会写汉字的文生图", "paints Chinese text"),

@@ -205,21 +205,21 @@ plots.gallery([mine], size=1.9)
 
 # %% [markdown] lang="en"
 # **What to notice**: the picture does not hold the answer to the last question, and it should say so. Are the others right?
-# Change your drawing in section 1 and ask again. Another color or place it mostly copes with; make the balloon twice as
+# Change your drawing in section 1 and ask again. Another colour or place it mostly copes with; make the balloon twice as
 # large, and it goes wrong: in its training two things were never that large. Lesson 03 takes the request apart, and scores
 # hundreds of answers.
 
 # %% [markdown] lang="zh"
 # ## 6 要一张没有人画过的图
 #
-# 前面的模型看图，这一个*画*图。**mini-sd** 是微型的 Stable Diffusion：从一片纯噪声（随机的杂色点）出发，照着一句话，一步步把噪声擦成画。它也站在真正的 HTTP 服务后面，说的是社区里最通行的绘图协议。我们要一样它在训练里*一次也没见过*的东西：
+# 前面的模型看图，这一个*画*图。**mini-sd** 是微型的 Stable Diffusion：从一片纯噪声（随机的杂色点）出发，照着一句话，一步步把噪声擦成画。它也站在真正的 HTTP 服务后面，说的是社区里通行的 AUTOMATIC1111 绘图协议。我们要一样它在训练里*一次也没见过*的东西：
 
 # %% [markdown] lang="en"
 # ## 6 Ask for a picture that nobody has drawn
 #
 # The models so far look at pictures; this one *paints* them. **mini-sd** is a miniature Stable Diffusion: it starts from
 # nothing but noise (random specks) and, guided by a sentence, wipes it away step by step until a picture is left. It
-# too stands behind a real HTTP server, which speaks the most widely used protocol for painting. We ask for something
+# too stands behind a real HTTP server, which speaks the protocol of AUTOMATIC1111's WebUI, as many open-source tools do. We ask for something
 # that *never occurred* in its training:
 
 # %%
@@ -275,7 +275,7 @@ VideoGenerator().text_to_video(moving, seed=0, progress=False)
 #
 # 上面的一切都在你的 CPU 上离线跑完，而且是真的：真的 `transformers.CLIPModel`，真的训练出来的权重，没有预先写好的答案。代价是**小**：mini-clip 只认识小世界，给它一张照片，它会一本正经地胡说。
 #
-# **完整模型**在互联网上几亿张图片和它们的文字上训练，见识广得多，也大得多。换过去只要一行，你的其他代码一个字都不用改。下面由代码列出课程认识的完整 CLIP（第一次使用时下载），以及该换成哪一行：
+# **完整模型**在互联网上几亿到上百亿张图片和它们的文字上训练，见识广得多，也大得多。换过去只要一行，你的其他代码一个字都不用改。下面由代码列出课程认识的完整 CLIP（第一次使用时下载），以及该换成哪一行：
 
 # %% [markdown] lang="en"
 # ## 8 Miniature and full-size
@@ -284,7 +284,7 @@ VideoGenerator().text_to_video(moving, seed=0, progress=False)
 # and no answer prepared beforehand. The price is that it is **small**: mini-clip knows Little World and nothing else. Show it
 # a photograph and it will talk nonsense with a straight face.
 #
-# A **full-size** model was trained on hundreds of millions of pictures and their texts from the internet: it has seen far more,
+# A **full-size** model was trained on hundreds of millions, or even billions, of pictures and their texts from the internet: it has seen far more,
 # and it is far bigger. Swapping it in takes one line; no other line of yours changes. Here is that line, and the full-size
 # CLIPs this course knows (downloaded when first used):
 
@@ -386,8 +386,8 @@ quiz(
             en="Miniature and full-size models run through the same code.",
         ),
         say(zh="用小世界的图片重新训练它", en="It has to be trained on Little World first"): say(
-            zh="不用。完整模型已经在上亿图文对上训练过。",
-            en="No: a full-size model was already trained, on hundreds of millions of pictures with text.",
+            zh="不用。完整模型已经在上亿乃至上百亿图文对上训练过。",
+            en="No: a full-size model was already trained, on hundreds of millions of pictures with text, or more.",
         ),
     },
     answer="B",

@@ -76,8 +76,8 @@ plots.tokens({text: pieces(text) for text in texts})
 #
 # - 一句话就是一个形状为 `(n,)` 的整数数组，长短不一。
 # - 编号只是*名字*，不是*数量*：编号 600 不比 300“多”，两个编号的平均数毫无意义。模型的第一步是查表，把编号换成向量。
-# - 顺序有意义：第一句和第三句的词差不多，排法不同。
-# - 词表里没有的字词，就退回到 UTF-8 字节：“锅”碎成三片（■），“pot”碎成字母。什么都能*编码*，不等于什么都*认识*。
+# - 顺序有意义：第一句和第三句是同样的六个字，排法不同，连切法也跟着变了。
+# - 词表里没有整个收录的字词，就退回到 UTF-8 字节（■）：“锅”碎成三片，连“猫”也是；“色的■”把“猫”的头几个字节粘到了前面。“pot”碎成字母。什么都能*编码*，不等于什么都*认识*；碎成字节的，只要训练时读得够多，也一样认识，“猫”就是。
 
 # %% [markdown] lang="en"
 # **What to notice**
@@ -85,9 +85,10 @@ plots.tokens({text: pieces(text) for text in texts})
 # - A sentence is an array of integers of shape `(n,)`, and n varies.
 # - An id is a *name*, not an *amount*: 600 is not more than 300, and the mean of two ids means nothing. The first thing a model
 #   does is to look the id up in a table of vectors.
-# - Order matters: rows one and three share their words and differ in their order.
-# - What the vocabulary lacks falls back to its UTF-8 bytes: 锅 to three of them (■), "pot" to letters. That anything can be
-#   *encoded* does not mean that it is *known*.
+# - Order matters: rows one and three hold the same six characters in another order, and are cut differently, too.
+# - What the vocabulary lacks as a whole falls back to its UTF-8 bytes (■): 锅 (pot) to three of them, and even 猫 (cat); in 色的■ the
+#   first bytes of 猫 stick to what precedes. "pot" falls to letters. That anything can be *encoded* does not mean that it is
+#   *known*; and what is in pieces can be known well, 猫 for one, if training read it often enough.
 
 # %% [markdown] lang="zh"
 # ### 1.2 图像：高 × 宽 × 3
@@ -174,14 +175,14 @@ print(say(zh="所有帧之和是否相同：", en="same sum over all frames:"), 
 plots.gallery(cuts, ["video[:, 86]", "video[::-1, 86]"], size=2.2)
 
 # %% [markdown] lang="zh"
-# **看什么**：斜纹就是运动，往右斜是往右开，斜率是速度；不动的背景是竖条。倒放之后斜纹反向，可是*所有帧加起来一模一样*。所以谁把各帧（或各帧的向量）取个平均，谁就丢掉了方向：分不清“开进来”和“开出去”。第 05 课会回到这一点。
+# **看什么**：斜纹就是运动，往右斜是往右开；斜纹越平，车越快，越陡越慢，不动的背景就成了竖条。倒放之后斜纹反向，可是*所有帧加起来一模一样*。所以谁把各帧（或各帧的向量）取个平均，谁就丢掉了方向：分不清“开进来”和“开出去”。第 05 课会回到这一点。
 #
 # ### 1.4 音频：一串采样
 #
 # 声音是气压随时间的起伏。每秒量 8000 次，就是一个一维数组。下面合成四声鸟叫，前两声音调往上，后两声往下。
 
 # %% [markdown] lang="en"
-# **What to notice**: a slanted streak *is* motion, its slope the speed; what stands still makes upright stripes. Backwards, the
+# **What to notice**: a slanted streak *is* motion: the flatter it is, the faster the car, and what stands still makes upright stripes. Backwards, the
 # streak leans the other way, and yet *the sum over all frames is the same*. Whoever averages frames (or their vectors) has
 # lost the direction: driving in and driving out become one. Lesson 05 comes back to this.
 #
@@ -206,14 +207,14 @@ from IPython.display import Audio
 Audio(sound, rate=rate)
 
 # %% [markdown] lang="zh"
-# **看什么**：波形上四声几乎一样，只看得出何时响、多响。**频谱图**（spectrogram）把每一小段声音拆成频率，横轴时间、纵轴音高：两升两降一目了然。频谱图是二维的，就像一张图，所以看图的网络常被拿来听声音（第 08 课）。
+# **看什么**：波形上四声几乎一样，只看得出何时响、多响。**频谱图**（spectrogram）把每一小段声音拆成频率，横轴时间、纵轴音高：两升两降一目了然。频谱图是二维的，就像一张图，所以看图的网络常被拿来听声音。
 #
 # ### 1.5 放在一起看
 
 # %% [markdown] lang="en"
 # **What to notice**: in the waveform the four chirps look alike; it shows when and how loud, not how high. A **spectrogram** takes
 # each short stretch apart into frequencies, time to the right and pitch upwards: two up, two down, plain to see. It has two
-# axes like a picture, which is why networks made for pictures are used to listen (lesson 08).
+# axes like a picture, which is why networks made for pictures are used to listen.
 #
 # ### 1.5 Side by side
 
@@ -371,16 +372,16 @@ added = {q: by_picture[q] + by_caption[q] for q in QUESTIONS}
 report({PICTURE: by_picture, CAPTION: by_caption, ADDED: added})
 
 # %% [markdown] lang="zh"
-# 每一题都*比知道答案的那个证人差*。为什么？不知道的证人并没有保持沉默，它的余弦照样有高有低，而且它的尺度和另一个证人不同。声音大的未必知道得多。
+# 没有一题比知道答案的那个证人好，“是什么”更是*差了一大截*。为什么？不知道的证人并没有保持沉默，它的余弦照样有高有低，而且它的尺度和另一个证人不同。声音大的未必知道得多。
 #
-# **对策**：让每个证人先说出*概率*，包括“我不知道”。余弦除以**温度**（temperature）$T$ 再做 softmax；$T$ 越大，各答案的概率越接近，$T$ 极大就等于弃权。$T$ 取多少？在那 100 幅校准画上，取让标准答案概率最高的那个，每个证人、每个问题各一个。如果两份证据各自独立（给定答案之后），各答案事先又同样可能，概率就该相乘，也就是*对数概率相加*。
+# **对策**：让每个证人先说出*概率*，包括“我不知道”。余弦除以**温度**（temperature）$T$ 再做 softmax（每个数取指数，再除以总和，就成了加起来等于 1 的概率）；$T$ 越大，各答案的概率越接近，$T$ 极大就等于弃权。$T$ 取多少？在那 100 幅校准画上，取让标准答案概率最高的那个，每个证人、每个问题各一个。如果两份证据各自独立（给定答案之后），各答案事先又同样可能，概率就该相乘，也就是*对数概率相加*。
 
 # %% [markdown] lang="en"
-# On every question the sum is *worse than the witness who knows*. Why? The one who knows nothing does not keep quiet: its cosines go up and down
-# all the same, and on another scale than the other's. The louder one is not the better informed.
+# On no question is the sum better than the witness who knows, and on *what it is* it is *far worse*. Why? The one who knows nothing
+# does not keep quiet: its cosines go up and down all the same, and on another scale than the other's. The louder one is not the better informed.
 #
 # **Cure**: make each witness say a *probability*, and let it say "I don't know". Divide the cosines by a **temperature** $T$ and take
-# the softmax. The larger $T$, the closer the probabilities to each other; a huge $T$ is an abstention. Which $T$? The one that
+# the softmax (the exponential of each number, divided by their sum: probabilities that add up to 1). The larger $T$, the closer the probabilities to each other; a huge $T$ is an abstention. Which $T$? The one that
 # makes the truth most probable on the 100 calibration pictures, for each witness and each question. If the two pieces of evidence
 # are independent (given the answer) and all answers equally likely beforehand, the probabilities are to be multiplied, which
 # means *adding log-probabilities*.
@@ -633,7 +634,7 @@ made
 # **看什么**
 #
 # - **知情的融合**（实线）在每一档都大致不低于较好的那个证人；两边都半坏不坏的时候，它*比两个都好*。这就是冗余带来的鲁棒性。
-# - **盲信的融合**会被坏掉的一方拖下水，低于那个还清醒的证人。“多一个模态总不会更差”是错的：*得有人知道它坏了*。
+# - **盲信的融合**会被坏掉的一方拖下水，低于那个还清醒的证人。“多一个模态总不会更差”是错的：*得有人知道它坏了*。（右图里盲信几乎不吃亏：两边坏得一样快，谁更可信没有变。出事的是*只坏一边*。）
 # - 一边完好时，另一边几乎帮不上忙：没有错可以改。两边都毁了，谁也救不了谁。
 #
 # 为什么都半坏时能赢？因为两个证人*犯错的时候不一样*：
@@ -644,7 +645,8 @@ made
 # - **Informed fusion** (the solid line) is at no level much worse than the better witness, and where both are half spoilt it is
 #   *better than either*. That is the robustness that redundancy buys.
 # - **Blind trust** lets the broken witness drag the sober one down. "One more modality can't hurt" is false: *somebody has to know
-#   that it is broken*.
+#   that it is broken*. (In the panel on the right it loses next to nothing: both fail equally fast, so whom to trust more does not
+#   change. The harm comes when *one* side breaks.)
 # - Where one side is intact the other has nothing to add, for there is no error to mend; where both are ruined, neither can help.
 #
 # Why does it win when both are half spoilt? Because the two *do not err at the same time*:
@@ -663,11 +665,11 @@ for level in (2, 3, 4):
     print(f"{level}   {both} {np.mean(p & c):4.0%}   {either} {p.mean() * c.mean():4.0%}")
 
 # %% [markdown] lang="zh"
-# 两个数很接近：图的噪点和字的错别字互不相干，所以“同时错”很少见。反过来，如果两边*缺的是同一块*，融合就毫无办法。让看图的证人仍被卡片挡住，让读字的证人只听到风景（不提东西），再问“是什么”：
+# 两个数很接近：图的噪点和字的错别字互不相干，所以“同时错”并不比碰巧更多。反过来，如果两边*缺的是同一块*，融合就毫无办法。让看图的证人仍被卡片挡住，让读字的证人只听到风景（不提东西），再问“是什么”：
 
 # %% [markdown] lang="en"
-# The two numbers are close: grain in a picture and typing errors have nothing to do with each other, so being wrong together is
-# rare. The other way round, if both sides lack *the same thing*, fusion is helpless. Keep the card over the picture, tell the
+# The two numbers are close: grain in a picture and typing errors have nothing to do with each other, so they are wrong
+# together no more often than by coincidence. The other way round, if both sides lack *the same thing*, fusion is helpless. Keep the card over the picture, tell the
 # other witness about the scenery only, and ask "what is it?":
 
 # %%
@@ -753,7 +755,7 @@ for name, query in queries.items():
     print(f"{name:8} {np.mean(found[name][:, 0] == 3 * np.arange(40) + 2):4.0%}")
 
 # %%
-asked = 5  # which scene; try others
+asked = 3  # which scene; try others
 words, picture = say(zh="“夜里”", en='"at night"'), album_images[3 * asked]
 blank = Image.new("RGB", (128, 128), "white")
 asking = [(words, blank), ("", picture), ("+ " + words, picture)]
@@ -825,7 +827,7 @@ print(say(zh="五个里程碑中还能用的：", en="still usable, of the five:
 # %% [markdown] lang="en"
 # **What to notice**: what stays has *public weights*; what was only an interface can be gone with its name, and the one yellow bar
 # has its last day announced, too. That is no case against services (lessons 03 and 04 use their successors) but one for **keeping model names and addresses in settings, not in code**,
-# which is why `CLIPService()` takes no argument here. Public weights are no safe either: the first repository of Stable
+# which is why `CLIPService()` takes no argument here. Public weights are no guarantee either: the first repository of Stable
 # Diffusion 1.5 was taken down in 2024 and what is used today is the community's copy. So this course keeps the names of all
 # full-size models in one place, `course_lib/registry.py`.
 #
@@ -886,8 +888,8 @@ quiz(
             en="So fit a temperature on calibration data and go to probabilities: who does not know then abstains.",
         ),
         say(zh="必须先训练一个融合网络", en="A fusion network has to be trained first"): say(
-            zh="不必。这一课只在 100 个样本上定了一个温度。",
-            en="No: this lesson fitted one temperature on 100 samples.",
+            zh="不必。这一课在 100 个样本上给每个证人、每个问题各定了一个温度，没有训练任何网络。",
+            en="No: on 100 samples this lesson fitted one temperature for each witness and question, and no network.",
         ),
     },
     answer="B",
@@ -948,7 +950,7 @@ quiz(
 # %% [markdown] lang="zh"
 # ## 小结
 #
-# - 四种模态都是数组：文本 `(n,)` 的编号，图像 `(h, w, 3)`，视频 `(t, h, w, 3)`，音频 `(n,)` 的采样。编码器把它们变成同样长的向量。
+# - 四种模态都是数组：文本 `(n,)` 的编号，图像 `(h, w, 3)`，视频 `(t, h, w, 3)`，音频 `(n,)` 的采样点。编码器把它们变成同样长的向量。
 # - **互补**：各缺各的，合起来才全。关键是每一路都知道自己有几分把握（温度校准），而不是得分相加。
 # - **覆盖**：有的问题只看一边等于抛硬币；要让两边*相乘*，光摆在一起也不够。
 # - **鲁棒**：错误互不相干时，知情的融合不差于较好的一方，常常更好；盲信会帮倒忙；缺的是同一块时，帮不上忙。

@@ -117,7 +117,7 @@ print(np.allclose(vectors.numpy(), text_features, atol=1e-5))
 # - 每张图片在 $n$ 句话里选一句（沿着行）；
 # - 每句话在 $n$ 张图片里选一张（沿着列）。
 #
-# 两边各算一次交叉熵，取平均，就是 Radford 等人 2021 年论文图 3 里的损失。
+# 两边各算一次交叉熵（正确选项的概率取对数，再变号；越有把握地答对，越接近 0），取平均，就是 Radford 等人 2021 年论文图 3 里的损失。真正送进去的是 **logits**：余弦乘上一个放大倍数（第 7 节），所以下面的数可以大于 1。
 
 # %% [markdown] lang="en"
 # ## 2 The contrastive loss: ten lines
@@ -129,7 +129,9 @@ print(np.allclose(vectors.numpy(), text_features, atol=1e-5))
 # - each picture chooses among the $n$ texts (along the rows);
 # - each text chooses among the $n$ pictures (along the columns).
 #
-# A cross-entropy for each, averaged: that is the loss of figure 3 in Radford et al. 2021.
+# A cross-entropy for each (minus the logarithm of the probability given to the right choice: near 0 if surely right), averaged: that
+# is the loss of figure 3 in Radford et al. 2021. What goes in are **logits**: cosines times a factor (section 7), so the numbers
+# below may exceed 1.
 
 # %%
 def clip_loss(logits):
@@ -196,14 +198,14 @@ print(loud.argmax(dim=1).tolist(), loud.argmax(dim=0).tolist())
 # %% [markdown] lang="zh"
 # ## 3 现场训练一个 CLIP
 #
-# 现在来真的。为了两分钟内学完，把世界缩小：六种东西、六种颜色，每张图片只画一个，画得很大；每一批里，每种组合恰好出现一次。注意这一批里**没有**几种组合（例如紫色的猫）：它们被刻意留在训练之外，第 8 节再用。
+# 现在来真的。为了两分钟内学完，把世界缩小：六种东西、六种颜色，每张图片只画一个，画得很大；每一批里，每种组合恰好出现一次。注意这一批里**没有**几种组合（例如紫色的猫）：它们被刻意留在训练之外；第 8 节拿这样的组合去考 mini-clip。
 
 # %% [markdown] lang="en"
 # ## 3 Train a CLIP, live
 #
 # Now for real. To be done in two minutes, the world is made smaller: six kinds of things, six colours, one thing in
 # a picture, drawn large, and in every batch each combination exactly once. Some combinations (a purple cat, say) are
-# missing on purpose: they are kept out of training until section 8.
+# missing on purpose: they are kept out of training; section 8 tests mini-clip on such pairs.
 
 # %%
 from little_world.training import live
@@ -876,15 +878,15 @@ columns = [say(zh=f"答 {n}", en=f"says {n}") for n in counts]
 plots.heatmap(np.array(shares), rows, columns, title=service.name, width=4.8, row_height=0.4)
 
 # %% [markdown] lang="zh"
-# 最下面一行没有正确答案可选：画了六个，它也只能在训练过的数里挑一个。它并没有学会*数数*，学会的是“一、二、三、四个长什么样”。
+# 最下面一行没有正确答案可选，它几乎总是答最大的那个。这还证明不了它会不会*数数*；但“六个”这样的话它一次也没读过，给它这个选项也无从认得：它能学到的只是“一、二、三、四个长什么样”。
 #
 # ### 左和右
 #
 # “猫在狗的左边”和“狗在猫的左边”，用的字一模一样。只看“有哪些词”的模型，在两句之间只能抛硬币，也就是 50%：
 
 # %% [markdown] lang="en"
-# The last row has no right answer on offer: of six things it can only pick a number from its training. It has not
-# learnt to *count*; it has learnt what one, two, three and four look like.
+# The last row has no right answer on offer, and it nearly always takes the largest. That does not prove whether it can *count*; but
+# it never read "six", so offering that would not help: all it could learn is what one, two, three and four look like.
 #
 # ### Left and right
 #
@@ -1019,14 +1021,15 @@ for name, picture in foreign.items():
 # %% [markdown] lang="zh"
 # ## 9 把原章节的代码搬回家之前
 #
-# 前面已经遇到五个陷阱，还有三个在你复制粘贴的那一刻就会发作。
+# 前面已经遇到五个陷阱，还有三个：丢了的缩进和导入即运行，一粘贴就发作；一次一张，只是慢。
 #
 # > **陷阱：缩进丢了，导入即运行。** 网页上的代码常常丢掉缩进，那样的代码 Python 读都读不进去。原章节还把 `CLIPService()` 和 `Image.open("example.jpg")` 写在模块顶层：别人只想 `import` 你的类，却得先下载模型、打开一张不存在的图。
 
 # %% [markdown] lang="en"
 # ## 9 Before you take the chapter's code home
 #
-# Five of its traps we have met. Three more snap at the moment you copy and paste.
+# Five of its traps we have met. Three more: lost indentation and work at import snap as soon as you paste; one picture at a time
+# is only slow.
 #
 # > **Pitfall: lost indentation, and work at import.** Code on web pages often loses its indentation, and Python cannot
 # > even read it then. The chapter also puts `CLIPService()` and `Image.open("example.jpg")` at the top level of the
@@ -1080,8 +1083,9 @@ print(np.allclose(one_by_one, batched, atol=1e-5))
 # %% [markdown] lang="en"
 # ## 10 Swap in a full-size model
 #
-# > **Full-size.** One argument changes, and not a word of your other code. For Chinese labels take Chinese-CLIP first, whose
-# > text tower was trained on Chinese. The table is printed from the program's registry, with download, memory and licence;
+# > **Full-size.** One argument changes, and not a word of your other code. For Chinese labels take
+# > Chinese-CLIP first, whose text tower was trained on Chinese (`registry.models(task="clip", language="zh")[0].id`). The table is
+# > printed from the program's registry, with download, memory and licence;
 # > the first use needs a network to download the model.
 
 # %%

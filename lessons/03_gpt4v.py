@@ -5,7 +5,7 @@
 #
 # **学完这一课，你能够**
 #
-# - 亲手写出线上的那个请求，把回答一项项拆开看懂；
+# - 亲手写出真正发出去的那个 HTTP 请求，把回答一项项拆开看懂；
 # - 用五种能力解决问题：图像理解、多图比较、视觉推理、文档与图表、看图讲故事，并且给每个回答*打分*；
 # - 让模型交出经过校验的结构化数据，而不是靠正则表达式去猜；
 # - 认得每一种错误（401、429、写到一半、拒绝回答），知道哪些该重试；
@@ -13,7 +13,7 @@
 #
 # **时间**：约 70 分钟。**需要**：会 Python；不需要显卡、网络或 API Key。
 #
-# 回答问题的是 **mini-vlm**：结构和 LLaVA 一模一样，只有五百万参数，在小世界（Little World）上从零训练。它站在一个真正的 HTTP 服务后面，协议和 OpenAI 的一样，所以这一课的代码换个地址就能用在任何一家。
+# 回答问题的是 **mini-vlm**：用的是 LLaVA 那个类（`LlavaForConditionalGeneration`），只有五百万参数，在小世界（Little World）上从零训练。它站在一个真正的 HTTP 服务后面，协议和 OpenAI 的一样，所以这一课的代码换个地址就能用在任何一家。（下文的“原章节”，指本课程依据的那章教程，见第 02 课。）
 
 # %% [markdown] lang="en"
 # # 03 · GPT-4V: a chat that can see
@@ -33,9 +33,9 @@
 #
 # **Time**: about 70 minutes. **You need**: Python; no graphics card, no network, no API key.
 #
-# The answers come from **mini-vlm**: built exactly like LLaVA, with five million parameters, trained from scratch on
-# Little World. It stands behind a real HTTP server that speaks OpenAI's protocol, so with another address the code of
-# this lesson works with any provider.
+# The answers come from **mini-vlm**: the class that LLaVA uses (`LlavaForConditionalGeneration`), with five million parameters,
+# trained from scratch on Little World. It stands behind a real HTTP server that speaks OpenAI's protocol, so with another address the code of
+# this lesson works with any provider. ("The chapter" below is the tutorial that this course follows, see lesson 02.)
 
 # %%
 import base64
@@ -59,7 +59,7 @@ card = json.loads(Path(locate(server.model), "config.json").read_text(encoding="
 print(server.model, card["architectures"])
 
 # %% [markdown] lang="zh"
-# ## 1 线上的请求
+# ## 1 真正发出去的请求
 #
 # 所有的 SDK、所有的框架，最后都落到这样一个 HTTP 请求上。我们先不用任何库，自己写一次。请求的主体是 JSON，而 JSON 装不下图片的字节，所以图片要先变成文字：PNG 文件 → base64 → 一个 `data:` URI。
 
@@ -93,7 +93,7 @@ print(answer["usage"])
 # %% [markdown] lang="zh"
 # **看什么**：
 #
-# - base64 让图片大了三分之一：三个字节变成四个字母。
+# - base64 让图片大了三分之一：三个字节变成四个字符。
 # - `messages` 是一段对话；一条消息的 `content` 可以是*一串*内容，文字和图片随意穿插。
 # - 回答在 `choices[0].message.content` 里。为什么是一个列表？因为可以一次要好几个回答（`n`）。
 # - `finish_reason` 说明它*为什么停下*：`stop` 是说完了，`length` 是写到上限被掐断了。原章节从来不看这一项，第 5 节会看到后果。
@@ -103,7 +103,7 @@ print(answer["usage"])
 # %% [markdown] lang="en"
 # **What to notice**:
 #
-# - base64 makes the picture a third larger: three bytes become four letters.
+# - base64 makes the picture a third larger: three bytes become four characters.
 # - `messages` is a conversation, and the `content` of a message can be a *list*, texts and pictures in any order.
 # - The answer is in `choices[0].message.content`. Why a list? Because several answers can be asked for at once (`n`).
 # - `finish_reason` tells *why it stopped*: `stop` means it had finished, `length` means it was cut off at the limit. The
@@ -114,11 +114,12 @@ print(answer["usage"])
 #   reasoning models no longer accept.
 
 # %% [markdown] lang="zh"
-# > **陷阱：JPEG 装不下每一种图片。** 原章节用 `image.save(buffer, format="JPEG")` 编码。截图和图标常有透明度，扫描件常是 16 位灰度，都会当场报错：
+# > **陷阱：JPEG 装不下每一种图片。** 原章节用 `image.save(buffer, format="JPEG")` 编码。截图和图标常有透明度，医学和科研影像常是 16 位灰度，都会当场报错：
 
 # %% [markdown] lang="en"
 # > **Pitfall: JPEG does not hold every picture.** The chapter encodes with `image.save(buffer, format="JPEG")`.
-# > Screenshots and icons often have transparency, scans often have 16 bits of grey, and all of them fail:
+# > Screenshots and icons often have transparency, medical and scientific images often have 16 bits of grey, and all of
+# > them fail:
 
 # %%
 from course_lib.gpt4v import encode_image_to_base64
@@ -133,7 +134,7 @@ for mode in ("RGB", "RGBA", "LA", "P", "I;16"):
     print(f"{mode:5} {naive:42}", "→", encode_image_to_base64(odd)[:8] + "...")
 
 # %% [markdown] lang="zh"
-# 右边一列是解药：`encode_image_to_base64` 先把图片转正（手机照片常常是躺着存的，方向写在 EXIF 里），把透明处垫成白色，再编码。
+# 右边一列是对策：`encode_image_to_base64` 先把图片转正（手机照片常常是躺着存的，方向写在 EXIF 里），把透明处垫成白色，再编码。
 #
 # JPEG 还有一个更安静的问题：它会*抹掉细节*。照片看不出来，文字就不一样了。量一量：让 mini-vlm 读图库里所有的牌子和通知，同一张图用 PNG 发一次，用越来越低的 JPEG 质量各发一次；再把图缩小一半，从头来一遍。先猜一猜：哪一组先读错？
 
@@ -180,12 +181,13 @@ examples = [as_jpeg(picture, quality) for picture in (signs[0].image, half[0]) f
 plots.gallery(examples, ["JPEG 75", "JPEG 10", "JPEG 5"] * 2, columns=6, size=1.3)
 
 # %% [markdown] lang="zh"
-# **看什么**：字大的时候，JPEG 压得很狠也读得出来；缩小一半，字只剩几个像素高，JPEG 的 8×8 小块正好咬在笔画上，垮得就早。缩小本身也要付一点代价。你发出去的截图里，哪种字多？**规则**：文档、截图、图表用 PNG，照片用 JPEG；`extract_text` 和 `analyze_chart` 已经照办。还有一条：MIME 类型要跟着真正的格式走。原章节的 `format` 可以是 PNG，请求里却永远写着 `data:image/jpeg`。
+# **看什么**：字大的时候，JPEG 压得很狠也读得出来；缩小一半，字只剩几个像素高，JPEG 的 8×8 小块正好咬在笔画上，垮得就早。单是缩小，这里还看不出代价（两根 PNG 柱相差无几；36 块牌子，差一块就是 3 个百分点）；质量 75 也几乎没有损失，真正出事的是“小字 + 低质量”。可是文档里的字有多小、别人会压到多低，事先说不准，所以有一条**规则**：文档、截图、图表用 PNG，照片用 JPEG；`extract_text` 和 `analyze_chart` 已经照办。还有一条：MIME 类型要跟着真正的格式走。原章节的 `format` 可以是 PNG，请求里却永远写着 `data:image/jpeg`。
 
 # %% [markdown] lang="en"
 # **What to notice**: large letters stand a lot of JPEG. At half the size they are a few pixels high, JPEG's 8 x 8 blocks bite right
-# into their strokes, and they give way sooner; being made smaller costs a little by itself. Which sort of letters is in your
-# screenshots? **Rule**: documents, screenshots and charts as PNG, photos as JPEG;
+# into their strokes, and they give way sooner. Being smaller alone costs nothing that shows here (the two PNG bars are about
+# equal; of 36 signs one is 3 points), and quality 75 next to nothing: small letters *and* low quality are what breaks. You rarely
+# know how small the print will be, hence the **rule**: documents, screenshots and charts as PNG, photos as JPEG;
 # `extract_text` and `analyze_chart` do so. And the MIME type has to follow the true format: the chapter's `format` may
 # be PNG, but its request always says `data:image/jpeg`.
 
@@ -219,7 +221,7 @@ print(call_gpt4v(cats.path, question))  # no address at all: the course's own se
 # %% [markdown] lang="zh"
 # ## 3 五种能力，逐一打分
 #
-# 3.1 节列出了 GPT-4V 的五种能力。演示里挑一张答得漂亮的图，谁都会；我们每种能力都考许多张，**每个回答都和标准答案逐字比较**。小世界是画出来的，所以标准答案是知道的，不用请另一个模型来当裁判。
+# 原章节的 3.1 节列出了 GPT-4V 的五种能力。演示里挑一张答得漂亮的图，谁都会；我们每种能力都考许多张，**每个回答都和标准答案逐字比较**。小世界是画出来的，所以标准答案是知道的，不用请另一个模型来当裁判。
 #
 # ### 图像理解
 #
@@ -234,7 +236,7 @@ print(call_gpt4v(cats.path, question))  # no address at all: the course's own se
 #
 # ### Understanding a picture
 #
-# Descriptions first. One wrong word makes one wrong:
+# Descriptions first. One wrong word, and the whole description counts as wrong:
 
 # %%
 from little_world.dialogue import describe
@@ -321,16 +323,18 @@ asked = [
 asked = asked[::3]
 _, comparing = score(asked)
 display(table(comparing))
-most = Counter(truth for _, _, truth, _ in asked if truth in ("yes", "no", "是", "否")).most_common(1)[0]
-print(say(zh="是非题里最常见的答案：", en="the most frequent answer where it is yes or no:"), *most)
+yes_or_no = [truth for _, _, truth, _ in asked if truth in ("yes", "no", "是", "否")]
+answer, times = Counter(yes_or_no).most_common(1)[0]
+print(say(zh="是非题里最常见的答案：", en="the most frequent answer where it is yes or no:"), f"{answer}, {times} / {len(yes_or_no)}")
 
 # %% [markdown] lang="zh"
-# **看什么**：对着图核一核上面那句比较：每一项都说对了吗？比较要同时看准两张图，是它较弱的一项。是非题的答案并不均匀，只会说最常见的那个也能得不少分：正确率要和瞎猜放在一起看。
+# **看什么**：对着图核一核上面那句比较：每一项都说对了吗？（留意“时间”：左边是夜里的森林，右边窗外也有月亮和星星。）比较要同时看准两张图，是它较弱的一项。是非题的答案并不均匀，一律答最常见的那个就能对上一大半：正确率要和瞎猜放在一起看。（这些题里也有只问其中一张图的。）
 
 # %% [markdown] lang="en"
-# **What to notice**: check the comparison above against the pictures: is each item right? Comparing needs both pictures read
-# rightly, and is one of its weaker abilities. And the answers to yes-or-no questions are not evenly spread: always
-# giving the most frequent one would score as well, so see every accuracy beside that of guessing.
+# **What to notice**: check the comparison above against the pictures: is each item right? (Look at the time: the forest lies at
+# night, and the window shows moon and stars, too.) Comparing needs both pictures read rightly, and is one of its weaker abilities.
+# And the answers to yes-or-no questions are not evenly spread: always giving the most frequent one would be right on most of them,
+# so see every accuracy beside that of guessing. (Some of these questions ask about one of the two pictures only.)
 
 # %% [markdown] lang="zh"
 # ### 视觉推理
@@ -459,7 +463,7 @@ abilities = {
 plots.bars(abilities, title=server.model, width=8.2, height=2.6)
 
 # %% [markdown] lang="zh"
-# **看什么**：哪些能力好，哪些差？单张图的描述、问答、推理大多答对，比较两张图、承认自己不知道就弱些；同一项能力换一种语言，分数也会变（打开英文的笔记本看看）。这张图只对*这个模型、这些图*有效，可做法是通用的：**为你自己的任务准备几十道知道答案的题，换模型、换提示词时先考一遍**。全尺寸的模型在照片上的表现要好得多，也要用同样的办法去量，而不是看演示。
+# **看什么**：哪些能力好，哪些差？单张图的描述、问答、推理大多答对，比较两张图、承认自己不知道就弱些；同一项能力换一种语言，分数也会变（打开英文的笔记本看看）。这张图只对*这个模型、这些图*有效，可做法是通用的：**为你自己的任务准备几十道知道答案的题，换模型、换提示词时先考一遍**。完整模型在照片上的表现要好得多，也要用同样的办法去量，而不是看演示。
 
 # %% [markdown] lang="en"
 # **What to notice**: which abilities are good, which are not? Describing, questions and reasoning about
@@ -505,7 +509,7 @@ for name, text in answers.items():
 # %% [markdown] lang="zh"
 # 报错的那几种反而还好：至少看得见。危险的是*悄悄成功*的：写到一半的回答变成了一个没有 `title` 的字典，字段写错的照单全收，后面的程序要过很久才会出事。
 #
-# **解药**分三步：
+# **对策**分三步：
 #
 # 1. 用 `response_format` 把 JSON Schema 随请求发过去，由服务器来保证*形式*；
 # 2. 收到以后再校验一遍（pydantic），因为不是每家服务都说到做到；
@@ -552,11 +556,11 @@ print(repr(analyzer.client.parse(cats.image, wanted, Chart)))
 plots.gallery([cats.image], columns=1, size=1.6)
 
 # %% [markdown] lang="zh"
-# 字段齐全，类型正确，全是假的；标题里的胡话到 20 个字为止，是 `max_length` 拦住了它。**Schema 管形式，不管真假。** 需要的话，给模型留一条退路（比如允许 `null`，或者加一个 `is_chart` 字段），并且照样去量。
+# 字段齐全，类型正确，却没有一项是图表里的事：标题是半句图片说明，类型和趋势纯属编造；标题到 20 个字为止，是 `max_length` 拦住了它。**Schema 管形式，不管真假。** 需要的话，给模型留一条退路（比如允许 `null`，或者加一个 `is_chart` 字段），并且照样去量。
 
 # %% [markdown] lang="en"
-# All fields there, all types right, and not a word of it true; nonsense in the title ends at 20 characters at the latest, where
-# `max_length` stops it. **A schema governs the form, not the truth.** Where it
+# All fields there, all types right, and nothing in it about a chart: the title is half a caption, type and trend are made up. The
+# title ends at 20 characters at the latest, where `max_length` stops it. **A schema governs the form, not the truth.** Where it
 # matters, leave the model a way out (let a field be `null`, or add `is_chart`), and measure all the same.
 
 # %% [markdown] lang="zh"
@@ -651,6 +655,7 @@ strict.close()
 # | 错误 | 该不该重试 | 怎么办 |
 # |---|---|---|
 # | 连不上、超时、408、409、429、5xx | 该，逐次加长等待，听 `Retry-After` 的 | SDK 已经替你做了，`retries=` 控制次数 |
+# | 429，而 `code` 是 `insufficient_quota` | 不该，等也没用 | 余额用完了，去充值 |
 # | 400、404、413、422 | 不该，再发一次还是错 | 改请求 |
 # | 401、403 | 不该 | 检查密钥 |
 # | `finish_reason: length` | 不该原样重发 | 加大 `max_tokens` |
@@ -660,6 +665,7 @@ strict.close()
 # | error | retry? | what to do |
 # |---|---|---|
 # | no connection, timeout, 408, 409, 429, 5xx | yes, waiting longer each time, heeding `Retry-After` | the SDK does, `retries=` says how often |
+# | 429 whose `code` is `insufficient_quota` | no, waiting does not help | out of credit: top up |
 # | 400, 404, 413, 422 | no, it would fail again | change the request |
 # | 401, 403 | no | check the key |
 # | `finish_reason: length` | not unchanged | raise `max_tokens` |
@@ -688,7 +694,7 @@ for number, piece in enumerate(stream):
 print(f"\n{first:.2f} s, {time.perf_counter() - start:.2f} s")
 
 # %% [markdown] lang="zh"
-# 竖线是每次收到的一小段。线上走的是服务器推送事件（SSE）：每段一行 `data: {...}`，最后是 `data: [DONE]`。流到一半断了怎么办？`course_lib` 会报错，并把已经收到的文字留在 `raw` 里，而不是假装写完了。
+# 竖线是每次收到的一小段。网络上传的是服务器推送事件（server-sent events，SSE）：每段一行 `data: {...}`，最后是 `data: [DONE]`。流到一半断了怎么办？`course_lib` 会报错，并把已经收到的文字留在 `raw` 里，而不是假装写完了。
 
 # %% [markdown] lang="en"
 # The bars stand between the pieces as they came. On the wire these are server-sent events: a line `data: {...}` for each
@@ -768,11 +774,12 @@ for detail in ("high", "low"):
     print(f"{detail:5}", cost, f"| × 10000 = {cost.amount * 10_000:.2f} {cost.currency}")
 
 # %% [markdown] lang="zh"
-# **省钱的办法**：图里没有小字，就用 `detail="low"`；缩到服务商的上限以下再发；用 `usage` 对账，估算不是账单。
+# **省钱的办法**：图里没有小字，就用 `detail="low"`，或者先明显缩小（例如 512 像素）再发；只缩到服务商的上限，省下的是流量和时间，不是 token，因为它反正会缩；最后用 `usage` 对账，估算不是账单。
 
 # %% [markdown] lang="en"
-# **How to save**: where there is no small print, `detail="low"`; scale down below the provider's own limit; and check against `usage`, as
-# an estimate is not a bill.
+# **How to save**: where there is no small print, `detail="low"`, or scale down well below the provider's own limit (to 512 pixels, say);
+# scaling just to the limit saves traffic and time but no tokens, as the provider does it anyway. And check against `usage`: an
+# estimate is not a bill.
 
 # %% [markdown] lang="zh"
 # ## 9 一次问八个
@@ -798,9 +805,9 @@ print(say(zh="一起，秒", en="together, seconds"), f"{end - middle:.2f}")
 print(one_by_one == together)
 
 # %% [markdown] lang="zh"
-# ## 10 换成完整大小的模型
+# ## 10 换成完整模型
 #
-# > **Full-size（完整大小）。** 换提供商只换名字和密钥（表里是 “-” 的还要写明地址或模型），代码一个字不动。密钥放在环境变量或 `.env` 里，别写进笔记本。下表由程序里的登记表打印：
+# > **完整模型。** 换提供商只换名字和密钥（表里是 “-” 的还要写明地址或模型），代码一个字不动。密钥放在环境变量或 `.env` 里，别写进笔记本。下表由程序里的登记表打印：
 
 # %% [markdown] lang="en"
 # ## 10 Swap in a full-size model
@@ -812,7 +819,7 @@ print(one_by_one == together)
 # %%
 from course_lib.providers import PROVIDERS
 
-lines = [say(zh="| provider | 地址 | 密钥变量 | 默认模型 |", en="| provider | address | key variable | default model |"), "|---|---|---|---|"]
+lines = [say(zh="| 提供商 | 地址 | 密钥变量 | 默认模型 |", en="| provider | address | key variable | default model |"), "|---|---|---|---|"]
 for provider in PROVIDERS.values():
     default = [entry.id for entry in registry.hosted(provider=provider.name)][:1]
     lines.append(f"| {provider.name} | {provider.base_url or '-'} | {provider.key_variable or '-'} | {(default or ['-'])[0]} |")
@@ -827,7 +834,7 @@ display(Markdown("\n".join(lines)))
 # analyzer.describe("photo.jpg")
 # ```
 #
-# - **Azure**：原章节的 `gpt-4-vision` 部署和 `2024-02-01` 版本的接口都已退役。现在用 v1 地址：`ImageAnalyzer(provider="azure", base_url="https://资源名.openai.azure.com", model="部署名")`；手里还是旧的部署地址，把门户里那一整串贴进 `base_url` 也行。
+# - **Azure**：原章节的部署 `gpt-4-vision`，背后的模型已经退役；带日期的接口版本（`2024-02-01`）是旧写法。现在用 v1 地址：`ImageAnalyzer(provider="azure", base_url="https://资源名.openai.azure.com", model="部署名")`；手里还是旧的部署地址，把门户里那一整串贴进 `base_url` 也行。
 # - **Ollama、vLLM**：在自己的机器上跑，不用密钥。
 # - **`transformers serve`**：一条命令就能把任何一个模型文件夹变成服务，`transformers serve 文件夹 --device cpu --port 8000`，然后 `ImageAnalyzer(base_url="http://localhost:8000/v1", model="文件夹")`。课程的测试就用它和 mini-vlm 对练。
 # - **本地的大模型**：`python -m little_world.server --vision-model 文件夹` 用课程自己的服务器来跑。
@@ -841,8 +848,8 @@ display(Markdown("\n".join(lines)))
 # analyzer.describe("photo.jpg")
 # ```
 #
-# - **Azure**: the chapter's deployment `gpt-4-vision` and the API version `2024-02-01` have been retired. Now it is the v1
-#   address: `ImageAnalyzer(provider="azure", base_url="https://RESOURCE.openai.azure.com", model="DEPLOYMENT")`. With an old
+# - **Azure**: the model behind the chapter's deployment `gpt-4-vision` is retired, and API versions with a date (`2024-02-01`) are the
+#   old way. Now it is the v1 address: `ImageAnalyzer(provider="azure", base_url="https://RESOURCE.openai.azure.com", model="DEPLOYMENT")`. With an old
 #   deployment address, paste the whole of it from the portal into `base_url`.
 # - **Ollama, vLLM**: run on your own machine, without a key.
 # - **`transformers serve`** turns any model folder into a service with one command, `transformers serve FOLDER --device cpu
@@ -935,7 +942,7 @@ server.close()
 # - 文字和图表用 PNG；先算 token 再发送；同时问，不排队。
 # - 说“不知道”是一种能力，也要考。
 #
-# 术语对照见 [docs/glossary.md](../../docs/glossary.md)。
+# 术语对照见 [docs/glossary.md](../../docs/glossary.md)。下一课：[04 Stable Diffusion](04_stable_diffusion.ipynb)。
 
 # %% [markdown] lang="en"
 # ## Summary
@@ -949,4 +956,4 @@ server.close()
 # - Text and charts as PNG; count tokens before you send; ask together, do not queue.
 # - To say "I don't know" is an ability, and needs a test like any other.
 #
-# The terms in both languages stand in [docs/glossary.md](../../docs/glossary.md).
+# The terms in both languages stand in [docs/glossary.md](../../docs/glossary.md). Next: [04 Stable Diffusion](04_stable_diffusion.ipynb).

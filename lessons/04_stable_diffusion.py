@@ -319,13 +319,15 @@ for axis, tile, name in zip(axes[0], tiles, names):
 figure
 
 # %% [markdown] lang="zh"
-# **看什么**：潜变量有四个通道，每个都像一张格子很粗的小图，位置还认得出来，每一格管着原图的一小块。VAE 是*有损*的（比一比左右两张草地上的小花）：它弄丢的细节，后面画得再好也回不来，图生图时也一样，哪怕你让模型什么也别改。代码里的 `scaling_factor` 把潜变量缩放到和噪声差不多大，第 1 节的正弦和余弦才混得匀。
+# **看什么**：潜变量有四个通道，每个都像一张格子很粗的小图，位置还认得出来，每一格管着原图的一小块。VAE 是*有损*的（比一比左右两张草地上的小花）：丢掉的细节，解码器会补上*像样*的，却不是原来的那几朵，图生图时也一样，哪怕你让模型什么也别改。为什么不是一团模糊？训练时有一个判别器（discriminator）在旁边挑“哪张是原画”，解码器得骗过它；Stable Diffusion 自己的 VAE 也是这样训练的。代码里的 `scaling_factor` 把潜变量缩放到和噪声差不多大，第 1 节的正弦和余弦才混得匀。
 
 # %% [markdown] lang="en"
 # **What to notice**: the latent has four channels, and each looks like a small, coarse picture. Places can still be
-# made out, and each square stands for a small block of the original. The VAE is *lossy* (compare the small flowers in
-# the first and the last picture): details it drops cannot come back however well one paints later. That holds for image
-# to image, too, even if the model is asked to change nothing. In the code, `scaling_factor` makes the latents about as
+# made out, and each square stands for a small block of the original. The VAE is *lossy* (compare the small flowers in the
+# first and the last picture): in place of a detail that was dropped, the decoder paints a *likely* one, and not the one
+# that was there; in image to image, too, even if the model is asked to change nothing. Why no blur? In training a
+# discriminator sat beside it and told drawings from what it made, and the decoder had to deceive it; Stable Diffusion's own VAE
+# is trained so, too. In the code, `scaling_factor` makes the latents about as
 # large as the noise, so that the sine and cosine of section 1 mix them evenly.
 
 # %% [markdown] lang="zh"
@@ -558,13 +560,13 @@ shown = [picture for pictures in sweep.values() for picture in pictures[::4]]
 plots.gallery(shown, [f"guidance {g:g}" for g in guidances for _ in range(4)], columns=4, size=1.2)
 
 # %% [markdown] lang="zh"
-# **看什么**：没有引导的那一组，轮廓松散，数目有时出错（数一数鱼）；加一些引导，形状收紧了，认得出的也多了；开到最大，颜色变浓、对比度变高，画却又散了（看火车）：“放大的差”把潜变量推到了训练里从没到过的地方。**引导不是越大越好**，哪个值最好因模型而异，要量。量也要量够：这里每行只有十六张图，差一两张不算数，3、4、5 谁更好，这样的表说不出来。（只画一样东西时容易得多，不加引导也十有八九画得对，第 9 节的模型卡里有数字。）
+# **看什么**：没有引导的那一组，轮廓松散，数目有时出错（数一数鱼）；加一些引导，形状收紧了，对比度高了一点；开到最大，颜色变浓、对比度变高，画却又散了（看火车）：“放大的差”把潜变量推到了训练里从没到过的地方。**引导不是越大越好**，哪个值最好因模型而异，要量。量也要量够：这里每行只有十六张图，差一两张不算数，3、4、5 谁更好，这样的表说不出来。（只画一样东西时容易得多，不加引导也十有八九画得对，第 9 节的模型卡里有数字。）
 #
 # ### 步数（steps）
 
 # %% [markdown] lang="en"
 # **What to notice**: without guidance outlines are loose, and the number is sometimes wrong (count the fish); with some
-# of it shapes tighten, and more is recognised; with the most, colours grow heavy and the contrast rises, but the
+# of it shapes tighten and the contrast rises a little; with the most, colours grow heavy and the contrast rises, but the
 # pictures fall apart again (look at the trains): the enlarged difference pushes the latents to where no training
 # picture ever was. **More guidance is not always better**; which value is best differs from model to model, so measure.
 # And measure enough: a row here stands on sixteen pictures, one or two more or fewer mean nothing, and such a table could

@@ -111,7 +111,7 @@ plots.gallery([album[r["id"]].image for r in found], [f"{r['similarity']:.2f}" f
 # %% [markdown] lang="zh"
 # ## 2 为什么慢，怎样快
 #
-# 要量速度，得有许多向量。画五万张图太久，所以造五万个*像 mini-clip 的*向量：量出图库向量的均值和协方差，照着抽样，再缩放到长度 1。它们不对应任何图片，但比较起来要做的功和真的一样多。
+# 要量速度，得有许多向量。画五万张图太久，所以造五万个*像 mini-clip 的*向量：量出图库向量的均值和协方差，照着抽样，再缩放到长度 1。它们不对应任何图片，但比较起来的计算量和真的一样。
 
 # %% [markdown] lang="en"
 # ## 2 Why it is slow, and how it gets fast
@@ -128,7 +128,7 @@ asked = clip.encode_text([example.captions[LANG] for example in gallery[::6]])  
 print(crowd.shape, asked.shape, f"{crowd.nbytes / 1e6:.0f} MB")
 
 # %% [markdown] lang="zh"
-# 循环的时间花在哪儿了？把它拆开，每一部分单独计时，再和整个算术，也就是一次矩阵乘向量，放在一起：
+# 循环的时间花在哪儿了？把它拆开，每一部分单独计时，再和全部运算，也就是一次矩阵乘向量，放在一起：
 
 # %% [markdown] lang="en"
 # Where does the loop's time go? Take it apart, time each part alone, and put all of the arithmetic, one matrix times one
@@ -148,7 +148,7 @@ def milliseconds(work, times=1):
 
 parts = {
     say(zh="flatten：复制向量", en="flatten: copying"): milliseconds(
-        lambda: [(query.flatten(), d["features"].flatten()) for d in database]
+        lambda: [None for d in database if query.flatten() is d["features"].flatten()]
     ),
     say(zh="五万次 np.dot", en="50,000 x np.dot"): milliseconds(lambda: [float(np.dot(query, row)) for row in crowd]),
     say(zh="字典和排序", en="dicts, sorting"): milliseconds(
@@ -159,11 +159,11 @@ parts = {
 plots.bars(parts, title=say(zh="毫秒，五万张图", en="milliseconds, 50,000 pictures"), percent=False, digits=0, height=2.5)
 
 # %% [markdown] lang="zh"
-# **看什么**：最后一根柱子就是*全部*的算术。前三根柱子里，几乎没有算术：是 Python 在五万次地复制、查找、建对象、调用函数。**规则**：让循环发生在矩阵乘法里面，而不是在 Python 里。
+# **看什么**：最后一根柱子就是*全部*运算。第二根做的是同样的运算，时间却是它的许多倍；第一、三根根本不做运算：是 Python 在五万次地复制、查找、建对象、调用函数。**规则**：让循环发生在矩阵乘法里面，而不是在 Python 里。
 
 # %% [markdown] lang="en"
-# **What to notice**: the last bar is *all* of the arithmetic. There is hardly any in the other three: Python copies, looks
-# up, makes objects and calls functions, fifty thousand times. **Rule**: let the loop happen inside a matrix product, not
+# **What to notice**: the last bar is *all* of the arithmetic. The second does the very same and takes many times as long; the first
+# and the third do none: Python copies, looks up, makes objects and calls functions, fifty thousand times. **Rule**: let the loop happen inside a matrix product, not
 # in Python.
 
 
@@ -212,15 +212,15 @@ plots.curves(
 )
 
 # %% [markdown] lang="zh"
-# **看什么**：一个比特只占原来 32 个比特的三十二分之一，排名当然很粗，可是真正的前十名，几乎都在前一千名粗排里；精确计算的只剩五十分之一。**粗扫加精排**就是课程库的索引做的事（`course_lib/stores/scan.py`）：每四个数压成四个比特，扫描放在处理器的寄存器里，而且建索引时会在*自己的*向量上检验召回率，不到 99.9% 就换更稳妥的编码。它只在两万张以上才启用，再少 numpy 已经够快。
+# **看什么**：一个比特只占原来 32 个比特的三十二分之一，排名当然很粗，可是真正的前十名，几乎都在前一千名粗排里；精确计算的只剩五十分之一。**粗扫加精排**就是课程库的索引做的事（`course_lib/stores/scan.py`）：每一个、两个或四个数换成 16 个码字之一（四个比特），扫描放在处理器的寄存器里，而且建索引时会在*自己的*向量上检验召回率，不到 99.9% 就换更稳妥的编码。它只在两万张以上才启用，再少 numpy 已经够快。
 #
-# 还有一类索引是图（HNSW），查询更快，可是建得慢，而且遇到它不擅长的数据，召回率会悄悄垮掉；第 09 课会量给你看。
+# 还有一类是图索引（graph index，例如 HNSW），查询更快，可是建得慢，而且遇到它不擅长的数据，召回率会悄悄垮掉；第 09 课会量给你看。
 
 # %% [markdown] lang="en"
 # **What to notice**: one bit is a thirty-second of the 32 that were there, so the order is rough. But nearly all of the true
 # ten best are among the first thousand of it, and only a fiftieth is left to compute exactly. **A rough scan, then exact
-# ranking** is what the library's index does (`course_lib/stores/scan.py`): four numbers in four bits, scanned within the
-# processor's registers. And when it is built it checks its recall on *its own* vectors: below 99.9 % it takes a safer
+# ranking** is what the library's index does (`course_lib/stores/scan.py`): each group of one, two or four numbers becomes one
+# of 16 codewords (4 bits), scanned within the processor's registers. And when it is built it checks its recall on *its own* vectors: below 99.9 % it takes a safer
 # code. It sets in at twenty thousand pictures; below that, numpy is quick enough.
 #
 # Another family of indexes are graphs (HNSW): faster at queries, slow to build, and on data that do not suit them their
@@ -254,12 +254,12 @@ print(
 )
 
 # %% [markdown] lang="zh"
-# **看什么**：从循环到矩阵乘法，白捡了一大截；从矩阵乘法到索引，又是一截，代价是建索引的那几秒，和（量出来几乎没有的）遗漏。这台机器上没有 faiss 的话，后两行就是 numpy，只比矩阵乘法多一点开销。许多查询一起做更划算：向量从内存里读出来一次，就能和所有查询相乘。
+# **看什么**：从循环到矩阵乘法，白捡了一大截；从矩阵乘法到索引，又是一截，代价是建索引的那几秒，和（量出来几乎没有的）遗漏。这台机器上没有 faiss（向量索引库，索引由它来扫）的话，后两行就是 numpy，只比矩阵乘法多一点开销。许多查询一起做更划算：向量从内存里读出来一次，就能和所有查询相乘。
 
 # %% [markdown] lang="en"
 # **What to notice**: from loop to matrix product is a long way, for nothing; from matrix product to index is another step, at
-# the price of a few seconds to build it, and of what it misses (measured: next to nothing). Where faiss is not installed
-# the last two rows are numpy too, with a little added. Many queries at once cost less each: a vector that has been read
+# the price of a few seconds to build it, and of what it misses (measured: next to nothing). Where faiss (a library of vector indexes, which does the scanning) is not
+# installed, the last two rows are numpy too, with a little added. Many queries at once cost less each: a vector that has been read
 # from memory is multiplied with all of them.
 
 # %% [markdown] lang="zh"
@@ -413,7 +413,7 @@ lines = {say(zh="还是同一种东西", en="still the same kind"): same_kind, s
 plots.curves(weights, lines, xlabel="weight", percent=True, height=2.6, title=clip.name)
 
 # %% [markdown] lang="zh"
-# **看什么**：两条曲线此消彼长，没有一个 `weight` 两样全要。0 是只看图，1 是只看文字，合适的值在中间，而且因模型、因图库而异：**量了再定**。另外，这个例子里“夜里”其实是元数据，用 `where={"time": ...}` 就一定满足。能过滤的，不要拿去搜。
+# **看什么**：两条曲线此消彼长，没有哪个 `weight` 能两样兼得。0 是只看图，1 是只看文字，合适的值在中间，而且因模型、因图库而异：**量了再定**。另外，这个例子里“夜里”其实是元数据，用 `where={"time": ...}` 就一定满足。能过滤的，不要拿去搜。
 #
 # > **陷阱：两种分数不能比。** 原章节的文搜图和图搜图返回同一种“similarity”。看看它们各自的分布：
 
@@ -442,14 +442,14 @@ axis.legend(fontsize=8.5, loc="upper left")
 figure
 
 # %% [markdown] lang="zh"
-# **看什么**：文字和图片之间，*自己的*说明才有那么高的分；两张*不同的*图片之间，多数图都找得到同样高分的另一张。0.7 在文搜图里是“就是它”，在图搜图里只是“另一张有点像的”。给一种分数定的阈值，用到另一种上就错了；两种结果放进同一张榜单，名次没有意义。完整的 CLIP 差得更远：配对的图文余弦多在 0.3 上下，两张不相干的照片却常有 0.5（第 02 课的模态间隙）。`search` 之所以先把两种分数各自除以标准差，就是这个缘故。
+# **看什么**：文字和图片之间，*自己的*说明才有那么高的分；两张*不同的*图片之间，多数图都找得到同样高分的另一张。0.7 在文搜图里是“就是它”，在图搜图里只是“另一张有点像的”。给一种分数定的阈值，用到另一种上就错了；两种结果放进同一张榜单，名次没有意义。完整的 CLIP 差得更远：配对的图文余弦多在 0.3 上下，两张不相干的照片却常有 0.5（第 02 课的模态间隙）。两种分数相加时，起伏大的会盖过起伏小的（高低不要紧，每张图都一样加减），所以 `search` 先把各自除以标准差。
 
 # %% [markdown] lang="en"
-# **What to notice**: between words and pictures only a picture's *own* caption scores that high; between two *different*
-# pictures such scores are common. 0.7 says "that is the one" in a text search, and "some other that is a bit alike"
+# **What to notice**: between words and pictures only a picture's *own* caption scores that high; but most pictures have some *other*
+# picture that scores just as high. 0.7 says "that is the one" in a text search, and "some other that is a bit alike"
 # in a picture search. A threshold set for one sort is wrong for the other, and a ranking of both together has no meaning. With a full-size CLIP they are further apart: a picture and its text lie around 0.3, two
-# unrelated photographs often at 0.5 (lesson 02's modality gap). That is why `search` first divides each by its own
-# standard deviation.
+# unrelated photographs often at 0.5 (lesson 02's modality gap). When the two are added, the one that spreads more drowns the
+# other (the level does not matter, it moves all pictures alike), so `search` first divides each by its standard deviation.
 
 # %% [markdown] lang="zh"
 # ### 查重
@@ -497,7 +497,7 @@ figure.axes[0].legend(fontsize=8.5, loc="center left", bbox_to_anchor=(1, 0.5))
 figure
 
 # %% [markdown] lang="zh"
-# **看什么**：存成 JPEG、缩小、调亮，几乎总能抓到；默认的 0.97 没有误报。镜像就抓不全，裁掉几个像素更是漏掉许多：mini-clip 很在意东西*在哪里*，镜像和裁剪都挪动了它们。还有一种错，这张图里看不到：意思相同、但确实是*两张*的画，CLIP 也会给高分，它比的是“画了什么”，不是像素。要找一模一样的文件，比对内容的摘要（哈希）就够了；要找“差不多”的，把候选摆出来，由人来定。
+# **看什么**：存成 JPEG、缩小、调亮，几乎总能抓到；默认的 0.97 没有误报。镜像就抓不全，裁掉几个像素，大多就抓不到了：mini-clip 很在意东西*在哪里*，镜像和裁剪都挪动了它们。还有一种错，这张图里看不到：意思相同、但确实是*两张*的画，CLIP 也会给高分，它比的是“画了什么”，不是像素。要找一模一样的文件，比对内容的摘要（哈希）就够了；要找“差不多”的，把候选摆出来，由人来定。
 
 # %% [markdown] lang="en"
 # **What to notice**: saved as JPEG, made smaller or brighter, they are nearly always caught, and the default of 0.97 raises no
@@ -572,11 +572,11 @@ for name, asks in SORTS.items():
     print(f"{name}: {len(asks)}", "|", asks[0][0]("zh"), "|", asks[0][0]("en"))
 
 # %% [markdown] lang="zh"
-# 三个尺子，各几行。`right` 是一张表：每行一个查询，每列一个名次，对就是 `True`。
+# 三把尺子，各几行。`right` 是一张表：每行一个查询，每列一个名次，对就是 `True`。
 #
 # - **R@k**：前 k 名里有没有*一张*对的；
 # - **平均精度**（average precision，AP）：在每一张对的图那里停下来，看到此为止对的占几成，再取平均；所有查询的平均是 **mAP**。要得满分，所有对的都得排在所有错的前面；
-# - **nDCG@k**：对错不分明时用。每张图有一个“有多相关”的分，名次越后打折越多，再除以理想排法的得分。
+# - **nDCG@k**：对错不分明时用。每张图有一个“有多相关”的分，名次越靠后打折越多，全部加起来，再除以理想排法的总分。
 
 # %% [markdown] lang="en"
 # Three yardsticks, a few lines each. `right` is a table with a row for each query, a column for each place in its ranking, and
@@ -729,12 +729,12 @@ plots.gallery([gallery[order[q, rank]].image for q, rank in zip(worst, ranks)], 
 #
 # ### 半对半错：nDCG
 #
-# “夜里海滩上的一只红猫”，图库里没有完全符合的怎么办？海滩上的红猫，哪怕是白天，也比白天森林里的狗强。给每张图打分：种类、颜色、地点、时间，对几项得几分。
+# “夜里海滩上的一只红猫”，图库里没有完全符合的怎么办？海滩上的红猫，哪怕是白天，也比白天森林里的狗强。给每张图打分：种类、颜色、地点、时间，每对一项得四分之一分。
 
 # %% [markdown] lang="en"
 # **What to notice**: above is what came first, and is wrong; below, what should have come first, and where it stood. The first hit
 # is mostly *half* right: the thing in another colour, or the colour on another thing. Mostly it is the only kind in its picture, and half right looks
-# very much alike. The right picture shows several things, its vector is shared among them, and it has fallen far behind.
+# very much alike; where both are ticked, the colour is on *another* thing in the picture. The right picture shows several things, its vector is shared among them, and it has fallen far behind.
 #
 # ### More or less right: nDCG
 #
@@ -768,14 +768,14 @@ for lang in ("zh", "en"):
     print(clip.name, lang, f"nDCG@10 {nDCG:.0%},", say(zh="随机排", en="random order"), f"{by_chance:.0%}")
 
 # %% [markdown] lang="zh"
-# 注意随机排也有不少分：随便一张图，总能碰对一两项。**任何分数都要和瞎猜放在一起看。**
+# 注意随机排也有分：差不多一半的图，碰运气也能对上一项。**任何分数都要和瞎猜放在一起看。**
 #
 # ## 5 问一张图：看图对话
 #
 # 搜索给的是图，用户要的常常是*答案*。`VisualQA` 保留了原章节的名字。默认由看图对话来答：mini-vlm，站在第 03 课的服务后面，不用配置，会自己启动。
 
 # %% [markdown] lang="en"
-# Mind what a random order gets: any picture has one or two facts right by luck. **A score says something only beside that of
+# Mind what a random order gets: nearly half of all pictures have at least one fact right by luck. **A score says something only beside that of
 # guessing.**
 #
 # ## 5 Ask a picture: by a vision chat
@@ -998,7 +998,7 @@ for axis in (left, right_axis):
 figure
 
 # %% [markdown] lang="zh"
-# **看什么**：左图，虚线是说几成就有几成。softmax 的点全在下面：它说“十拿九稳”的题，错的不少；校准后的点贴着虚线。ECE（expected calibration error，期望校准误差）是两者的平均距离。右图，从最有把握的题答起：校准后的线到后面才升高；softmax 在它最有把握的题里就错了不少。校准后的线更低，说明它不光语气变了，*排序*也更好：它知道哪些题该先放弃。你愿意为多答几题承受多少错误，就在这条曲线上选一点，`min_confidence` 就是那个旋钮。
+# **看什么**：左图，虚线是说几成就有几成。softmax 的点全在下面：它说“十拿九稳”的题，错的不少；校准后的点贴着虚线。ECE（expected calibration error，期望校准误差）是两者的平均距离。右图，从最有把握的题答起：校准后的线到后面才升高；softmax 在它最有把握的题里就错了不少。最右端每题都答，与排序无关：那里的差距是拟合改变了一部分*答案*（各个事实的权重变了）；再往左，*排序*也更好：错的集中在后面，它知道哪些题该先放弃。你愿意为多答几题承受多少错误，就在这条曲线上选一点，`min_confidence` 就是那个旋钮。
 #
 # 按题型分开看，差别很大：
 
@@ -1006,8 +1006,8 @@ figure
 # **What to notice**: on the left, the dashed line is where it is right as often as it says. The softmax lies below it all along:
 # of what it calls nearly certain, much is wrong. Calibrated, the points follow the line. ECE, the expected calibration error,
 # is their mean distance from it. On the right, questions are answered from the surest down: calibrated, mistakes come
-# towards the end; the softmax makes many among its surest. The calibrated curve is lower, so it is not only the tone that changed but the *order*: it knows better what to
-# leave alone. How many mistakes are worth another answer? Choose a point on this curve; `min_confidence` is the knob.
+# towards the end; the softmax makes many among its surest. At the right end every question is answered and order plays no part: that gap is answers which the fit has
+# changed (it weighs each fact anew). Further left the *order* helps, too: it knows better what to leave alone. How many mistakes are worth another answer? Choose a point on this curve; `min_confidence` is the knob.
 #
 # By type of question the differences are large:
 
@@ -1025,7 +1025,7 @@ by_sort = {
     say(zh="有把握时", en="when sure"): {name: correct[sure & (sorts == sort)].mean() for sort, name in TYPES.items()},
     say(zh="有把握的题占", en="share it is sure of"): {name: sure[sorts == sort].mean() for sort, name in TYPES.items()},
 }
-plots.bars(by_sort, title=clip.name, width=9.4, height=2.8)
+plots.bars(by_sort, title=clip.name, width=11, height=2.8)
 
 # %% [markdown] lang="zh"
 # **看什么**：“什么地方”“什么时候”关乎整张图，一个向量正合适；“在哪里”“是什么”要看局部，图里有两样东西时最难。有把握时的那几根柱子高得多：CLIP 的强项是*知道自己不知道*。
@@ -1127,17 +1127,17 @@ for name, (accuracy, cost_seconds) in both.items():
     print(f"{name}: {accuracy:.0%}, {1000 * cost_seconds:.1f} ms")
 
 # %% [markdown] lang="zh"
-# **看什么**：搭配起来，正确率只比全用对话少几分，时间却省下大半；丢的是 CLIP 有把握却错了的那些。也看看上一张表：就算有把握，CLIP 在这里也不比对话更准，好处是它知道哪些答案别信，而且快。
+# **看什么**：搭配起来，正确率只比全用对话低几个百分点，时间却省下大半；丢的是 CLIP 有把握却错了的那些。也看看上一张表的合计那一行：就算有把握，CLIP 在这里也不比对话更准，好处是它知道哪些答案别信，而且快。
 
 # %% [markdown] lang="en"
 # **What to notice**: together they lose a few points against the chat alone, and save most of its time. What is lost is where CLIP
-# was sure and wrong. Look at the table before, too: even where it is sure, CLIP is no better here than the chat; what it
+# was sure and wrong. Look at the last row of the table before, too: even where it is sure, CLIP is no better here than the chat; what it
 # gains is that it says which answers not to trust, and its speed.
 
 # %% [markdown] lang="zh"
 # ## 8 问整个图库
 #
-# “有多少张图里有猫？”一张一张问太贵，图库大了更是。**检索增强**（retrieval augmentation）的办法：先搜，只问最像的那些（CLIP 的向量现成，就全问，过半把握的都算进去），再把回答合起来。`answer_collection` 把问题拆成“搜什么”和“问什么”，最后数、列、或者投票：
+# “有多少张图里有猫？”一张一张问太贵，图库大了更是。**检索增强**（retrieval augmentation）的办法：先搜，只问最像的那些（CLIP 的向量现成，就全问，过半把握的都算进去），再把回答合起来。`answer_collection` 把问题拆成“搜什么”和“问什么”，最后数、列、或者投票。（拿不准的图，百分数说的是较可能的那一边；列表从“是”排到“否”。）
 
 # %% [markdown] lang="en"
 # ## 8 Ask the whole collection
@@ -1145,7 +1145,8 @@ for name, (accuracy, cost_seconds) in both.items():
 # "How many pictures show a cat?" To ask them one by one is expensive, and more so as the collection grows. The way out is
 # **retrieval augmentation**: search first, ask only what fits best (CLIP, whose vectors are at hand, asks them
 # all, and counts those likelier than not), and combine the answers. `answer_collection` takes the
-# question apart, into what to search for and what to ask, and in the end counts, lists, or votes:
+# question apart, into what to search for and what to ask, and in the end counts, lists, or votes. (A doubtful picture's percentage
+# is that of its likelier side; the list runs from yes to no.)
 
 # %% tags=["nbval-ignore-output"]
 COUNT = {"zh": "有多少张图里有{}？", "en": "How many pictures show {}?"}[LANG]
@@ -1211,14 +1212,14 @@ figure
 # 也可以让对话来问。它看的是图，不是向量；按搜索的名次八张八张地问，一整批都说“没有”就停，最多问 48 张。它点名的大多对；可是搜索排得太后的图，它根本见不到，所以可能数少。搜索漏掉的，后面谁也补不回来：
 
 # %% [markdown] lang="en"
-# **What to notice**: uncorrected, nearly every thing is counted more than twice too often; corrected, the size is right. Places
+# **What to notice**: uncorrected, nearly every thing is counted more than twice as often as it is there; corrected, the size is right. Places
 # are counted well, since a place is about the whole picture. As for things, do not cheer too soon: each of them
 # stands in about a dozen pictures, and guessing the mean for all comes even closer (the number above the figure). The correction
 # cures the overcounting, but not what section 4 found: two kinds in one vector, and one is overlooked.
 #
 # The chat can be asked, too. It sees pictures, not vectors; it goes down the search's ranking eight at a time and stops when all
 # eight say no, or after 48. What it names is mostly right; what the search ranks far down it never gets to see, so it may
-# count too few. No answer can be better than the search before it:
+# count too few. What the search misses, nothing after it can bring back:
 
 # %% tags=["nbval-ignore-output"]
 paths = {e.id: e.path for e in gallery}

@@ -85,7 +85,7 @@ columns(dict(zip(titles, (applications, services, protocols, models))), links, a
 # %% [markdown] lang="zh"
 # **看什么**：
 #
-# - 箭头只朝一个方向。应用不知道协议，服务不知道模型：把右边的任何一块换成完整模型，左边一行都不用改。
+# - 连线只从左往右：左边用到右边，右边不认识左边。应用不知道协议，服务不知道模型：把右边的任何一块换成完整模型，左边一行都不用改。
 # - 几条线汇到同一个框，就是省下的功夫：搜索、问答、视频检索共用一座 CLIP，一次提速，三处受益。
 # - 反过来也要小心：**一座塔歪了，上面全歪**。mini-clip 分不清*谁在谁的*左边，站在它上面的搜索和视频检索也分不清。
 
@@ -208,10 +208,13 @@ heads = say(
     en="| miniature | asked here | measured here | asked there | reported there | source |",
 )
 absence = say(zh="（还没有）", en="(not there yet)")
+IN_CHINESE = {"kind": "种类", "color": "颜色", "count": "数量", "retrieval R@1": "检索 R@1", "questions on scenes": "关于画面的问题",
+              "relation (which of two orders)": "关系（两种次序选一）", "signs read exactly": "牌子一字不差", "chart trend": "图表趋势",
+              "- exists": "其中：有没有", "color, pairs of color and kind never seen": "颜色（没见过的颜色与种类搭配）"}
 rows, last = [heads, "|---|---|--:|---|---|---|"], None
 for name in literature.SIBLINGS:
     for r in literature.reported(name):
-        here = (name, r.row or "–", (there[name].measured(r.row) or "–") if name in there else absence)
+        here = (name, say(zh=IN_CHINESE.get(r.row, r.row), en=r.row) if r.row else "–", (there[name].measured(r.row) or "–") if name in there else absence)
         shown = ("", "", "") if here == last else here
         source = f"{literature.PAPERS[r.paper].cited}, {r.where}"
         rows.append(f"| {' | '.join(shown)} | {say(zh=r.zh, en=r.en)} | {r.model}: {r.value} | {source} |")
@@ -328,13 +331,13 @@ rows += [f"| `{m.id}` | {m.provider} | {m.ends or '–'} |" for m in registry.ho
 display(Markdown("\n".join(rows)))
 
 # %% [markdown] lang="zh"
-# **看什么**：表里权重公开的，今天都还能下载；接口则一个接一个到期，看看它们各活了多久。上面的表来自 `course_lib/registry.py`，整门课的模型名只写在这一个文件里，所以哪个名字没了，只改一行。你的项目也该有这样一个文件，再加一条规矩：**模型名是设置，不是代码**。OpenAI 的 `GET /v1/models` 会在 `shutdown_date` 里写明日期，定时查一查，别等报错。
+# **看什么**：表里权重公开的，今天都还能下载；接口则一个接一个到期，看看它们各活了多久。上面的表来自 `course_lib/registry.py`，课程库用到的模型名都取自这一个文件，所以哪个名字没了，只改一行。你的项目也该有这样一个文件，再加一条规矩：**模型名是设置，不是代码**。已宣布关停的模型，OpenAI 的 `GET /v1/models` 会在 `shutdown_date` 里写明日期，定时查一查，别等报错。
 
 # %% [markdown] lang="en"
 # **What to notice**: what has public weights can still be downloaded today; services come to their end one after the other, and
-# you see how long each lived. The table comes from `course_lib/registry.py`, the one file of this course in which model names stand: when a name is gone, a line changes. Your
+# you see how long each lived. The table comes from `course_lib/registry.py`, the one file from which the library takes its model names: when a name is gone, a line changes. Your
 # project should have such a file, too, and a rule: **a model's name is a setting, not code**. OpenAI's `GET /v1/models` gives
-# each model's `shutdown_date`: have it checked regularly, before an error tells you.
+# a `shutdown_date` where one is announced: have it checked regularly, before an error tells you.
 
 # %% [markdown] lang="zh"
 # ## 5 延伸阅读
@@ -625,12 +628,12 @@ from course_lib.providers import PROVIDERS
 
 for setting, task in {"COURSE_CLIP_MODEL": "clip", "COURSE_SD_MODEL": "diffusion"}.items():
     full = registry.models(task=task, language=LANG)[0]
-    print(f"{setting}={full.id}  #", say(zh="内存", en="memory"), f"{full.memory_gb:.1f} GB")
+    print(f"{setting}={full.id}  #", say(zh="内存至少", en="memory, at least"), f"{full.memory_gb:.1f} GB")
 provider = PROVIDERS[{"zh": "qwen", "en": "openai"}[LANG]]
 print(f"COURSE_VLM_PROVIDER={provider.name}  #", say(zh="密钥写在", en="its key goes to"), provider.key_variable)
 
 # %% [markdown] lang="zh"
-# **用自己的图。** 挑一个你真的有一堆图片的问题：相册、商品、扫描件。先不写程序，先做一份*卷子*：五十张图，五十个你知道答案的问题。然后用 `ImageSearchEngine("…")` 建索引（第 06 课），用练习 3 的应用提问，给自己打分。
+# **用自己的图。** 挑一个你真的有一堆图片的问题：相册、商品、扫描件。先不写程序，先做一份*卷子*：五十张图，五十个你知道答案的问题。然后用 `ImageSearchEngine(clip, store="…")` 建索引（第 06 课），用练习 3 的应用提问，给自己打分。
 #
 # **自己训练一个。** 每个微型模型都有一条命令和一份写明时间的模型卡：`python -m little_world.training.clip`。改一处再训练：加一种东西，加一种语言，或者让只差顺序的图文同批出现，看看“谁在谁左边”能不能学会（第 02 课第 8 节说了为什么值得一试）。
 #
@@ -640,7 +643,7 @@ print(f"COURSE_VLM_PROVIDER={provider.name}  #", say(zh="密钥写在", en="its 
 #
 # ## 小结
 #
-# - 应用、服务、协议、模型，各在一层；箭头只朝一个方向，所以每一层都能单独换掉。
+# - 应用、服务、协议、模型，各在一层；左边用到右边，右边不认识左边，所以每一层都能单独换掉。
 # - 分数属于题目。没有同一份卷子，就没有谁比谁强。
 # - 规模能治好的，是没见过；治不好的，是损失里就没问过的。
 # - 模型会消失，你的卷子不会：**留着它，换一个模型，量一次**。
@@ -665,8 +668,8 @@ print(f"COURSE_VLM_PROVIDER={provider.name}  #", say(zh="密钥写在", en="its 
 #
 # ## Summary
 #
-# - Applications, services, protocols and models have a layer each; arrows run one way, so every layer can be replaced by
-#   itself.
+# - Applications, services, protocols and models have a layer each; the left uses the right, never the reverse, so every layer can be
+#   replaced by itself.
 # - A score belongs to its question. Without the same exam nobody is better than anybody.
 # - Size cures what was never seen; it does not cure what the loss never asked for.
 # - Models vanish, your exam does not: **keep it, take another model, measure again**.

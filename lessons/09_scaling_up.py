@@ -117,7 +117,7 @@ display(Markdown("\n".join([head, "|--:|--:|--:|--:|--:|", *rows])))
 #
 # ## 2 再量
 #
-# 画一百万张图太久，所以造一百万个*像 mini-clip 的*向量：量出图库向量的均值和协方差，照着抽样，缩放到长度 1。它们不对应任何图片，但要做的功和真的一样多。
+# 画一百万张图太久，所以造一百万个*像 mini-clip 的*向量：量出图库向量的均值和协方差，照着抽样，缩放到长度 1。它们不对应任何图片，但计算量和真的一样。
 #
 # 先做个预测：上面的算式说查询时间和张数成正比。从一千张到一百万张，真是一条直线吗？
 
@@ -226,7 +226,7 @@ plots.curves(names, lines, xlabel=say(zh="每个数的比特，每张图的字�
 # %% [markdown] lang="zh"
 # **看什么**：8 比特几乎不丢；再往下，*单独*的召回率掉得很快，精排却能救回来，因为真正的前十名虽然不在粗排的前十，却大多在前三百。（为什么 2 比特并不比 1 比特好？取值范围由最极端的几个值撑开，绝大多数数都挤在中间两级里。级怎么分，和给几个比特一样要紧。）代价是：原来的向量还得留着（可以放在盘上，一次只取三百个），每次查询多算三百次点积。
 #
-# **压缩省下的内存，要么拿召回率换，要么拿精排的时间换。** 课程库的索引（`ScanIndex`）用的是乘积量化（product quantization）：几个数合用一个四比特的码字。它建好以后在*自己的*向量上检验，召回率不到 99.9% 就换更细的码。
+# **压缩省下的内存，要么拿召回率换，要么拿精排的时间换。** 课程库的索引（`ScanIndex`）用的是乘积量化（product quantization）：每 4、2 或 1 个数合用一个四比特的码字（`pq4`、`pq2`、`pq1`）。它由粗到细，在*自己的*向量上一个个试，到召回率够 99.9% 为止：
 
 # %% [markdown] lang="en"
 # **What to notice**: 8 bits lose next to nothing. Further down recall *alone* drops quickly, and exact ranking brings it back:
@@ -236,8 +236,8 @@ plots.curves(names, lines, xlabel=say(zh="每个数的比特，每张图的字�
 # hundred more dot products.
 #
 # **Memory saved by compression is paid in recall, or in time to rank again.** The library's index (`ScanIndex`) uses product
-# quantization: several numbers share a code of four bits. When it is built it is tried on its *own* vectors, and where its
-# recall is below 99.9 % it takes a finer code.
+# quantization: groups of 4, 2 or 1 numbers share a code of four bits (`pq4`, `pq2`, `pq1`). They are tried on its *own* vectors,
+# coarsest first, until recall reaches 99.9 %:
 
 # %% tags=["nbval-ignore-output"]
 index = ScanIndex(dim, million)
@@ -255,9 +255,9 @@ print(index.kind, f"| {built:.1f} s", say(zh="建成 | 扫描", en="to build | s
 # %% [markdown] lang="zh"
 # 一百万个向量，一次量齐：建成的秒数；扫描读的 MB / 精确读的 MB；索引的毫秒 / 精确的毫秒；召回率。（没有 faiss 的机器上，它用 `exact`，前后两数就差不多。）
 #
-# ## 4 扫描，还是图？
+# ## 4 扫描，还是图索引？
 #
-# 还有一类索引根本不扫描：**HNSW** 把相近的向量连成一张图，查询沿着边走，只看几百个点。图库越大，它快得越多，许多向量数据库默认就用它。代价有两样：数据越不合适，建得越久；召回率取决于*数据*。拿两份数据量给你看：像 mini-clip 的，和各个方向均匀的（最难的一种）。
+# 还有一类索引根本不扫描：**HNSW** 把相近的向量连成一张网（图，graph），查询沿着边走，只看几百个点。图库越大，它快得越多，许多向量数据库默认就用它。代价有两样：数据越不合适，建得越久；召回率取决于*数据*。拿两份数据量给你看：像 mini-clip 的，和各个方向均匀的（最难的一种）。
 
 # %% [markdown] lang="en"
 # A million vectors, measured at once: seconds to build; MB read by the scan / by the exact way; milliseconds by the index / by
@@ -320,7 +320,7 @@ if not faiss():
 # answer takes seconds to compute; every table above was made that way.
 
 # %% [markdown] lang="zh"
-# ## 5 加一张图要多少钱
+# ## 5 加一张图要花多少时间
 #
 # 图库天天在长。加一张图要做四件事：读、嵌入、存盘（SQLite 的一次事务）、让索引知道。哪件最贵？
 
@@ -497,7 +497,7 @@ except CourseError as problem:
 # %% [markdown] lang="zh"
 # 第二次运行几乎什么也不用做。一万张以上，`embed` 就把活儿交给 **Ray Data**：它在每个核（或每块 GPU）上开一个工作进程，每个进程拿一块做一块；哪个死了，它手里那一块由别人重做。设了 `RAY_ADDRESS`，同样的代码就跑在集群上。（课程的测试在本机的 Ray 上杀掉一个工作进程，又杀掉主程序再重启：每张好图恰好嵌入一次。）上一节的陷阱在这里也要当心：Ray 2.60 即使只在本机启动，也在这台机器的网络地址上监听，活干完就停。
 #
-# Ray 本身也要钱：启动、进程、每个进程一份模型。量一量这笔固定开销，再算：多少张以上才划算？
+# Ray 本身也有开销：启动、进程、每个进程一份模型。量一量这笔固定开销，再算：多少张以上才划算？
 
 # %% [markdown] lang="en"
 # The second run had next to nothing to do. From ten thousand pictures on, `embed` hands the work to **Ray Data**: a worker on
@@ -560,7 +560,7 @@ def bill(count, bytes_a_number, a=ASSUMED):
     return size, machines, size / machines / a["gb_s"], size * a["gb_month"], count * a["picture_ms"] / 3.6e6 * a["core_hour"]
 
 
-WAYS = {"float32": 4, "float16": 2, "8 bit": 1, "PQ, 1 bit": 1 / 8}
+WAYS = {"float32": 4, "float16": 2, "8 bit": 1, "PQ, 4 bit": 1 / 2, say(zh="PQ, 1 bit（这里没有量过）", en="PQ, 1 bit (not measured here)"): 1 / 8}
 head = say(zh="| 图片 | 存法 | GB | 机器 | 一次扫描，秒 | 内存，每月 | 嵌入，一次 |", en="| pictures | kept as | GB | machines | a scan, s | memory, a month | embedding, once |")
 table = [head, "|--:|---|--:|--:|--:|--:|--:|"]
 for n in (10**6, 10**8, 10**9):
@@ -581,14 +581,14 @@ gb, _, scan_s, *_ = bill(len(million), 4, ASSUMED | {"dim": dim, "gb_s": per_sec
 print(say(zh="算的", en="predicted"), f"{gb:.3f} GB, {1000 * scan_s:.1f} ms;", say(zh="量的", en="measured"), f"{million.nbytes / 1e9:.3f} GB, {measured[-1]:.1f} ms")
 
 # %% [markdown] lang="zh"
-# **看什么**：从 float32 到每个数一比特，十亿张要的机器差出一个数量级还多（原来的向量另存盘上，精排时取）；嵌入那一列却不变，那笔钱只付一次，但换一个模型就要*再付一次*。图多十倍，扫描并不慢十倍：机器一旦装满，一次扫描最多就是 0.75 × 内存 ÷ 带宽，与总数无关。分片（sharding）换的是机器，不是时间。
+# **看什么**：从 float32 到每个数一比特（要你的向量经得起），十亿张要的机器差出一个数量级还多（原来的向量另存盘上，精排时取）；嵌入那一列却不变，那笔钱只付一次，但换一个模型就要*再付一次*。图多十倍，扫描并不慢十倍：机器一旦装满，一次扫描最多就是 0.75 × 内存 ÷ 带宽，与总数无关。分片（sharding）就是拿机器换时间。
 #
 # 这个模型没有算的：副本（机器总会坏）、网络、存原图的盘、人。它也假设每台机器的扫描互不打扰。它回答的是“差几个数量级”，不是报价。
 #
 # 拖一拖：到多少张图为止，内存还装得下？
 
 # %% [markdown] lang="en"
-# **What to notice**: from float32 to one bit a number, the machines for a billion differ by more than an order of magnitude (the true
+# **What to notice**: from float32 to one bit a number (if your vectors bear it), the machines for a billion differ by more than an order of magnitude (the true
 # vectors wait on disk to be ranked by). The column for embedding does not change: it is paid once, and *again* with every new model. Ten times the
 # pictures do not take ten times as long: once machines are full, a scan takes at most 0.75 × memory ÷ bandwidth, however many
 # there are. Sharding trades machines for time.

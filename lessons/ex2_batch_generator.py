@@ -342,7 +342,7 @@ figure
 # - 同时进行的至多 `at_once` 个；
 # - 某份订单失败就再试，总共至多 `tries` 次，两次之间稍等片刻（0.1 秒就够）；还是不行，就记下来，别的继续；
 # - 返回 `{文件名: 原因}`，列出最终失败的，没有就是空字典；
-# - 任何时候断电，再调用一次都能接着画：不重画已有的，也不把写了一半的文件当成画好的。
+# - 任何时候被中断，再调用一次都能接着画：不重画已有的，也不把写了一半的文件当成画好的。
 # %% [markdown] lang="en"
 # ## Step 4: survive failures, go on after a stop
 #
@@ -352,7 +352,7 @@ figure
 # - At most `at_once` are under way.
 # - An order that fails is tried again, `tries` times in all, with a short pause in between (0.1 s will do); if it still fails, that is noted, and the others go on.
 # - It returns `{name: why}` of those that failed in the end, an empty dictionary where none did.
-# - Whenever the power goes, one more call goes on from there: it repeats nothing that is there, and takes no half-written file for a picture.
+# - Whenever the program is killed, one more call goes on from there: it repeats nothing that is there, and takes no half-written file for a picture.
 # %%
 def generate(paint, orders, folder, at_once, tries=3):
     # -> {name: why} of what failed
@@ -396,7 +396,7 @@ def generate(paint, orders, folder, at_once, tries=3):
 #
 # <details><summary>提示 3：为什么</summary>
 #
-# 直接 `picture.save(path)`，写到一半断电，留下的是一个名字正确、内容残缺的文件，下次会被当成画好的。改名是原子的：这个名字要么还没有，要么内容完整。`except:` 会连 Ctrl-C 也吞掉，写 `except Exception`。原因要返回，不要只打印：打印的东西第二天早上没人看得到。失败多半是暂时的，所以再试；但请求本身有错时再试一百次也没用，所以有上限。
+# 直接 `picture.save(path)`，写到一半被中断，留下的是一个名字正确、内容残缺的文件，下次会被当成画好的。改名是原子的：这个名字要么还没有，要么内容完整。（程序被杀掉时这就够了；真的断电，还要先 `fsync`，课程库就是这么做的。）`except:` 会连 Ctrl-C 也吞掉，写 `except Exception`。原因要返回，不要只打印：打印的东西第二天早上没人看得到。失败多半是暂时的，所以再试；但请求本身有错时再试一百次也没用，所以有上限。
 # </details>
 # %% [markdown] lang="en"
 # <details><summary>Hint 1: direction</summary>
@@ -411,7 +411,7 @@ def generate(paint, orders, folder, at_once, tries=3):
 #
 # <details><summary>Hint 3: why</summary>
 #
-# With `picture.save(path)` a power cut in the middle leaves a file with the right name and half its content, and the next run takes it for done. A rename is atomic: either the name is not there, or its content is whole. A bare `except:` swallows Ctrl-C as well, so write `except Exception`. Return the reasons, do not just print them: nobody sees in the morning what was printed at night. Most failures pass, hence another try; but what is wrong with the request itself stays wrong a hundred times over, hence the bound.
+# With `picture.save(path)` a kill in the middle leaves a file with the right name and half its content, and the next run takes it for done. A rename is atomic: either the name is not there, or its content is whole. (That is enough when the program is killed; against a true power cut the file must be `fsync`ed first, as the library does.) A bare `except:` swallows Ctrl-C as well, so write `except Exception`. Return the reasons, do not just print them: nobody sees in the morning what was printed at night. Most failures pass, hence another try; but what is wrong with the request itself stays wrong a hundred times over, hence the bound.
 # </details>
 # %% points=2
 check.generate(generate)
@@ -476,7 +476,7 @@ def contact_sheet(pictures, labels, columns):
 # %% [markdown] lang="zh"
 # <details><summary>提示 1：方向</summary>
 #
-# 对一张图、一个事实，就是一次零样本分类（第 2 课），只是标签换成了只差一个词的句子。先给每个事实记一列“对 / 错”，比例最后再算，“全对”也就有了。总览图是一大张空白，逐张 `paste`。
+# 对一张图、一个事实，就是一次零样本分类（第 02 课），只是标签换成了只差一个词的句子。先给每个事实记一列“对 / 错”，比例最后再算，“全对”也就有了。总览图是一大张空白，逐张 `paste`。
 # </details>
 #
 # <details><summary>提示 2：几乎就是代码</summary>
@@ -549,7 +549,7 @@ for one, (entry, theirs) in zip(some, reference.pictures()):
 #
 # <details><summary>3. CLIP 说 90% 画对了，就是 90% 吗？</summary>
 #
-# 考官也会看错。先用标准答案已知的图片量一量考官自己（第 2 课），再谈它给别人打的分；检查第 5 步就是这么做的。
+# 考官也会看错。先用标准答案已知的图片量一量考官自己（第 02 课），再谈它给别人打的分；检查第 5 步就是这么做的。
 # </details>
 #
 # <details><summary>4. 怎样换成完整模型？</summary>

@@ -36,7 +36,7 @@
 # %% [markdown] lang="zh"
 # ## 准备
 #
-# `engine` 是第 6 课的检索引擎，装着课程自带的画册；`pictures` 是 `{编号: 图片}`；`vqa` 是第 6 课的 `VisualQA`，问看图对话或者问 CLIP。
+# `engine` 是第 06 课的检索引擎，装着课程自带的画册；`pictures` 是 `{编号: 图片}`；`vqa` 是第 06 课的 `VisualQA`，问看图对话或者问 CLIP。
 # %% [markdown] lang="en"
 # ## Getting ready
 #
@@ -258,7 +258,7 @@ def ask(vqa, picture, question):
 #
 # <details><summary>提示 3：为什么</summary>
 #
-# 悄悄换了模型是最坏的后备：用户以为是大模型说的。`except Exception` 会把你自己的拼写错误也当成“对话没开”，从此永远只有 CLIP 在答，而你不知道。把握只能由量过的模型来说：CLIP 的把握是校准过的（第 6 课），对话的语气再肯定也不是概率。
+# 悄悄换了模型是最坏的后备：用户以为是大模型说的。`except Exception` 会把你自己的拼写错误也当成“对话没开”，从此永远只有 CLIP 在答，而你不知道。把握只能由量过的模型来说：CLIP 的把握是校准过的（第 06 课），对话的语气再肯定也不是概率。
 # </details>
 # %% [markdown] lang="en"
 # <details><summary>Hint 1: direction</summary>
@@ -335,7 +335,7 @@ def recall_at_k(rankings, relevant, k):
 #
 # <details><summary>提示 3：为什么</summary>
 #
-# 对话爱说 “A cat.”，标准答案写的是 “cat”，不整理就比，好模型也会得零分；整理过头（去掉 “ant” 的 “an”），坏答案又会蒙混过关。没有回答的不算进分母，只答最容易的一题就是满分。第 6 课里还有 mAP 和 nDCG，它们连名次都算。
+# 对话爱说 “A cat.”，标准答案写的是 “cat”，不整理就比，好模型也会得零分；整理过头（去掉 “ant” 的 “an”），坏答案又会蒙混过关。没有回答的不算进分母，只答最容易的一题就是满分。第 06 课里还有 mAP 和 nDCG，它们连名次都算。
 # </details>
 # %% [markdown] lang="en"
 # <details><summary>Hint 1: direction</summary>
@@ -447,11 +447,11 @@ plots.gallery([pictures[i] for i in cats], [replies[i]["text"] if i in replies e
 #
 # 界面只管画，**会话**（session）记着一切：现在显示哪些图，选中了哪张，每张图问过什么。写类 `Session`：
 #
-# - 属性：`engine`、`vqa`、`pictures`（`{编号: 图片}`）、`results`（`[(编号, 分数), ...]`，没有搜索时分数是 `None`）、`chosen`（选中的编号或 `None`）、`turns`（`{编号: [(问题, 回答), ...]}`）、`note`（给用户的一句话，没有就是 `""`）；一打开就显示图库里的图；
-# - `search(words="", picture=None)`：更新 `results`，取消选中；什么都没给，就显示图库里的图；
+# - 属性：`engine`、`vqa`、`pictures`（`{编号: 图片}`）、`results`（`[(编号, 分数), ...]`，没有搜索时分数是 `None`）、`chosen`（选中的编号或 `None`）、`turns`（`{编号: [(问题, 回答), ...]}`）、`note`（给用户的一句话，没有就是 `""`）；一打开就显示图库里的前若干张（十来张就够）；
+# - `search(words="", picture=None)`：更新 `results`，取消选中；什么都没给，就像刚打开时那样；
 # - `choose(编号)`：选中一张；
 # - `ask(问题)`：问选中的那张，问答记进 `turns`；没有选中，就在 `note` 里提醒一句；
-# - `ask_all(问题)`：问遍 `results`，各自记进 `turns`，返回计数；
+# - `ask_all(问题)`：问遍 `results`，各自记进 `turns`，返回计数；有失败的，`note` 写上一个原因；
 # - `add(files, progress)`：收下上传的文件，并入 `pictures`，显示新来的，返回没收下的；
 # - 每个方法先清空 `note`；`CourseError` 变成 `note` 里的一句话，应用照常运行。
 #
@@ -461,11 +461,11 @@ plots.gallery([pictures[i] for i in cats], [replies[i]["text"] if i in replies e
 #
 # Widgets only draw; the **session** knows: which pictures are shown, which is chosen, what each was asked. Write the class `Session`.
 #
-# - Attributes: `engine`, `vqa`, `pictures` (`{id: picture}`), `results` (`[(id, score), ...]`, with `None` for scores where nothing was searched for), `chosen` (an id, or `None`), `turns` (`{id: [(question, reply), ...]}`) and `note` (a sentence for the user, else `""`). When it is made it shows what the gallery holds.
-# - `search(words="", picture=None)` brings new `results` and chooses none; with nothing given it shows what the gallery holds.
+# - Attributes: `engine`, `vqa`, `pictures` (`{id: picture}`), `results` (`[(id, score), ...]`, with `None` for scores where nothing was searched for), `chosen` (an id, or `None`), `turns` (`{id: [(question, reply), ...]}`) and `note` (a sentence for the user, else `""`). When it is made it shows the gallery's first pictures (a dozen will do).
+# - `search(words="", picture=None)` brings new `results` and chooses none; with nothing given it shows what it did when it was made.
 # - `choose(id)` chooses a picture.
 # - `ask(question)` asks the chosen one, and keeps question and reply in `turns`; where none is chosen, `note` holds a reminder.
-# - `ask_all(question)` asks all of `results`, keeps each one's reply in `turns`, and returns the counts.
+# - `ask_all(question)` asks all of `results`, keeps each one's reply in `turns`, and returns the counts; where some fail, `note` gives one reason.
 # - `add(files, progress)` takes uploads in, puts them into `pictures`, shows them, and returns the refused.
 # - Each method first empties `note`; a `CourseError` becomes the sentence in `note`, and the application goes on.
 #
@@ -542,7 +542,7 @@ class Session:
 #
 # <details><summary>提示 2：几乎就是代码</summary>
 #
-# `__init__` 的最后调用 `self.search()`。问答：`self.turns.setdefault(self.chosen, []).append((question, reply))`。全部的图：`[(number, None) for number, _ in zip(self.engine, range(12))]`。收下之后：`self.pictures |= added`。每个会出错的地方：`except CourseError as error: self.note = str(error)`。
+# `__init__` 的最后调用 `self.search()`。问答：`self.turns.setdefault(self.chosen, []).append((question, reply))`。前十二张：`[(number, None) for number, _ in zip(self.engine, range(12))]`。收下之后：`self.pictures |= added`。每个会出错的地方：`except CourseError as error: self.note = str(error)`。
 # </details>
 #
 # <details><summary>提示 3：为什么</summary>
@@ -557,7 +557,7 @@ class Session:
 #
 # <details><summary>Hint 2: nearly the code</summary>
 #
-# `__init__` ends with `self.search()`. Questions: `self.turns.setdefault(self.chosen, []).append((question, reply))`. All pictures: `[(number, None) for number, _ in zip(self.engine, range(12))]`. After taking in: `self.pictures |= added`. Wherever something may fail: `except CourseError as error: self.note = str(error)`.
+# `__init__` ends with `self.search()`. Questions: `self.turns.setdefault(self.chosen, []).append((question, reply))`. The first dozen: `[(number, None) for number, _ in zip(self.engine, range(12))]`. After taking in: `self.pictures |= added`. Wherever something may fail: `except CourseError as error: self.note = str(error)`.
 # </details>
 #
 # <details><summary>Hint 3: why</summary>
@@ -596,12 +596,12 @@ app
 #
 # <details><summary>1. 一万张图放得进这个应用吗？一百万张呢？</summary>
 #
-# 检索没有问题：引擎换成 `ImageSearchEngine(clip, store="./my_index")`，第 6 课和第 9 课量过。要改的是 `pictures`：把一百万张图都打开放在内存里不行，放路径就行，`open_image` 反正什么都认。
+# 检索没有问题：引擎换成 `ImageSearchEngine(clip, store="./my_index")`，第 06 课和第 09 课量过。要改的是 `pictures`：把一百万张图都打开放在内存里不行，放路径就行，`open_image` 反正什么都认。
 # </details>
 #
 # <details><summary>2. 两个人同时用，会看到对方的图吗？</summary>
 #
-# Voila 给每位访客一个自己的 Python 进程，所以不会，代价是每人一份模型的内存。人多了，就要把模型放进单独的服务（第 3 课的服务器就是），界面只发请求。
+# Voila 给每位访客一个自己的 Python 进程，所以不会，代价是每人一份模型的内存。人多了，就要把模型放进单独的服务（第 03 课的服务器就是），界面只发请求。
 # </details>
 #
 # <details><summary>3. 图片里写着“忽略以前的指示”，怎么办？</summary>

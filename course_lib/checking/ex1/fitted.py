@@ -96,7 +96,7 @@ class FittedChecks(Unseen):
 
     # --------------------------------------------------------------------------------------- 5 threshold
 
-    @check(zh="第 5 步：何时弃答", en="Step 5: when to abstain")
+    @check(zh="第 5 步：何时弃权", en="Step 5: when to abstain")
     def threshold(self, step: Step, function: Callable, heroes: Heroes) -> None:
         """`function(confidence (n,), right (n,), target) -> threshold`, the lowest that reaches the target."""
         for confidence, right, target, claim in _threshold_cases():
@@ -113,7 +113,7 @@ class FittedChecks(Unseen):
             1 - some_right < (1 - all_right) * 0.75,
             say(
                 zh=f"{len(right)} 张没见过的图片，一半是陌生人：全部回答，答对 {all_right:.0%}；"
-                f"敢于弃答，回答 {answered.sum()} 张，其中答对 {some_right:.0%}",
+                f"敢于弃权，回答 {answered.sum()} 张，其中答对 {some_right:.0%}",
                 en=f"{len(right)} unseen pictures, half of them strangers: of all answers {all_right:.0%} "
                 f"are right; abstaining, of {answered.sum()} answers {some_right:.0%}",
             ),

@@ -171,7 +171,7 @@ class AskingChecks(Bench):
         )
         step.require(
             crowd.most == AT_ONCE,
-            say(zh=f"同时问的恰好至多 {AT_ONCE} 张", en=f"up to {AT_ONCE} are asked at once"),
+            say(zh=f"同时问的最多到 {AT_ONCE} 张", en=f"up to {AT_ONCE} are asked at once"),
             mistakes.overlap(crowd.most, AT_ONCE),
         )
         found = step.call(function, crowd.answer, {}, question, AT_ONCE)

@@ -39,8 +39,13 @@ hypothesis.settings.register_profile("course", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("course")
 
 
+# Test files of a minute and more. With the notebooks they come first, so that no core waits for one of them in the end.
+LONGEST = {f"test_{name}.py" for name in ("classroom", "milvus", "build", "embed_ray", "training_sd", "walk")}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """stderr is not stored in notebooks (see `kernels.tidy_outputs`), so nbval is not to miss it there."""
+    """Long files first. And stderr is not stored in notebooks (see `kernels.tidy_outputs`), so nbval is not to miss it there."""
+    items.sort(key=lambda item: not isinstance(item, IPyNbCell) and item.path.name not in LONGEST)
     for notebook in {id(item.parent): item.parent for item in items if isinstance(item, IPyNbCell)}.values():
         notebook.skip_compare += ("stderr",)
 

@@ -583,7 +583,8 @@ def command_test(args: argparse.Namespace, rest: List[str]) -> int:
         "--nbval-current-env",
         "--nbval-sanitize-with=tests/nbval_sanitize.cfg",
     ]
-    command += ["-n", str(workers), "--dist", "loadfile"] if workers > 1 else []
+    # In the order of conftest.py, the longest first; xdist's own, by the number of tests, ends with one long file on one core.
+    command += ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"] if workers > 1 else []
     return in_venv(*command, *places, *rest)
 
 

@@ -91,8 +91,9 @@ class Decoder:
         """Whether nothing is wanted any more that could be had by going on from frame `i`: a seek comes next, or the end."""
         if wanted is None or not self.index.timed:
             return False
-        later = np.flatnonzero(wanted[i + 1 :])
-        return not len(later) or int(self.index.start[i + 1 + later[0]]) > self._fed + _FAR
+        rest = wanted[i + 1 :]
+        later = int(rest.argmax()) if len(rest) else 0  # the first that is True
+        return not rest[later : later + 1].any() or int(self.index.start[i + 1 + later]) > self._fed + _FAR
 
     def _is_ahead(self, i: int) -> bool:
         """Whether going on from here gives frame `i`, at no greater cost than a seek."""

@@ -469,9 +469,11 @@ def test_no_notebook_is_without_a_lesson():
     assert gates.strays(ROOT, [read_lesson(source) for source in SOURCES]) == []
 
 
-@pytest.mark.parametrize(
-    ("source", "lang"), [case.values[::2] for case in COMMITTED if case.values[1] == "exercises"]
-)
+UNSOLVED = [case.values[::2] for case in COMMITTED if case.values[1] == "exercises"]
+
+
+# The checks are the same code in either language: one of them for each exercise, by turns.
+@pytest.mark.parametrize(("source", "lang"), [case for i, case in enumerate(UNSOLVED) if i % 2 == i // 2 % 2])
 def test_every_check_of_an_unsolved_exercise_fails(source, lang):
     nb = make_notebook(read_lesson(source), "exercises", lang, ROOT)
     kernels.run_notebook(nb, ROOT / "exercises" / lang, lang=lang, allow_errors=True)

@@ -57,11 +57,10 @@ class Contest(nn.Module):
         # The decoder is judged by the critic as it is, which learns from copies: each has only its own half of the loss.
         judging = {name: weight.detach() for name, weight in self.critic.named_parameters()}
         score, seen = functional_call(self.critic, judging, (made,))
-        with torch.no_grad():
-            _, wanted = self.critic(batch.pixels)
-        alike = torch.stack([(a - b).abs().mean() for a, b in zip(seen, wanted)]).mean()
+        drawn_score, wanted = self.critic(batch.pixels)
+        made_score, _ = self.critic(made.detach())
+        alike = torch.stack([(a - b.detach()).abs().mean() for a, b in zip(seen, wanted)]).mean()
         taken = -score.mean()
-        drawn_score, made_score = self.critic(batch.pixels)[0], self.critic(made.detach())[0]
         told = F.relu(1 - drawn_score).mean() + F.relu(1 + made_score).mean()
         apart = error(made, batch.pixels)
         total = apart + stage.alike * alike + stage.adversarial * taken + told

@@ -235,12 +235,13 @@ print(painted[0].parameters["model"], "|", wish)
 plots.gallery(painted, [f"seed {picture.seed}" for picture in painted])
 
 # %% [markdown] lang="zh"
-# **看什么**：每个**种子**（seed）是另一片噪声，也就是另一幅画。训练里有猫，也有紫色的东西，唯独没有紫色的猫，它自己把两样拼到了一起，有几张拼得并不好。眼睛和胡须糊了，多半是压缩时丢掉的细节。第 04 课把每一步打开来看，再量一量它画对了多少。
+# **看什么**：每个**种子**（seed）是另一片噪声，也就是另一幅画。训练里有猫，也有紫色的东西，唯独没有紫色的猫，它自己把两样拼到了一起，有几张拼得并不好。细看，眼睛和尾巴有的画歪了：这样小的细节压缩时丢了，是解码时补上的。第 04 课把每一步打开来看，再量一量它画对了多少。
 
 # %% [markdown] lang="en"
 # **What to notice**: each **seed** is another piece of noise, and so another picture. The training had cats, and it had purple
 # things, but never a purple cat; the model put the two together by itself, in some pictures none too
-# well. Eyes and whiskers are blurred: details that were mostly lost when pictures were compressed. Lesson 04 opens up
+# well. Look closely: some eyes and tails are crooked. Details as small as that are lost when pictures are compressed, and made up
+# when they are unpacked. Lesson 04 opens up
 # each step, and measures how much of it is right.
 
 # %% [markdown] lang="zh"
@@ -262,11 +263,11 @@ moving = {"zh": "黄昏的海滩上，一只紫色的猫向右移动", "en": "a 
 VideoGenerator().text_to_video(moving, seed=0, progress=False)
 
 # %% [markdown] lang="zh"
-# **看什么**：从头到尾是同一片海滩，猫也还是那只猫（细看，尾巴会变，脸也是糊的）。这正是难的地方：一张一张分开画，每一帧都会换一个样子。把“向右移动”换成“向左移动”“上下弹跳”“绕圈移动”或者“一动不动”，再运行一次。第 05 课讲怎么*看*视频，第 05b 课讲怎么*造*，并且跟踪那样东西，量一量它有没有照着做。
+# **看什么**：从头到尾是同一片海滩，猫也还是那只猫（细看，尾巴和脸会变）。这正是难的地方：一张一张分开画，每一帧都会换一个样子。把“向右移动”换成“向左移动”“上下弹跳”“绕圈移动”或者“一动不动”，再运行一次。第 05 课讲怎么*看*视频，第 05b 课讲怎么*造*，并且跟踪那样东西，量一量它有没有照着做。
 
 # %% [markdown] lang="en"
-# **What to notice**: it is one beach from beginning to end, and one cat (look closely: its tail changes, and its face is
-# blurred). That is what is hard: painted one by one, each frame would look different. Put "moves to the left", "bounces", "moves in a circle" or "stands still" in place of
+# **What to notice**: it is one beach from beginning to end, and one cat (look closely: its tail and its face
+# change). That is what is hard: painted one by one, each frame would look different. Put "moves to the left", "bounces", "moves in a circle" or "stands still" in place of
 # "moves to the right" and run it again. Lesson 05 is about *watching* videos, lesson 05b about *making* them: there the
 # thing is followed, to measure whether it did as it was told.
 

@@ -38,6 +38,11 @@ def cards(folder: Path = MODELS) -> dict[str, Card]:
     return {path.parent.name: _card(path.parent) for path in sorted(folder.glob("*/metrics.json"))}
 
 
+def megabytes(folder: Path) -> float:
+    """Of all weights in a folder and below."""
+    return sum(file.stat().st_size for file in folder.rglob("*.safetensors")) / 1e6
+
+
 def _card(folder: Path) -> Card:
     record = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     seconds = record.get("seconds", 0)  # of all of it, or of each part
@@ -47,7 +52,7 @@ def _card(folder: Path) -> Card:
         folder.name,
         record.get("rows", {}),
         parameters=sum(map(_parameters, files)),
-        megabytes=sum(file.stat().st_size for file in files) / 1e6,
+        megabytes=megabytes(folder),
         seen=sum(stage["steps"] * stage["batch_size"] for stage in record.get("stages", ())) or None,
         hours=total / 3600 or None,
     )

@@ -20,5 +20,5 @@ def project(root: Path = ROOT) -> dict:
 
 
 def repository(root: Path = ROOT) -> str:
-    """The repository's address; it stands in `[project.urls]` and nowhere else."""
+    """The repository's address; `[project.urls]` holds it."""
     return project(root)["urls"]["Repository"].rstrip("/")

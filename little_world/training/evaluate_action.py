@@ -12,6 +12,7 @@ from course_lib.clip import CLIPService
 from course_lib.video_actions import ActionModel
 from course_lib.video_timeline import Timeline
 
+from ..cards import megabytes
 from ..clips import EVENTS, MOTIONS
 from .action import FPS, TEST, TEST_CLIPS, Course, courses
 
@@ -111,7 +112,6 @@ def markdown(rows: dict[str, dict[str, float]]) -> str:
 
 def write_card(folder: Path, rows: dict[str, dict[str, float]], *, seconds: float, recipe, clips: int) -> None:
     """README.md (the model card) and metrics.json, from what was measured."""
-    size = sum(f.stat().st_size for f in folder.iterdir()) / 1e6
     metrics = {"rows": rows, "seconds": round(seconds), "clips": clips, "recipe": recipe.__dict__}
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
     (folder / "README.md").write_text(
@@ -124,7 +124,7 @@ base_model: mini-clip
 # mini-action
 
 Reads mini-clip's vectors of a video's frames, {FPS} a second, in their order, and says what moves how ({", ".join(MOTIONS)})
-and when a pattern breaks ({", ".join(EVENTS)}): a recurrent network of {size:.1f} MB, `course_lib.video_actions.ActionNetwork`,
+and when a pattern breaks ({", ".join(EVENTS)}): a recurrent network of {megabytes(folder):.1f} MB, `course_lib.video_actions.ActionNetwork`,
 used by `VideoAnalyzer.classify_action` and `detect_events`. It knows one thing at a time in front of a camera that stands still.
 
 {markdown(rows)}

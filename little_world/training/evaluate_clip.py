@@ -10,6 +10,7 @@ import torch
 
 from .. import words
 from ..captions import FULL, caption
+from ..cards import megabytes
 from ..drawing import draw
 from ..scenes import (
     BACKGROUNDS,
@@ -175,7 +176,6 @@ def write_card(
     folder: Path, rows: dict[str, dict[str, float]], *, seconds: float, stages, scenes: int
 ) -> None:
     """README.md (the model card) and metrics.json, from what was measured."""
-    size = sum(f.stat().st_size for f in folder.iterdir()) / 1e6
     (folder / "metrics.json").write_text(
         json.dumps(
             {
@@ -196,7 +196,7 @@ pipeline_tag: zero-shot-image-classification
 ---
 # mini-clip
 
-A bilingual CLIP for Little World, trained from scratch by this project: `CLIPModel` and `CLIPProcessor`, {size:.1f} MB in
+A bilingual CLIP for Little World, trained from scratch by this project: `CLIPModel` and `CLIPProcessor`, {megabytes(folder):.1f} MB in
 half precision. It knows the drawn world of this course and nothing else: a photograph is foreign to it.
 
 {markdown(rows)}

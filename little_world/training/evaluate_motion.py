@@ -13,6 +13,7 @@ import torch
 from diffusers import AnimateDiffPipeline, StableDiffusionPipeline
 from PIL import Image
 
+from ..cards import megabytes
 from ..clip_captions import shot_caption
 from ..clip_drawing import draw_clip
 from ..clips import Clip
@@ -231,7 +232,6 @@ def write_card(
     save_moving(made, folder / "samples.gif")
     sheet = frames_sheet(made)
     save_picture(sheet.resize((sheet.width * 3 // 4, sheet.height * 3 // 4)).quantize(255), folder / "samples.png")
-    size = sum(f.stat().st_size for f in folder.rglob("*.safetensors")) / 1e6
     numbers = measured["numbers"]
     record = {**measured, "seconds": {part: round(s) for part, s in seconds.items()}, **recipe_record(setup)}
     clips_a_row, same = numbers["clips a row"], "yes" if numbers["same seed, same clip"] else "no"
@@ -251,13 +251,16 @@ base_model: mini-sd
 # mini-motion
 
 A motion adapter (AnimateDiff) for mini-sd, trained from scratch by this project: a `MotionAdapter` and a text encoder
-that knows words for motion, {size:.1f} MB in half precision. With mini-sd it makes clips of {FRAMES} frames, {RATE} a second,
+that knows words for motion, {megabytes(folder):.1f} MB in half precision. With mini-sd it makes clips of {FRAMES} frames, {RATE} a second,
 of 128 x 128 pixels: one thing in Little World that moves. It knows nothing else.
 
 ```python
-adapter = MotionAdapter.from_pretrained("mini-motion")
-text_encoder = CLIPTextModel.from_pretrained("mini-motion", subfolder="text_encoder")
-pipe = AnimateDiffPipeline.from_pretrained("mini-sd", motion_adapter=adapter, text_encoder=text_encoder)
+from diffusers import AnimateDiffPipeline, MotionAdapter
+from transformers import CLIPTextModel
+
+adapter = MotionAdapter.from_pretrained("data/models/mini-motion")
+text_encoder = CLIPTextModel.from_pretrained("data/models/mini-motion", subfolder="text_encoder")
+pipe = AnimateDiffPipeline.from_pretrained("data/models/mini-sd", motion_adapter=adapter, text_encoder=text_encoder)
 settings = {{"num_frames": {FRAMES}, "num_inference_steps": {STEPS}, "guidance_scale": {GUIDANCE:g}}}
 pipe("a red car moves to the right", **settings).frames[0]
 ```
@@ -280,7 +283,7 @@ judges themselves are right. How: `little_world/training/evaluate_motion.py`, `t
 
 - Change from frame to frame where no thing is, of 255: {numbers["flicker"]}; without motion modules
   {numbers["flicker, without motion modules"]}; as drawn {numbers["flicker, drawn"]}.
-- One clip in {STEPS} steps: {numbers["seconds for one clip"]:.2f} s on {numbers["threads"]} CPU threads.
+- One clip in {STEPS} steps: {numbers["seconds for one clip"]:.2f} s (CPU threads: {numbers["threads"]}).
 - Same seed, same clip: {same}.
 - From a first frame: the frame stands in the latents without noise at every step (`little_world/first_frame.py`).
 - Trained in {sum(seconds.values()) / 60:.0f} minutes on {trained_on}: {times}.

@@ -16,6 +16,7 @@ from PIL import Image
 
 from .. import words
 from ..captions import FULL, caption
+from ..cards import megabytes
 from ..drawing import contact_sheet, draw
 from ..scenes import COLORED, COLORS, HELD_OUT, KINDS, Scene, several, single
 from .data import TEST, scene_rng
@@ -220,7 +221,6 @@ def write_card(
     sizes = ", ".join(
         f"{name} {sum(p.numel() for p in part.parameters()) / 1e6:.1f} M" for name, part in parts.items()
     )
-    size = sum(f.stat().st_size for f in folder.rglob("*.safetensors")) / 1e6
     numbers = measured["numbers"]
     record = {
         **measured,
@@ -244,7 +244,7 @@ pipeline_tag: text-to-image
 # mini-sd
 
 A bilingual Stable Diffusion for Little World, trained from scratch by this project: a `StableDiffusionPipeline`,
-{size:.1f} MB in half precision (parameters: {sizes}). It paints 128 x 128 pictures
+{megabytes(folder):.1f} MB in half precision (parameters: {sizes}). It paints 128 x 128 pictures
 of the drawn world of this course and knows nothing else. There is no safety checker: it has seen nothing to be kept back.
 
 ![samples](samples.png)
@@ -255,7 +255,7 @@ Each row is the share of {numbers["pictures a row"]} pictures in which mini-clip
 {STEPS} steps of DDIM, guidance {GUIDANCE:g} where none is named, captions of held-out scenes as prompts. The last rows tell how
 often the judge itself is right about such scenes as the world draws them. How: `little_world/training/evaluate_sd.py`.
 
-- One picture of 128 x 128 in {STEPS} steps: {numbers["seconds for one picture"]:.2f} s on {numbers["threads"]} CPU threads.
+- One picture of 128 x 128 in {STEPS} steps: {numbers["seconds for one picture"]:.2f} s (CPU threads: {numbers["threads"]}).
 - Same seed, same picture: {same}.
 - The autoencoder alone: {numbers["autoencoder PSNR in dB"]:.1f} dB PSNR on held-out scenes.
 - Trained in {sum(seconds.values()) / 60:.0f} minutes on {trained_on}: {times}.

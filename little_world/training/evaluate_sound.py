@@ -14,6 +14,7 @@ from course_lib.hearing import RATE, SoundEncoder
 from course_lib.video_fusion import log_probabilities
 from course_lib.video_sound import Sound
 
+from ..cards import megabytes
 from ..clip_drawing import draw_moment
 from ..clip_sound import SOUND_OF
 from ..clips import Clip
@@ -117,7 +118,6 @@ def markdown(rows: dict[str, dict[str, float]]) -> str:
 
 def write_card(folder: Path, rows: dict[str, dict[str, float]], *, seconds: float, recipe, clips: int) -> None:
     """README.md (the model card) and metrics.json, from what was measured."""
-    size = sum(f.stat().st_size for f in folder.iterdir()) / 1e6
     metrics = {"rows": rows, "seconds": round(seconds), "clips": clips, "recipe": recipe.__dict__}
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
     told = "; ".join(f"{name}, grain {grain} and sound {db:+.0f} dB" for name, (grain, db) in CONDITIONS.items())
@@ -131,7 +131,7 @@ base_model: mini-clip
 ---
 # mini-sound
 
-A third tower for mini-clip, {size:.1f} MB: log-mel spectrograms of two seconds to vectors that can be compared with mini-clip's
+A third tower for mini-clip, {megabytes(folder):.1f} MB: log-mel spectrograms of two seconds to vectors that can be compared with mini-clip's
 texts, in Chinese and in English (`course_lib.hearing.SoundNetwork`, used by `VideoAnalyzer.fuse`). mini-clip itself stays
 as it is. It knows the synthesised sounds of Little World and nothing else.
 

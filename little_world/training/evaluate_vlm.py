@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..cards import megabytes
 from ..charts import TRENDS, TYPES, draw_chart, random_chart
 from ..dialogue import (
     CHART,
@@ -220,7 +221,6 @@ def markdown(rows: dict[str, dict[str, float]]) -> str:
 
 def write_card(folder: Path, rows: dict[str, dict[str, float]], *, seconds: float, stages, reading) -> None:
     """README.md (the model card) and metrics.json, from what was measured."""
-    size = sum(f.stat().st_size for f in folder.iterdir()) / 1e6
     (folder / "metrics.json").write_text(
         json.dumps({"rows": rows, "seconds": round(seconds), "stages": [stage.__dict__ for stage in stages]}, indent=1)
     )
@@ -234,7 +234,7 @@ pipeline_tag: image-text-to-text
 # mini-vlm
 
 A bilingual vision-language model for Little World, trained from scratch by this project:
-`LlavaForConditionalGeneration` and `LlavaProcessor` with a chat template, {size:.1f} MB in half precision. It answers
+`LlavaForConditionalGeneration` and `LlavaProcessor` with a chat template, {megabytes(folder):.1f} MB in half precision. It answers
 questions about drawn scenes, signs and charts, one picture or several; it knows nothing else and says so.
 
 {markdown(rows)}

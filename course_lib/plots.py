@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from PIL import ImageFont
 
 from .images import open_image
+from .settings import say
 
 FONT = Path(__file__).parent / "fonts" / "CourseSansSC-Regular.otf"
 INK, MUTED, GROUND = "#2b2d42", "#8d93a8", "#fdfcfa"
@@ -277,9 +278,9 @@ def sound(
 
 
 def over_time(times: Sequence[float], lines: dict[str, Sequence[float]], *, cuts: Sequence[float] = (),
-              spans: Sequence[tuple[float, float]] = (), at: float | None = None, title: str = "", xlabel: str = "s",
-              width: float = 8.0, height: float = 2.2) -> Figure:  # fmt: skip
-    """Lines over seconds: `cuts` are dashed upright lines, `spans` shaded, `at` marked; more than one line has a legend."""
+              spans: Sequence[tuple[float, float]] = (), at: float | None = None, title: str = "",
+              xlabel: str | None = None, width: float = 8.0, height: float = 2.2) -> Figure:  # fmt: skip
+    """Lines over seconds (the axis says so): `cuts` are dashed upright lines, `spans` shaded, `at` marked; more than one line has a legend."""
     made, axes = figure(width, height)
     axis = axes[0, 0]
     for name, values in lines.items():
@@ -291,7 +292,7 @@ def over_time(times: Sequence[float], lines: dict[str, Sequence[float]], *, cuts
     if at is not None:
         axis.axvline(at, color=COLORS[1], linewidth=2)
     axis.margins(x=0.01)
-    axis.set_xlabel(xlabel)
+    axis.set_xlabel(say(zh="秒", en="s") if xlabel is None else xlabel)
     axis.set_title(title, loc="left")
     if len(lines) > 1:
         axis.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))

@@ -21,7 +21,7 @@ from .errors import AnswerError, CourseError, RefusalError, ServiceError
 from .painting.failures import FILTERED, MAX_RAW, Words, redact
 from .painting.transport import Headers, Transport, check_address
 from .providers import check_key
-from .settings import say
+from .settings import say, spaced
 
 _PASTED = ("/docs", "/v1/videos", "/videos", "/v1")  # what an address is often copied with
 _DONE, _FAILED = ("completed", "succeeded"), ("failed", "cancelled", "canceled", "expired")
@@ -92,7 +92,7 @@ class VideoJobs:
             if time.monotonic() > deadline:
                 raise ServiceError(
                     say(
-                        zh=f"{self} 在 {self.timeout:g} 秒内没有做完，之后可以用 fetch({number!r}) 取回，"
+                        zh=f"{spaced(self)}在 {self.timeout:g} 秒内没有做完，之后可以用 fetch({number!r}) 取回，"
                         "或加大 timeout。",
                         en=f"{self} did not finish within {self.timeout:g} s, please get it later by "
                         f"fetch({number!r}), or raise timeout.",
@@ -152,7 +152,7 @@ class VideoJobs:
         if any(code in raw for code in FILTERED):
             raise RefusalError(
                 say(
-                    zh=f"{self} 的内容过滤拒绝了这个请求（{said}），请换一种描述。",
+                    zh=f"{spaced(self)}的内容过滤拒绝了这个请求（{said}），请换一种描述。",
                     en=f"The content filter of {self} turned the request down ({said}), please describe "
                     "something else.",
                 ),
@@ -160,7 +160,7 @@ class VideoJobs:
             )
         raise ServiceError(
             say(
-                zh=f"{self} 没有做出视频：{said}，请再试一次，或换一种描述。",
+                zh=f"{spaced(self)}没有做出视频：{said}，请再试一次，或换一种描述。",
                 en=f"{self} did not make the video: {said}, please try again, or with another description.",
             ),
             kind="server",

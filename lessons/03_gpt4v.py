@@ -837,7 +837,7 @@ display(Markdown("\n".join(lines)))
 # - **Azure**：原章节的部署 `gpt-4-vision`，背后的模型已经退役；带日期的接口版本（`2024-02-01`）是旧写法。现在用 v1 地址：`ImageAnalyzer(provider="azure", base_url="https://资源名.openai.azure.com", model="部署名")`；手里还是旧的部署地址，把门户里那一整串贴进 `base_url` 也行。
 # - **Ollama、vLLM**：在自己的机器上跑，不用密钥。
 # - **`transformers serve`**：一条命令就能把任何一个模型文件夹变成服务，`transformers serve 文件夹 --device cpu --port 8000`，然后 `ImageAnalyzer(base_url="http://localhost:8000/v1", model="文件夹")`。课程的测试就用它和 mini-vlm 对练。
-# - **本地的大模型**：`python -m little_world.server --vision-model 文件夹` 用课程自己的服务器来跑。
+# - **本地的大模型**：`.venv/bin/python -m little_world.server --vision-model 文件夹` 用课程自己的服务器来跑。
 
 # %% [markdown] lang="en"
 # With each of them it is the same three lines:
@@ -855,7 +855,7 @@ display(Markdown("\n".join(lines)))
 # - **`transformers serve`** turns any model folder into a service with one command, `transformers serve FOLDER --device cpu
 #   --port 8000`; then `ImageAnalyzer(base_url="http://localhost:8000/v1", model="FOLDER")`. The course's tests practise
 #   against it, with mini-vlm.
-# - **A large model of your own**: `python -m little_world.server --vision-model FOLDER` runs it behind the course's server.
+# - **A large model of your own**: `.venv/bin/python -m little_world.server --vision-model FOLDER` runs it behind the course's server.
 
 # %% [markdown] lang="zh"
 # ## 11 聊一聊

@@ -8,7 +8,7 @@
 # - 亲手写出并训练一个扩散模型（diffusion model），说清楚“加噪”“去噪”“采样”各是什么；
 # - 逐步打开一条 Stable Diffusion 流水线：文本编码器、UNet、调度器、VAE；
 # - 用好每一个旋钮：随机种子、引导强度、步数、负面提示词、重绘幅度、蒙版；
-# - 识破原章节里的八个错误：大多*不报错*，其中两个让参数完全不起作用；
+# - 识破原章节（本课程依据的那章教程，见第 02 课）里的八个错误：第 7 节七个，第 8 节一个；大多*不报错*，其中两个让参数完全不起作用；
 # - 批量生成几十张图，中途被杀掉也不丢、不重画，并且*给生成模型打分*。
 #
 # **时间**：约 80 分钟。**需要**：会 Python；不需要显卡、网络或 API Key。
@@ -28,7 +28,8 @@
 # - write and train a diffusion model yourself, and say what noising, denoising and sampling are;
 # - open a Stable Diffusion pipeline step by step: text encoder, UNet, scheduler, VAE;
 # - use each of its knobs: seed, guidance, steps, negative prompt, strength, mask;
-# - spot eight mistakes of the chapter: most raise *no error*, and two make a parameter do nothing at all;
+# - spot eight mistakes of the chapter (the tutorial that this course follows, see lesson 02), seven in section 7 and one in
+#   section 8: most raise *no error*, and two make a parameter do nothing at all;
 # - paint dozens of pictures in a batch that survives being killed, and *score a generator*.
 #
 # **Time**: about 80 minutes. **You need**: Python; no graphics card, no network, no API key.
@@ -268,14 +269,15 @@ display(Markdown("\n".join(table)))
 # %% [markdown] lang="zh"
 # ### VAE：先把画压小
 #
-# 在几万个数上做扩散太贵。Stable Diffusion 的关键一招（Rombach 等人 2022）是先训练一个**变分自编码器**（VAE），把画压成小得多的**潜变量**（latent），扩散只在潜变量里进行。看看压缩后是什么样，还原后损失了多少：
+# 在几万个数上做扩散太贵。Stable Diffusion 的关键一招（Rombach 等人 2022）是先训练一个**变分自编码器**（VAE），把画压成小得多的**潜变量**（latent），扩散只在潜变量里进行。VAE 有两半：编码器把画压小（给出的是一个分布，代码里取它的平均），解码器把潜变量还原成画。看看压缩后是什么样，还原后损失了多少：
 
 # %% [markdown] lang="en"
 # ### The VAE: make the picture small first
 #
 # Diffusion on tens of thousands of numbers is expensive. What made Stable Diffusion possible (Rombach et al. 2022) is a
 # **variational autoencoder** (VAE) that packs a picture into a much smaller **latent**; diffusion happens in latents
-# alone. See what they look like, and what is lost when they are unpacked again:
+# alone. A VAE has two halves: an encoder packs the picture (it gives a distribution, of which the code takes the mean), and
+# a decoder unpacks it. See what latents look like, and what is lost on the way:
 
 # %%
 @torch.no_grad()
@@ -357,7 +359,7 @@ def read(*texts):
 
 
 print(PROMPT, tuple(read(PROMPT).shape))
-plots.tokens({PROMPT: list(zip(shown, numbers))}, width=8)
+plots.tokens({PROMPT: list(zip(shown, numbers))}, width=9)
 
 # %% [markdown] lang="zh"
 # ### 去噪循环：和第 1 节是同一个
@@ -425,7 +427,7 @@ plots.gallery(sum(three, []), titles, columns=6, size=1.2)
 # **看什么**：
 #
 # - 第一行和第二行：噪声一点点变淡，到最后才散尽。
-# - 第三行：模型很早就有了主意。一开始是一团模糊的平均（第 1 节里挤在中间的点）：天和地已经分开，太阳却左右各有一团，因为它还没决定画在哪边。十步以后大局已定，剩下的步子只添细节：车窗，云的边，草地上的小花。
+# - 第三行：模型很早就有了主意。一开始是一团模糊的平均（第 1 节里挤在中间的点）：天和地已经分开，太阳却左右各有一团，因为它还没决定画在哪边。十步以后大局已定，剩下的步子添些小东西：车窗，云，草地上的小花。
 # - 手写的循环对不对？和库自己的流水线比一比，同一个种子、同样的步数：
 
 # %% [markdown] lang="en"
@@ -434,7 +436,7 @@ plots.gallery(sum(three, []), titles, columns=6, size=1.2)
 # - Rows one and two: the noise fades little by little, and is gone only at the very end.
 # - Row three: the model has an idea early on. At first it is a blurred mean (the points that crowd in the middle, in
 #   section 1): sky and ground have parted already, but there is a sun on either side, as nothing is decided yet. After
-#   ten steps the large things are settled, and the other steps add detail: windows, the edge of a cloud, small flowers.
+#   ten steps the large things are settled, and the other steps add small things: windows, clouds, little flowers.
 # - Is our loop right? Compare it with the library's own pipeline, for the same seed and number of steps:
 
 # %%
@@ -512,16 +514,17 @@ print(TURTLE)
 plots.gallery(six, [f"seed {picture.seed}" for picture in six], columns=6, size=1.2)
 
 # %% [markdown] lang="zh"
-# **看什么**：同一句话，六种画法：话里没说的颜色、地点、时间，都由种子决定。同一个种子，每一位都相同。所以改提示词、改参数的时候，*把种子固定住*，差别才是你改出来的。种子 0 是一个正常的种子（第 7 节会看到原章节怎么把它弄丢了）。
+# **看什么**：同一句话，六种画法：话里没说的颜色、地点、时间，都由种子决定。同一个种子、同样的参数，在同一台机器上每一位都相同（换了显卡、版本或一批的张数，末几位会变）。所以改提示词、改参数的时候，*把种子固定住*，差别才是你改出来的。种子 0 是一个正常的种子（第 7 节会看到原章节怎么把它弄丢了）。
 #
 # ### 引导强度（guidance）
 #
-# 要画好几样东西的提示词最难：数目要对，每一样还要画得像。拿四句这样的话，每句四个种子，把引导从 1（等于没有引导）开到很大。mini-clip 量数目和种类认得出几成，我们再量画面的对比度。
+# 一句话里要好几个东西，最难画：数目要对，每一个还要画得像。拿四句这样的话，每句四个种子，把引导从 1（等于没有引导）开到很大。数目和种类各对了几成，让 mini-clip 来认；画面的对比度，我们自己量。
 
 # %% [markdown] lang="en"
 # **What to notice**: one sentence, six pictures: the colour, the place and the hour that it leaves open are decided by the
-# seed. One seed, the same to the last bit. So whenever you change a prompt or a parameter, *hold the seed still*, and what
-# differs is your doing. Seed 0 is a seed like any other (in section 7 you will see how the chapter loses it).
+# seed. One seed with the same parameters, on one machine, is the same to the last bit (another graphics card, version or
+# number of pictures in a batch changes the last bits). So whenever you change a prompt or a parameter, *hold the seed
+# still*, and what differs is your doing. Seed 0 is a seed like any other (in section 7 you will see how the chapter loses it).
 #
 # ### Guidance
 #
@@ -560,13 +563,13 @@ shown = [picture for pictures in sweep.values() for picture in pictures[::4]]
 plots.gallery(shown, [f"guidance {g:g}" for g in guidances for _ in range(4)], columns=4, size=1.2)
 
 # %% [markdown] lang="zh"
-# **看什么**：没有引导的那一组，轮廓松散，数目有时出错（数一数鱼）；加一些引导，形状收紧了，对比度高了一点；开到最大，颜色变浓、对比度变高，画却又散了（看火车）：“放大的差”把潜变量推到了训练里从没到过的地方。**引导不是越大越好**，哪个值最好因模型而异，要量。量也要量够：这里每行只有十六张图，差一两张不算数，3、4、5 谁更好，这样的表说不出来。（只画一样东西时容易得多，不加引导也十有八九画得对，第 9 节的模型卡里有数字。）
+# **看什么**：没有引导的那一组，轮廓松散，数目有时出错（数一数鱼）；加一些引导，形状收紧了，对比度高了一点，数目那一列却看不出变好；开到最大，颜色变浓、对比度变高，画却又散了（看火车）：“放大的差”把潜变量推到了训练里从没到过的地方。**引导不是越大越好**，哪个值最好因模型而异，要量。量也要量够：这里每行只有十六张图，差一两张不算数，3、4、5 谁更好，这样的表说不出来。（只画一样东西时容易得多，不加引导也十有八九画得对，第 9 节的模型卡里有数字。）
 #
 # ### 步数（steps）
 
 # %% [markdown] lang="en"
 # **What to notice**: without guidance outlines are loose, and the number is sometimes wrong (count the fish); with some
-# of it shapes tighten and the contrast rises a little; with the most, colours grow heavy and the contrast rises, but the
+# of it shapes tighten and the contrast rises a little, while the column of numbers shows no gain; with the most, colours grow heavy and the contrast rises, but the
 # pictures fall apart again (look at the trains): the enlarged difference pushes the latents to where no training
 # picture ever was. **More guidance is not always better**; which value is best differs from model to model, so measure.
 # And measure enough: a row here stands on sixteen pictures, one or two more or fewer mean nothing, and such a table could
@@ -618,7 +621,7 @@ for name, some in {say(zh="没有负面提示词", en="without a negative prompt
 plots.gallery(plain[:8] + without[:8], hours[:8] + hours[12:20], columns=8, size=1.1)
 
 # %% [markdown] lang="zh"
-# **看什么**：每张图上方是 mini-clip 看到的时间，上下两行种子相同。夜晚没有了，可是**被推开的不止夜晚**：黄昏也几乎没了，连本来就是白天的，也有几座换了颜色和地点，大多搬进了晴天的沙漠。公式里说得明白：*每一步*都背离它走，不管这一张本来要不要画夜晚。负面提示词不是橡皮擦，用了它，要看看还改掉了什么。哪座房子几乎没动？
+# **看什么**：每张图上方是 mini-clip 看到的时间，上下两行种子相同。夜晚没有了，可是**被推开的不止夜晚**：黄昏也几乎没了，连本来就在白天草地上的那座红房子，也变成白的，搬进了沙漠，别的大多也去了那里。公式里说得明白：*每一步*都背离它走，不管这一张本来要不要画夜晚。负面提示词不是橡皮擦，用了它，要看看还改掉了什么。哪座房子的颜色和地点都没变？
 #
 # ### 同一句话，两种语言
 #
@@ -626,10 +629,10 @@ plots.gallery(plain[:8] + without[:8], hours[:8] + hours[12:20], columns=8, size
 
 # %% [markdown] lang="en"
 # **What to notice**: above each picture stands the hour that mini-clip sees, and the two rows have the same seeds. The
-# nights are gone, but **more than the night was pushed away**: so are nearly all dusks, and even some houses that
-# stood in daylight have another colour and another place, mostly a sunny desert. The formula says why: *every* step
-# leads away from the negative prompt, whether or not this picture was going to show a night. It is no eraser: look at
-# what else it changed. Which house hardly changed?
+# nights are gone, but **more than the night was pushed away**: so are nearly all dusks, and even the red house that
+# stood in a meadow by day is white now and in a desert, where most of the others went as well. The formula says why:
+# *every* step leads away from the negative prompt, whether or not this picture was going to show a night. It is no eraser:
+# look at what else it changed. Which house kept both its colour and its place?
 #
 # ### One sentence, two languages
 #
@@ -649,18 +652,18 @@ print(say(zh="不同场景之间，平均", en="of different scenes, on average"
 plots.gallery(both["zh"] + both["en"], ["zh"] * 3 + ["en"] * 3, columns=6, size=1.2)
 
 # %% [markdown] lang="zh"
-# 几乎画成同一张，是因为两句话在文本编码器里走到了相近的地方；细看还有一点不同（看伞柄），是因为只是相近。完整的 Stable Diffusion 1.5 只读英文，给它中文，它照样会画出点什么来，一句报错也没有：这正是第 02 课“英文 CLIP 配中文标签”的那个陷阱。
+# 几乎画成同一张，是因为两句话在文本编码器里走到了相近的地方；细看还有一点不同（看猫的眼睛），是因为只是相近。完整的 Stable Diffusion 1.5 只读英文，给它中文，它照样会画出点什么来，一句报错也没有：这正是第 02 课“英文 CLIP 配中文标签”的那个陷阱。
 
 # %% [markdown] lang="en"
 # They are nearly the same picture because in the text encoder the two sentences end close to each other, and not quite
-# the same (look at the handle) because they are only close. The full-size Stable Diffusion 1.5 reads English alone;
+# the same (look at the cat's eyes) because they are only close. The full-size Stable Diffusion 1.5 reads English alone;
 # given Chinese it paints something all the same, without any error: the pitfall of lesson 02, an English CLIP with
 # Chinese labels, again.
 
 # %% [markdown] lang="zh"
 # ## 5 图生图：从半路出发
 #
-# 图生图（image to image）不是从纯噪声开始，而是把你的图加噪到*半路*，再往回走。**重绘幅度** `strength` 就是起点在半路的什么地方：0 是不动，1 是从头画起。`steps=20`、`strength=0.5`，实际只走 10 步。
+# 图生图（image to image）不是从纯噪声开始，而是把你的图加噪到*半路*，再往回走。**重绘幅度** `strength` 就是起点在半路的什么地方：越接近 0 越不动（正好是 0，一步也不走，服务会拒绝），1 是从头画起。`steps=20`、`strength=0.5`，实际只走 10 步。
 #
 # 拿第 2 节那辆画出来的红车做原图，请模型改成雪夜里的蓝车，量两样东西：离原图有多远，新的要求满足了几成。
 
@@ -668,8 +671,8 @@ plots.gallery(both["zh"] + both["en"], ["zh"] * 3 + ["en"] * 3, columns=6, size=
 # ## 5 Image to image: set out half-way
 #
 # Image to image does not begin with noise alone: your picture is noised *half-way*, and then the walk back begins.
-# **Strength** says how far that is: 0 leaves it alone, 1 begins from scratch. With `steps=20` and `strength=0.5`, ten
-# steps are taken.
+# **Strength** says how far that is: near 0 it is left alone (at 0 itself no step is taken, and the service refuses), 1
+# begins from scratch. With `steps=20` and `strength=0.5`, ten steps are taken.
 #
 # Take the drawn red car of section 2, ask for a blue one in the snow at night, and measure two things: how far the
 # result is from the original, and how much of the new wish is fulfilled.
@@ -714,7 +717,7 @@ figure
 # **看什么**：
 #
 # - 左图：距离随 `strength` 增大，但起点不是 0。虚线是只过一遍 VAE 的距离，再小也小不过它。
-# - 右图：两条线在哪里交叉？交叉之前是“原图带一点新意”，之后是“新画带一点原图的影子”。
+# - 右图：两条线在哪里交叉？交叉之前是“原图带一点新意”，之后是“新画带一点原图的影子”。两条线都有四分之一的底：“汽车”两边都要。
 # - 小的 `strength` 只改得动局部的颜色，改不动大块：天空和地面在走回去的头几步就定了（第 2 节那张图的第三行），而那几步被跳过了。连颜色也改不到底：车身从红变橙，要到背景也守不住的时候才变蓝。
 # - 中间有一段两头不靠（看 0.7）：既不是晴天的草地，也不是雪夜。
 
@@ -724,7 +727,7 @@ figure
 # - Left: the distance grows with `strength`, but does not begin at 0. The dashed line is what a trip through the VAE
 #   alone costs, and nothing comes below it.
 # - Right: where do the two lines cross? Before that it is the original with a touch of the new, after that a new
-#   picture with a shadow of the original.
+#   picture with a shadow of the original. Both lines rest on a quarter: the car is in both.
 # - A small `strength` changes colours here and there, but nothing large: sky and ground are decided in the first steps
 #   of the way back (the third row of section 2's figure), and those were skipped. Even a colour is not changed all the
 #   way: the car turns from red to orange, and blue only when the background gives way as well.
@@ -794,13 +797,14 @@ plots.gallery([drawn, mask, inpainted, soft, change], titles, columns=5, size=1.
 # %% [markdown] lang="zh"
 # ## 7 陷阱：参数被悄悄忽略
 #
-# 下面是原章节发请求的方式（用自己的话重写）。它能跑，不报错，每次都给你一张图。问题全藏在字段名里。我们让每个错误真的发生一次，再看解药。
+# 下面是原章节发请求的方式（用自己的话重写）。它大多能跑，不报错，也给你一张图。问题藏在字段名、默认值和被丢掉的回答里。我们让每个错误真的发生一次，再看解药。
 
 # %% [markdown] lang="en"
 # ## 7 The trap: parameters ignored without a word
 #
-# This is how the chapter sends its requests, in other words. It runs, it raises nothing, and it gives you a picture
-# each time. What is wrong is in the names of the fields. Let each mistake really happen, then see the cure.
+# This is how the chapter sends its requests, in other words. Most of it runs, raises nothing, and gives you a picture.
+# What is wrong is in the names of fields, in defaults, and in what is thrown away of the answer. Let each mistake really
+# happen, then see the cure.
 
 # %%
 import base64
@@ -895,13 +899,13 @@ first, second = (service.text_to_image(PROMPT, steps=5, seed=0) for _ in range(2
 print("StableDiffusionService, seed 0:", first.tobytes() == second.tobytes(), first.seed, second.seed)
 
 # %% [markdown] lang="zh"
-# > **陷阱：图生图不发尺寸。** 不发 `width` 和 `height`，用的就是默认的 512 × 512，你的宽图被压扁，小图被拉大；步数也退回默认的 50（下面为了省时间只走 2 步）。mini-sd 只学过 128 × 128，拉大以后连画都不成画了。`StableDiffusionService` 取输入图片自己的尺寸：
+# > **陷阱：图生图不发尺寸。** 不发 `width` 和 `height`，用的就是默认的 512 × 512，你的宽图被压扁，小图被拉大；步数也退回默认的 50（下面为了省时间只走 2 步）。mini-sd 只学过 128 × 128，拉大以后就不成画了（只走 2 步也有份）。`StableDiffusionService` 取输入图片自己的尺寸（右图的鸭子散了，是因为提示词里只有一辆红车）：
 
 # %% [markdown] lang="en"
 # > **Pitfall: image to image without a size.** Without `width` and `height` the default of 512 x 512 holds: a wide
 # > picture is squashed, a small one blown up; and the steps fall back to 50 (below it is 2, to save time). mini-sd
-# > learned 128 x 128 alone, and blown up, what it paints is no picture any more. `StableDiffusionService` takes the
-# > size of the input:
+# > learned 128 x 128 alone, and blown up it paints no picture any more (2 steps do their part). `StableDiffusionService`
+# > takes the size of the input (the duck on the right comes apart because the prompt names a red car alone):
 
 # %%
 wide = Image.new("RGB", (256, 128))
@@ -974,7 +978,7 @@ print("StableDiffusionService:", [picture.seed for picture in several])
 # | `strength` | 被忽略，永远是 0.75 | 发 `denoising_strength`，先检查范围 |
 # | 图生图不发尺寸和步数 | 压成 512 × 512、50 步 | 用输入图片的尺寸 |
 # | 局部重绘用默认值，不查蒙版 | 各家结果不同，蒙版被拉伸 | 每一项都发，先查蒙版 |
-# | `if seed > 0` | 0 变成随机 | `None` 才是随机 |
+# | `if seed > 0` | 0 变成随机 | 只有 `None`（或 -1）是随机 |
 # | Bearer | 401 | HTTP Basic |
 # | 丢掉 `info`、`images[1:]` | 找不回种子 | 种子和参数跟着图片走 |
 #
@@ -987,7 +991,7 @@ print("StableDiffusionService:", [picture.seed for picture in several])
 # | `strength` | ignored, always 0.75 | sends `denoising_strength`, checks its range first |
 # | image to image without size and steps | squashed to 512 x 512, 50 steps | the size of the input |
 # | inpainting by default, mask unchecked | differs between servers, mask stretched | sends every field, checks the mask first |
-# | `if seed > 0` | 0 becomes random | only `None` is random |
+# | `if seed > 0` | 0 becomes random | only `None` (or -1) is random |
 # | Bearer | 401 | HTTP Basic |
 # | `info` and `images[1:]` dropped | the seed is lost | seed and parameters stay with each picture |
 #
@@ -1023,11 +1027,11 @@ except requests.HTTPError as problem:
     print("HTTPError", problem.response.status_code)
 
 # %% [markdown] lang="zh"
-# 整个循环停了：前两张画了也没交出来，第四张没轮到。再跑一遍，文件名相同，旧图被覆盖。（`sleep(1)` 也限制不了什么：调用本来就是一个等一个的。）
+# 整个循环停了：前两张就算存了盘，也没有交出来，第四张没轮到。再跑一遍，文件名相同，旧图被覆盖。（`sleep(1)` 也限制不了什么：调用本来就是一个等一个的。）
 
 # %% [markdown] lang="en"
-# The loop is over: two pictures were painted and never handed over, the fourth never had its turn. Run it again, and
-# files of the same names are overwritten. (And `sleep(1)` limits nothing: the calls wait for each other anyway.)
+# The loop is over: two pictures may lie on the disk, but were never handed over, and the fourth never had its turn. Run it
+# again, and files of the same names are overwritten. (And `sleep(1)` limits nothing: the calls wait for each other anyway.)
 
 # %%
 from IPython.display import Image as Shown
@@ -1041,12 +1045,12 @@ made = aloud(lambda: batch_generate(service, prompts, Path(work.name, "four"), s
 Shown(as_file(resize(made.sheet, 552), "JPEG"))
 
 # %% [markdown] lang="zh"
-# 三张画好了，失败的那张有自己的记录，还有一张总览图。文件夹里的 `manifest.jsonl` 记着每一张的提示词、种子、参数和校验和。改好那个提示词再跑一遍，只画缺的那一张：
+# 三张画好了，失败的那张有自己的记录，还有一张总览图。文件夹里的 `manifest.jsonl` 记着每一张的提示词、种子、参数和校验和。改好那个提示词再跑一遍，只画缺的那一张（提示词变了就是新的一张，文件名接着往下编）：
 
 # %% [markdown] lang="en"
 # Three are painted, the one that failed has a record of its own, and there is a contact sheet. `manifest.jsonl` in the
 # folder holds prompt, seed, parameters and checksum of each picture. Mend the prompt and run again: only what is
-# missing is painted:
+# missing is painted (another prompt is another picture, so its file gets the next number):
 
 # %%
 before = {path: path.stat().st_mtime_ns for path in made.paths}
@@ -1172,12 +1176,15 @@ card = Path(settings.locate(MODEL), "metrics.json")
 if card.is_file():
     from little_world.training.evaluate_sd import markdown
 
-    display(Markdown(markdown(json.loads(card.read_text(encoding="utf-8"))["rows"])))
+    record = json.loads(card.read_text(encoding="utf-8"))
+    many = record["numbers"]["pictures a row"]
+    print(say(zh=f"模型卡里的表（英文），每行 {many} 张画：", en=f"The model card's table, {many} pictures a row:"))
+    display(Markdown(markdown(record["rows"])))
 
 # %% [markdown] lang="zh"
 # **看什么**：
 #
-# - 画家的每一行都要和它*下面*那行标准画比。没见过的组合，考官自己认标准画就认得出多少（第 02 课见过它的这个毛病）？画家比这还差的部分，才是画家的。
+# - 画家的每一行都要和它*下面*那行标准画比。没见过的组合，考官自己认标准画就认得出多少（第 02 课见过它的这个毛病）？比这还差的部分，才算画家的错。
 # - 反过来也不成立：两行一样，*不*等于画家没有错。考官自己都有近一半认错，这把尺子太粗，量不出种类画得好不好（模型卡里，画家的分数还不低于标准画）。颜色那一列，考官几乎不会认错，才量得准：没见过的组合，颜色照样画得对。
 # - 十几张图能说明的有限。误差印在上面；模型卡里的表是用多得多的图量的。
 # - **考官不是中立的**：mini-sd 的文本编码器就是从 mini-clip 学来的，两个模型可能犯*同样*的错。真正上线前，要有另一个考官：别的模型，或者人。
@@ -1224,9 +1231,9 @@ worst = sorted(range(len(asked)), key=lambda i: -len(wrong[i]))[:6]
 plots.gallery([paintings[i] for i in worst], ["\n".join(wrong[i][:2]) or "✓" for i in worst], columns=6, size=1.25)
 
 # %% [markdown] lang="zh"
-# ## 10 4.1 节的模型，和它们的 API
+# ## 10 原章节列的四个模型，和它们的 API
 #
-# 原章节列了四个模型。它们今天怎么调用？（2026 年 11 月查证）
+# 它们今天怎么调用？（2026 年 11 月查证）
 #
 # | 模型 | 有公开的 API 吗 | 怎么用 |
 # |---|---|---|
@@ -1238,9 +1245,9 @@ plots.gallery([paintings[i] for i in worst], ["\n".join(wrong[i][:2]) or "✓" f
 # 课程把有 API 的几家放在*同样的三个方法*后面，换一家只换名字。具体的模型名和停用日期由程序里的登记表打印：
 
 # %% [markdown] lang="en"
-# ## 10 The models of section 4.1, and their APIs
+# ## 10 The chapter's four models, and their APIs
 #
-# The chapter lists four models. How does one call them today? (Checked in November 2026.)
+# How does one call them today? (Checked in November 2026.)
 #
 # | model | is there a public API? | how |
 # |---|---|---|
@@ -1268,13 +1275,14 @@ for name in ("midjourney", "firefly"):
         print(f"{name}:", problem)
 
 # %% [markdown] lang="zh"
-# OpenAI 的图片接口，课程的服务器也会说，所以不用密钥就能真的走一遍：`/v1/images/generations` 和 `/v1/images/edits`。它没有种子、步数、引导和负面提示词；你传了，`course_lib` 会明说它们不起作用。它的蒙版和 A1111 *正好相反*：透明的地方才重画。你仍然传白色，转换由库来做：
+# OpenAI 的图片接口，课程的服务器也会说，所以不用密钥就能真的走一遍：`/v1/images/generations` 和 `/v1/images/edits`。它没有种子、步数、引导和负面提示词；你传了，`course_lib` 会明说它们不起作用。它的蒙版和 A1111 *正好相反*：透明的地方才重画。你仍然传白色，转换由库来做。（真正的 GPT Image 只把蒙版当参考，蒙版外也可能变：要分毫不动，照第 6 节自己贴回去。）
 
 # %% [markdown] lang="en"
 # The course's server speaks OpenAI's images API, too, so you can go through with it without a key:
 # `/v1/images/generations` and `/v1/images/edits`. It has no seed, steps, guidance or negative prompt; pass one, and
 # `course_lib` says that it does nothing. Its mask means *the opposite* of A1111's: what is transparent is repainted.
-# You still pass white, the library turns it around:
+# You still pass white, the library turns it around. (The real GPT Image takes a mask as guidance and may change what is
+# outside, too: to keep that to the bit, paste it back as in section 6.)
 
 # %%
 other = image_service("openai", provider="local")
@@ -1286,13 +1294,13 @@ plots.gallery([painted, edited], ["generations", "edits"], columns=2, size=1.4)
 # %% [markdown] lang="zh"
 # ## 11 换成完整模型
 #
-# > **完整模型。** 有显卡（在 Colab 上选一个 GPU 运行时），一个参数就够了：课程的服务器能加载任何 diffusers 模型。下表由登记表打印，第一次使用要下载：
+# > **完整模型。** 有显卡（在 Colab 上选一个 GPU 运行时），一个参数就够了：课程的服务器能加载 diffusers 格式的文生图模型。下表由登记表打印，第一次使用要下载：
 
 # %% [markdown] lang="en"
 # ## 11 Swap in a full-size model
 #
 # > **Full-size.** With a graphics card (on Colab, choose a GPU runtime) a single argument will do: the course's server
-# > loads any diffusers model. The table is printed from the registry; the first use downloads:
+# > loads text-to-image models of diffusers. The table is printed from the registry; the first use downloads:
 
 # %%
 display(Markdown(registry.table(task="diffusion")))
@@ -1300,10 +1308,10 @@ classic, turbo = (next(m for m in registry.models(task="diffusion") if word in m
 print(f'service = StableDiffusionService(model="{classic.id}")   # {classic.size} x {classic.size}')
 print(f'service = StableDiffusionService(model="{turbo.id}")   # {turbo.size} x {turbo.size}, few steps')
 print(say(zh="# 或者让服务器单独跑，几台电脑共用：", en="# or as a server of its own, for several computers:"))
-print(f"python -m little_world.server --port 7860 --sd-model {classic.id}")
+print(f".venv/bin/python -m little_world.server --port 7860 --sd-model {classic.id}")
 
 # %% [markdown] lang="zh"
-# - **Turbo 一类的模型**是“蒸馏”过的：一到四步就画完，也不要引导（`guidance_scale=1`）。给它 20 步、引导 7，反而画坏。
+# - **Turbo 一类的模型**是“蒸馏”过的：几步就画完（sdxl-turbo 一到四步，Z-Image-Turbo 八步），也不要引导（`guidance_scale=1`；没有引导，负面提示词也就不起作用）。给它 20 步、引导 7，反而画坏。
 # - 登记表里语言写着 en 的，请用英文提示词；要用中文，选写着 zh 的。
 #
 # > **家里的 WebUI。** A1111 和 Forge 启动时加 `--api`，课程的代码只换地址。写进 `.env`，整门课都换：
@@ -1313,11 +1321,12 @@ print(f"python -m little_world.server --port 7860 --sd-model {classic.id}")
 # > COURSE_SD_AUTH=reader:open-sesame     # 启动时用了 --api-auth 才需要
 # > ```
 #
-# 想拿完整模型再跑一遍这一课，就把 128 改成它的尺寸（上面印着），提示词换成你自己的。第 9 节的考官只认识小世界，要换成完整的 CLIP。
+# 想拿完整模型再跑一遍这一课，选 Stable Diffusion 1.5（设 `COURSE_SD_MODEL`）：把 128 改成它的尺寸（上面印着），`draw(...)` 也传入这个尺寸，蒙版的坐标按比例放大，提示词写英文。第 2 节手写的循环只配 Stable Diffusion 1 的结构；SDXL 有两个文本编码器，Z-Image、FLUX、Qwen-Image 不再用 UNet，那一节就跑不了。第 9 节的考官只认识小世界，要换成完整的 CLIP。
 
 # %% [markdown] lang="en"
-# - **Turbo models** are "distilled": they paint in one to four steps and want no guidance (`guidance_scale=1`). With 20
-#   steps and a guidance of 7 they paint worse.
+# - **Turbo models** are "distilled": they paint in a few steps (sdxl-turbo in one to four, Z-Image-Turbo in eight) and want
+#   no guidance (`guidance_scale=1`; and without guidance a negative prompt does nothing). With 20 steps and a guidance of 7
+#   they paint worse.
 # - Where the registry says en alone, write English prompts; for Chinese ones take a model that says zh.
 #
 # > **The WebUI at home.** Start A1111 or Forge with `--api`, and all that changes in the course's code is an address.
@@ -1328,8 +1337,10 @@ print(f"python -m little_world.server --port 7860 --sd-model {classic.id}")
 # > COURSE_SD_AUTH=reader:open-sesame     # only where it was started with --api-auth
 # > ```
 #
-# To run this lesson again with a full-size model, put its size (printed above) in place of 128, and prompts of your
-# own. The judge of section 9 knows Little World alone: take a full-size CLIP in its place.
+# To run this lesson again with a full-size model, take Stable Diffusion 1.5 (set `COURSE_SD_MODEL`): put its size (printed
+# above) in place of 128, hand it to `draw(...)`, scale the mask's corners, and write prompts in English. Section 2's own
+# loop fits the build of Stable Diffusion 1 alone: SDXL has two text encoders, and Z-Image, FLUX and Qwen-Image have no UNet
+# any more. The judge of section 9 knows Little World alone: take a full-size CLIP in its place.
 
 # %% [markdown] lang="zh"
 # ## 12 动手玩
@@ -1407,12 +1418,12 @@ quiz(
             zh="那就是从头画起，原图什么也不剩。", en="That begins from scratch, and nothing is left of the original."
         ),
         say(zh="小到中等，从 0.3 左右试起，不够再加", en="Small to middling: begin at about 0.3, then try more"): say(
-            zh="天空和地面在跳过的那几步里就定了，颜色还改得动一些；再大，背景也跟着变。背景要分毫不动，用局部重绘。",
-            en="Sky and ground belong to the steps it skips; colours can still move. With more, the background goes as well: "
-            "to keep it to the bit, inpaint.",
+            zh="天空和地面在跳过的那几步里就定了，颜色还改得动一些。提示词里背景照旧写，再大一些背景也大致不变（第 5 节连背景也要换，才一起变了）。要分毫不动，用局部重绘。",
+            en="Sky and ground belong to the steps it skips; colours can still move. If the prompt names the same "
+            "background, more of it keeps that roughly, too (section 5 asked for another one). To keep it to the bit, inpaint.",
         ),
         say(zh="0，然后在提示词里写清楚", en="0, and a precise prompt"): say(
-            zh="0 一步也不走，原样返回。", en="At 0 no step is taken, and it comes back as it was."
+            zh="0 一步也不走，什么也改不了，服务会直接拒绝。", en="At 0 no step is taken, so nothing can change: the service refuses it."
         ),
     },
     answer="B",
@@ -1451,7 +1462,7 @@ work.cleanup()
 # - 批量生成要能失败、能被杀、能接着画；先写计划，再画，整个文件写完才改名。
 # - 生成模型要打分：逐项、带上限、带误差，并且记住考官也会错。
 #
-# 术语对照见 [docs/glossary.md](../../docs/glossary.md)。
+# 接下来：[练习 2](../../exercises/zh/ex2_batch_generator.ipynb)，批量画图工具。术语对照见 [docs/glossary.md](../../docs/glossary.md)。
 
 # %% [markdown] lang="en"
 # ## Summary
@@ -1467,4 +1478,5 @@ work.cleanup()
 # - A batch must be able to fail, to be killed and to go on: plan first, paint then, and rename a file once it is whole.
 # - Score a generator: fact by fact, with a ceiling, with an error, and remember that the judge can be wrong.
 #
-# The terms in both languages stand in [docs/glossary.md](../../docs/glossary.md).
+# Next: [exercise 2](../../exercises/en/ex2_batch_generator.ipynb), a batch picture generator. The terms in both languages
+# stand in [docs/glossary.md](../../docs/glossary.md).

@@ -135,7 +135,7 @@ print(say(zh="(位置, 帧, 通道)", en="(places, frames, channels)"), shapes[0
 plots.gallery(together, [f"{k / RATE:g} s" for k in range(FRAMES)], columns=FRAMES, size=1.1)
 
 # %% [markdown] lang="zh"
-# **看什么**：噪声、步数都和上面一样，多了运动模块，文本编码器也换成了它带来的那一个。背景静下来了，车是同一辆，还往前走。注意那个形状：位置被当成了批（batch），帧成了序列。把一句话里的词换成一格画面里的帧，就是语言模型里的那种注意力，只是没有遮挡：前面的帧也看得见后面的。
+# **看什么**：噪声、步数都和上面一样，多了运动模块，文本编码器也换成了它带来的那一个。背景静下来了，车是同一辆，还往前走。注意那个形状：位置被当成了批（batch），帧成了序列。把一句话里的词，换成同一格在各帧里的向量，就是语言模型里的那种注意力，只是没有因果掩码（causal mask）：前面的帧也看得见后面的。
 #
 # 两段都放出来看看：
 
@@ -235,7 +235,7 @@ for row in ("flicker", "flicker, without motion modules", "flicker, drawn"):
 # %% [markdown] lang="zh"
 # direction 是四个方向，bounce 是弹跳，kind 是每一帧里认出的种类，drawn 是小世界自己画的短片。没有运动模块，那样东西在每一帧里换一个地方，跟踪到的点连不成任何一种运动的路线。闪烁量的是没有东西的地方每一帧变了多少，最大 255：有运动模块时比没有时小得多，但还不像画出来的那样几乎是 0。弱点也看得见：弹跳有时弹得不像，东西的形状会走样，考官认种类不如看标准画时准。
 #
-# 运动模块到底在看什么？把中间那个模块的注意力权重取出来，所有注意力头、位置和步取平均：
+# 运动模块到底在看什么？把中间那个模块的注意力权重取出来，对所有注意力头、位置和步取平均：
 
 # %% [markdown] lang="en"
 # Without motion modules the thing is somewhere else in each frame, and what is tracked makes no path of any motion. Flicker
@@ -265,7 +265,7 @@ title = say(zh="第几帧（行）看第几帧（列）", en="frame (row) looks 
 plots.heatmap(torch.stack(weights).mean(dim=0).numpy(), names, names, title=title, width=4.6, row_height=0.3)
 
 # %% [markdown] lang="zh"
-# **看什么**：每一行加起来是 100%。如果它谁也不看，只有对角线上有数；如果它谁都一样看，每格都是 12.5%。实际离后者近得多：每一行最大的一格总是自己或紧挨着的帧，可是没有一格是零，每一帧都看了其他每一帧。八帧能连成一条路线，靠的就是这一眼。
+# **看什么**：每一行加起来是 100%。如果它谁也不看，只有对角线上有数；如果它谁都一样看，每格都是 12.5%。实际离后者近得多：每一行最大的一格总是自己或紧挨着的帧，可是最小的一格也有 6% 上下（softmax 不会给出零，但可以小得多）：每一帧都看了其他每一帧。八帧能连成一条路线，靠的就是这一眼。
 #
 # ## 4 从一张图开始
 #
@@ -274,8 +274,8 @@ plots.heatmap(torch.stack(weights).mean(dim=0).numpy(), names, names, title=titl
 # %% [markdown] lang="en"
 # **What to notice**: each row adds up to 100 %. If a frame looked at nobody else, there would be numbers on the diagonal
 # alone; if it looked at all alike, each cell would be 12.5 %. What is really there is much nearer to that: the largest cell
-# of each row is the frame itself or a neighbour, yet no cell is zero, each looks at every other. That look is what makes
-# one path of eight frames.
+# of each row is the frame itself or a neighbour, yet the smallest still has some 7 % (a softmax never gives zero, but it
+# could be far less): each looks at every other. That look is what makes one path of eight frames.
 #
 # ## 4 Beginning with a picture
 #
@@ -299,15 +299,16 @@ print(told, "·", say(zh="第一帧与原图平均相差", en="first frame, mean
 plots.gallery([picture, *begun.pictures], [say(zh="给定", en="given"), *names], columns=FRAMES + 1, size=1.0)
 
 # %% [markdown] lang="zh"
-# **看什么**：第 0 帧是给定的那张经过 VAE、又压进 MP4 的样子：脸糊成了一点。之后房间不动，蘑菇照提示词向左走，斑点却一帧一帧在变。
+# **看什么**：第 0 帧是给定的那张经过 VAE、又压进 MP4 的样子：伞盖左下那个最小的斑点没了，另外几个的边也变了样。之后房间不动，蘑菇照提示词向左走，斑点却一帧一帧在变。
 #
-# ## 5 线上的请求，亲手写一次
+# ## 5 请求亲手写一次
 #
 # 一段视频要做很久，让一个请求一直等着并不稳妥。所以视频的协议和前几课的不同，分成三步：**下单**，拿到一个编号；**询问**，直到状态变成 `completed`；**取货**。这就是 OpenAI 的 `/v1/videos`：
 
 # %% [markdown] lang="en"
-# **What to notice**: frame 0 is the given picture after the VAE and the MP4: the face has become a smudge. Then the room
-# stands still and the mushroom goes left, as it was told, while its spots change from frame to frame.
+# **What to notice**: frame 0 is the given picture after the VAE and the MP4: the smallest spot, at the lower left of the
+# cap, is gone, and the others have other edges. Then the room stands still and the mushroom goes left, as it was told,
+# while its spots change from frame to frame.
 #
 # ## 5 The request, by hand, once
 #
@@ -382,11 +383,11 @@ from course_lib import registry
 display(Markdown(registry.table(task="text-to-video")))
 
 # %% [markdown] lang="zh"
-# 内存一栏是权重按 float32 算的，只算 Transformer；AnimateDiff 那一行只算适配器，Stable Diffusion 1.5 另算；文本编码器也都另算。实际用起来要有一块显卡。换之前问清楚四件事：它读不读中文（表里标着 en 的不读，提示词要写英文），许可证许不许你这样用，画面多大、有多少帧，能不能从一张图开始。一行命令把其中一个放到同样的协议后面：
+# 内存一栏是权重按 float32 算的，只算 Transformer；AnimateDiff 那一行只算适配器，Stable Diffusion 1.5 另算；文本编码器也都另算。实际用起来要有一块显卡。换之前问清楚四件事：它读不读中文（表里标着 en 的不读，提示词要写英文），许可证许不许你这样用，画面多大、有多少帧，能不能从一张图开始。在课程文件夹里打开终端，一行命令把其中一个放到同样的协议后面（第一次要先下载；Windows 上是 `.venv\Scripts\python`）：
 #
 # ```
-# python -m little_world.server --video-model zai-org/CogVideoX-2b
-# python -m little_world.server --sd-model stable-diffusion-v1-5/stable-diffusion-v1-5 --video-model guoyww/animatediff-motion-adapter-v1-5-3
+# .venv/bin/python -m little_world.server --video-model zai-org/CogVideoX-2b
+# .venv/bin/python -m little_world.server --sd-model stable-diffusion-v1-5/stable-diffusion-v1-5 --video-model guoyww/animatediff-motion-adapter-v1-5-3
 # ```
 #
 # 你的代码里只换地址：`VideoGenerator("http://localhost:8000")`，或者环境变量 `COURSE_VIDEO_URL`；尺寸、时长、步数不写，就用那个模型自己的。vLLM-Omni 或 SGLang 开的服务也行：`VideoGenerator("http://localhost:8091")`。
@@ -397,11 +398,12 @@ display(Markdown(registry.table(task="text-to-video")))
 # The memory column is the weights in float32, of the Transformer alone; in AnimateDiff's row, of the adapter alone, and
 # Stable Diffusion 1.5 comes on top. So does each text encoder. In practice each wants a graphics card. Ask four things before
 # you swap: which languages it reads (those marked en read no Chinese), whether its licence allows what you do, which size and
-# how many frames it makes, and whether it can begin with a picture. One command puts one of them behind the same protocol:
+# how many frames it makes, and whether it can begin with a picture. One command, in a terminal in the course's folder, puts
+# one of them behind the same protocol (the first time it downloads; on Windows it is `.venv\Scripts\python`):
 #
 # ```
-# python -m little_world.server --video-model zai-org/CogVideoX-2b
-# python -m little_world.server --sd-model stable-diffusion-v1-5/stable-diffusion-v1-5 --video-model guoyww/animatediff-motion-adapter-v1-5-3
+# .venv/bin/python -m little_world.server --video-model zai-org/CogVideoX-2b
+# .venv/bin/python -m little_world.server --sd-model stable-diffusion-v1-5/stable-diffusion-v1-5 --video-model guoyww/animatediff-motion-adapter-v1-5-3
 # ```
 #
 # In your code the address changes: `VideoGenerator("http://localhost:8000")`, or the variable `COURSE_VIDEO_URL`. Leave out
@@ -442,7 +444,7 @@ quiz(
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
 quiz(
     say(
-        zh="你下单之后，笔记本断开了。怎样拿到那段视频，又不必付第二次钱？",
+        zh="你下单之后，Notebook 断线了。怎样拿到那段视频，又不必付第二次钱？",
         en="You have ordered a video, and your notebook loses its connection. How do you get it without paying twice?",
     ),
     {
@@ -468,7 +470,7 @@ quiz(
 # - 图生视频各家做法不同：有的真的从那张图开始，有的只是像它。问清楚，再量一量。
 # - 视频的协议是下单、询问、取货。服务会关，协议会留下来。
 #
-# 术语中英对照见 [docs/glossary.md](../../docs/glossary.md)。
+# 接下来：[06 图文搜索与视觉问答](06_search_and_vqa.ipynb)。术语中英对照见 [docs/glossary.md](../../docs/glossary.md)。
 
 # %% [markdown] lang="en"
 # ## Summary
@@ -480,4 +482,4 @@ quiz(
 # - Image to video differs from model to model: some really begin with the picture, some only resemble it. Ask, and measure.
 # - The protocol is order, ask, fetch. Services close, the protocol stays.
 #
-# The terms in both languages stand in [docs/glossary.md](../../docs/glossary.md).
+# Next: [06 Search and visual question answering](06_search_and_vqa.ipynb). The terms in both languages stand in [docs/glossary.md](../../docs/glossary.md).

@@ -309,9 +309,9 @@ def paint_all(paint, orders, at_once):
 check.paint_all(paint_all)
 
 # %% [markdown] lang="zh"
-# 看看真实的服务器。下图每个横条是一个请求从发出到收到的时间。课程自带的服务器一次只画一张（只有一个 CPU），所以请求虽然同时在路上，却在服务器那里排队：总时间少不了多少。换成有好几块显卡的服务器，或者按张收费的 API，时间才会降下来。**并发省的是等待，不是计算。**
+# 看看真实的服务器。下图每个横条是一个请求从发出到收到的时间。课程自带的服务器一次只画一张（只有一个 CPU），所以请求虽然同时在路上，却在服务器那里排队：总时间差不多，有时还更长。换成有好几块显卡的服务器，或者按张收费的 API，时间才会降下来。**并发省的是等待，不是计算。**
 # %% [markdown] lang="en"
-# And now the real server. Each bar is a request, from when it was sent to when its picture came. The course's own server paints one picture at a time, having one CPU, so requests are under way together and queue there: the whole takes hardly less time. With a server of several graphics cards, or an API one pays by the picture, it becomes shorter. **Concurrency saves waiting, not computing.**
+# And now the real server. Each bar is a request, from when it was sent to when its picture came. The course's own server paints one picture at a time, having one CPU, so requests are under way together and queue there: the whole takes about as long, now and then longer. With a server of several graphics cards, or an API one pays by the picture, it becomes shorter. **Concurrency saves waiting, not computing.**
 # %% tags=["nbval-ignore-output"]
 def spans(at_once):
     began, found = time.perf_counter(), {}
@@ -396,7 +396,7 @@ def generate(paint, orders, folder, at_once, tries=3):
 #
 # <details><summary>提示 3：为什么</summary>
 #
-# 直接 `picture.save(path)`，写到一半被中断，留下的是一个名字正确、内容残缺的文件，下次会被当成画好的。改名是原子的：这个名字要么还没有，要么内容完整。（程序被杀掉时这就够了；真的断电，还要先 `fsync`，课程库就是这么做的。）`except:` 会连 Ctrl-C 也吞掉，写 `except Exception`。原因要返回，不要只打印：打印的东西第二天早上没人看得到。失败多半是暂时的，所以再试；但请求本身有错时再试一百次也没用，所以有上限。
+# 直接 `picture.save(path)`，写到一半被中断，留下的是一个名字正确、内容残缺的文件，下次会被当成画好的。改名是原子的：这个名字要么还没有，要么内容完整。（程序被杀掉时这就够了；真的断电，还要先 `fsync`，课程库就是这么做的。）`except:` 会连 Ctrl-C 也吞掉，写 `except Exception`。原因要返回，不要只打印：打印的东西第二天早上没人看得到。失败多半是暂时的，所以再试；但请求本身有错时再试一百次也没用，所以有上限。（0.1 秒只够通过检查；真实的服务要越等越久，就是第 03 课的退避，答 429 时照它的 `Retry-After` 等。）
 # </details>
 # %% [markdown] lang="en"
 # <details><summary>Hint 1: direction</summary>
@@ -411,15 +411,15 @@ def generate(paint, orders, folder, at_once, tries=3):
 #
 # <details><summary>Hint 3: why</summary>
 #
-# With `picture.save(path)` a kill in the middle leaves a file with the right name and half its content, and the next run takes it for done. A rename is atomic: either the name is not there, or its content is whole. (That is enough when the program is killed; against a true power cut the file must be `fsync`ed first, as the library does.) A bare `except:` swallows Ctrl-C as well, so write `except Exception`. Return the reasons, do not just print them: nobody sees in the morning what was printed at night. Most failures pass, hence another try; but what is wrong with the request itself stays wrong a hundred times over, hence the bound.
+# With `picture.save(path)` a kill in the middle leaves a file with the right name and half its content, and the next run takes it for done. A rename is atomic: either the name is not there, or its content is whole. (That is enough when the program is killed; against a true power cut the file must be `fsync`ed first, as the library does.) A bare `except:` swallows Ctrl-C as well, so write `except Exception`. Return the reasons, do not just print them: nobody sees in the morning what was printed at night. Most failures pass, hence another try; but what is wrong with the request itself stays wrong a hundred times over, hence the bound. (0.1 s is enough for the check; with a real service wait longer each time, lesson 03's backoff, and after a 429 as long as its `Retry-After` says.)
 # </details>
 # %% points=2
 check.generate(generate)
 
 # %% [markdown] lang="zh"
-# 现在画真的。第一次画完整副牌；第二次是同样的调用，什么也不用画。
+# 现在画真的（为了省时间，上面只取了两种颜色、两个地点）。第一次把它们全画出来；第二次是同样的调用，什么也不用画。
 # %% [markdown] lang="en"
-# Now in earnest. The first call paints the game; the second is the same, and has nothing to do.
+# Now in earnest (with two colours and two places, to save time). The first call paints them all; the second is the same, and has nothing to do.
 # %% tags=["nbval-ignore-output"]
 import tempfile
 
@@ -554,10 +554,10 @@ for one, (entry, theirs) in zip(some, reference.pictures()):
 #
 # <details><summary>4. 怎样换成完整模型？</summary>
 #
-# 启动一个 AUTOMATIC1111 或 Forge（参数 `--api`），把环境变量 `COURSE_SD_URL` 设为它的地址，宽高改成它擅长的尺寸，你写的代码一行都不用改。
+# 启动一个 AUTOMATIC1111 或 Forge（参数 `--api`），把环境变量 `COURSE_SD_URL` 设为它的地址，宽高改成它擅长的尺寸，你写的代码一行都不用改。只是提示词的模板和用词要换成模型读得懂的语言（Stable Diffusion 1.5 只读英文），第 5 步的考官也要换成完整的 CLIP。
 # </details>
 # %% [markdown] lang="en"
-# Your generator paints what the library's paints. What does that do beyond it? Look into `course_lib/painting/batch.py`: a **manifest** holds each picture's seed before it is painted, so that a run goes on even where any seed would do; a file is `fsync`ed before it gets its name, which outlives a power cut; a folder takes one batch at a time; and after three failures to connect it stops running against the wall.
+# Your generator paints what the library's paints. What does that do beyond it? Look into `course_lib/painting/batch.py`: a **manifest** holds each picture's seed before it is painted, so that a run goes on even where any seed would do; a file is `fsync`ed before it gets its name, which outlives a power cut; a folder takes one batch at a time; and after three failures in a row to connect it gives up on the rest.
 #
 # **Think further**
 #
@@ -578,5 +578,5 @@ for one, (entry, theirs) in zip(some, reference.pictures()):
 #
 # <details><summary>4. How do I move to a full-size model?</summary>
 #
-# Start AUTOMATIC1111 or Forge with `--api`, set the environment variable `COURSE_SD_URL` to its address, take the width and height it paints best, and not a line of your code changes.
+# Start AUTOMATIC1111 or Forge with `--api`, set the environment variable `COURSE_SD_URL` to its address, take the width and height it paints best, and not a line of your code changes. Step 5's judge has to be a full-size CLIP, too.
 # </details>

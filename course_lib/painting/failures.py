@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 
 from ..errors import CourseError, RefusalError, ServiceError
-from ..settings import say
+from ..settings import say, spaced
 
 MAX_RAW = 20_000  # characters of a service's own words that an error keeps
 _QUOTED = 200  # and that its sentence quotes
@@ -37,7 +37,7 @@ class Words:
     def too_slow(self) -> ServiceError:
         return ServiceError(
             say(
-                zh=f"{self.name} 没有及时画完，请减少 steps、缩小图片，或加大 timeout。",
+                zh=f"{spaced(self.name)}没有及时画完，请减少 steps、缩小图片，或加大 timeout。",
                 en=f"{self.name} did not finish in time, please ask for fewer steps or a smaller picture, or "
                 "raise timeout.",
             ),
@@ -46,7 +46,7 @@ class Words:
 
     def not_the_protocol(self) -> str:
         return say(
-            zh=f"{self.name} 的回答不符合协议，{self.start[0]}。",
+            zh=f"{spaced(self.name)}的回答不符合协议，{self.start[0]}。",
             en=f"{self.name} does not answer in the protocol expected, {self.start[1]}.",
         )
 

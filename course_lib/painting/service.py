@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import warn
 from ..images import ImageSource
-from ..settings import say
+from ..settings import say, spaced
 
 if TYPE_CHECKING:
     from .batch import Batch
@@ -70,7 +70,7 @@ def warn_ignored(service: str, ignored: Iterable[str]) -> None:
     if names:
         warn(
             say(
-                zh=f"{service} 没有这些参数，已忽略：{'、'.join(names)}。",
+                zh=f"{spaced(service)}没有这些参数，已忽略：{'、'.join(names)}。",
                 en=f"{service} has no use for {', '.join(names)}, which changed nothing.",
             )
         )

@@ -18,7 +18,7 @@ from PIL import Image
 
 from ..errors import AnswerError, ImageError, warn
 from ..images import open_image
-from ..settings import say
+from ..settings import say, spaced
 from .failures import MAX_RAW
 from .picture import CHUNK, Picture, seed_in, text_chunk
 
@@ -51,7 +51,7 @@ def read_pictures(
     if not isinstance(encoded, list) or not all(isinstance(one, str) for one in encoded) or not encoded:
         raise AnswerError(
             say(
-                zh=f"{service} 的回答里没有图片，请检查 api_url 是不是 AUTOMATIC1111 兼容的服务。",
+                zh=f"{spaced(service)}的回答里没有图片，请检查 api_url 是不是 AUTOMATIC1111 兼容的服务。",
                 en=f"The answer of {service} holds no picture, please check that api_url is a server that "
                 "speaks AUTOMATIC1111's protocol.",
             ),
@@ -78,7 +78,7 @@ def decode(text: str, service: str) -> Image.Image:
         what = "damaged or no picture" if isinstance(error, ImageError) else "no base64"
     raise AnswerError(
         say(
-            zh=f"{service} 返回的图片无法解码（{'不是图片或已损坏' if what[0] == 'd' else '不是 base64'}），"
+            zh=f"{spaced(service)}返回的图片无法解码（{'不是图片或已损坏' if what[0] == 'd' else '不是 base64'}），"
             "请再试一次，或检查服务的日志。",
             en=f"{service} returned a picture that is {what}, please try again or look at the server's log.",
         ),
@@ -160,14 +160,14 @@ def _report(
         en = "; ".join(f"{name} {want} was asked for, {used} was used" for name, want, used in changed)
         warn(
             say(
-                zh=f"{service} 没有完全照办：{_short(zh)}。",
+                zh=f"{spaced(service)}没有完全照办：{_short(zh)}。",
                 en=f"{service} did otherwise: {_short(en)}.",
             )
         )
     if echo and (unknown := [name for name in chosen if name not in echo]):
         warn(
             say(
-                zh=f"{service} 不认识这些字段，一声不响地忽略了：{'、'.join(unknown)}，请检查拼写。",
+                zh=f"{spaced(service)}不认识这些字段，一声不响地忽略了：{'、'.join(unknown)}，请检查拼写。",
                 en=f"{service} does not know {', '.join(unknown)} and ignored that without a word, please "
                 "check the spelling.",
             )
@@ -175,7 +175,7 @@ def _report(
     if len(pictures) < count:
         warn(
             say(
-                zh=f"要了 {count} 张图片，{service} 只返回 {len(pictures)} 张。",
+                zh=f"要了 {count} 张图片，{spaced(service)}只返回 {len(pictures)} 张。",
                 en=f"{count} pictures were asked for, {service} returned {len(pictures)}.",
             )
         )

@@ -82,7 +82,7 @@ class RunChecks(Bench):
 
     # ----------------------------------------------------------------------------------------- 4 generate
 
-    @check(zh="第 4 步：出错与续跑", en="Step 4: failures, and going on")
+    @check(zh="第 4 步：有失败也画完，中断了能续跑", en="Step 4: survive failures, go on after a stop")
     def generate(self, step: Step, function: Callable) -> None:
         """`function(paint, orders, folder, at_once, tries=3) -> {name: why}` of the pictures that failed."""
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:

@@ -56,7 +56,7 @@ def make_clip(folder: Path, *, image_size: int = 224, **sizes) -> Path:
     from transformers import CLIPConfig, CLIPModel
 
     folder.mkdir(parents=True, exist_ok=True)
-    ids = _clip_tokenizer(folder)
+    ids = clip_tokenizer(folder)
     torch.manual_seed(7)
     config = CLIPConfig(
         text_config={**ids, "hidden_size": 512, "num_hidden_layers": 12, "num_attention_heads": 8, **sizes},
@@ -72,7 +72,7 @@ def make_xclip(folder: Path, *, num_frames: int = 8, image_size: int = 32) -> Pa
     from transformers import XCLIPConfig, XCLIPModel
 
     folder.mkdir(parents=True, exist_ok=True)
-    text = {**_TOWER, **_clip_tokenizer(folder), "max_position_embeddings": 77}
+    text = {**_TOWER, **clip_tokenizer(folder), "max_position_embeddings": 77}
     mit = {"hidden_size": 24, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 4}
     vision = {**_VISION, "image_size": image_size, "num_frames": num_frames}
     vision |= {f"mit_{name}": value for name, value in mit.items()}
@@ -153,7 +153,7 @@ def make_stable_diffusion(folder: Path, *, side: int = 64, zero_snr: bool = True
 
     words = folder.with_name(folder.name + "-words")
     words.mkdir(parents=True, exist_ok=True)
-    ids = _clip_tokenizer(words)
+    ids = clip_tokenizer(words)
     torch.manual_seed(7)
     text = CLIPTextModel(CLIPTextConfig(**ids, **_TOWER, max_position_embeddings=77))
     vae = AutoencoderKL(
@@ -279,7 +279,7 @@ def _save(folder: Path, tokenizer: Tokenizer, **config) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
 
 
-def _clip_tokenizer(folder: Path) -> dict:
+def clip_tokenizer(folder: Path) -> dict:
     """Byte-level BPE as vocab.json and merges.txt, the form openai/clip-vit-base-patch32 has."""
     tokenizer = Tokenizer(models.BPE(continuing_subword_prefix="", end_of_word_suffix="</w>"))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
@@ -551,7 +551,7 @@ def _naflex_images(side: int) -> dict:
 
 
 _TOKENIZERS = {
-    "clip": _clip_tokenizer,
+    "clip": clip_tokenizer,
     "chinese_clip": _bert_tokenizer,
     "altclip": _xlm_roberta_tokenizer,
     "metaclip_2": _xlm_roberta_tokenizer,

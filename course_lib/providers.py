@@ -20,6 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 from pydantic import SecretStr
 
 from . import registry, settings
+from .addresses import is_address, on_this_machine
 from .errors import SettingsError
 from .settings import say
 
@@ -107,7 +108,7 @@ class Endpoint:
 
     @property
     def on_this_machine(self) -> bool:
-        return self.base_url is None or urlsplit(self.base_url).hostname in ("localhost", "127.0.0.1", "::1")
+        return self.base_url is None or on_this_machine(self.base_url)
 
 
 def endpoint(
@@ -184,8 +185,7 @@ def _provider(name: str | None, base_url: str | None) -> Provider:
 
 
 def _check_address(base_url: str) -> None:
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
+    if not is_address(base_url):
         raise SettingsError(
             say(
                 zh="base_url 必须形如 https://主机/v1，其中不能含用户名或密码。",

@@ -1,8 +1,8 @@
 """Which model, device and language the course uses, and where each choice came from.
 
-The first that is given wins: an argument, the environment, a `.env` file (looked for from the working
-directory upwards, then beside the project), and in the end the miniature. A later service adds its
-settings to `KNOWN` and asks `resolve`; nothing else in `course_lib` reads the environment.
+The first that is given wins: an argument, what was typed into a hidden prompt, the environment, a `.env` file (looked
+for from the working directory upwards, then beside the project), for a secret Colab's own, and in the end the
+miniature. A later service adds its settings to `KNOWN` and asks `resolve`.
 """
 
 from __future__ import annotations
@@ -94,9 +94,9 @@ def resolve(name: str, argument: object | None = None) -> Setting:
     """The value of a setting in `KNOWN` and where it came from. An empty value counts as not given."""
     given = {
         "argument": argument,
+        "prompt": _entered.get(name),  # what was typed just now replaces a key that is out of date
         "environment": os.environ.get(name),
         ".env": _dotenv().get(name),
-        "prompt": _entered.get(name),
     }
     for source, value in given.items():
         if value is not None and str(value).strip():
@@ -125,21 +125,26 @@ def locate(model_name: str) -> str:
     return str(MODELS / model_name)
 
 
-def local_server(sd_model: str | None = None) -> str:
+def local_server(sd_model: str | None = None, video_model: str | None = None) -> str:
     """Root address of the course's own server, which starts at first need and ends with the process.
 
-    `sd_model` paints there, without it COURSE_SD_MODEL, else the miniature.
+    `sd_model` paints there, `video_model` makes videos; without them the settings' models, else the miniatures.
     """
     from little_world.server import shared_server  # as in `locate`
 
-    return shared_server(sd_model).url
+    return shared_server(sd_model, video_model).url
 
 
 def language() -> str:
     """The learner's language, "zh" or "en": `set_language`, then COURSE_LANG, then the locale, then "en"."""
-    return (
-        _chosen or _as_language(resolve("COURSE_LANG").value) or _as_language(locale.getlocale()[0]) or "en"
-    )
+    return _chosen or _as_language(resolve("COURSE_LANG").value) or _as_language(_locale()) or "en"
+
+
+def _locale() -> str | None:
+    try:
+        return locale.getlocale()[0]
+    except ValueError:  # a library has set a name that Python cannot read, which happens on Windows
+        return None
 
 
 def set_language(lang: str | None) -> None:

@@ -106,9 +106,9 @@ class VideoGenerator:
     ):
         key = check_key(api_key)
         del api_key  # some tools print a traceback with its variables
-        self.jobs = VideoJobs(api_url, key, timeout=timeout, retries=retries)
-        self.api_url = self.jobs.url
         chosen = settings.resolve("COURSE_VIDEO_MODEL", model)
+        self.jobs = VideoJobs(api_url, key, model=chosen.value, timeout=timeout, retries=retries)
+        self.api_url = self.jobs.url
         self.model = chosen.value if chosen.source != "default" or self.api_url is None else None
         self.show_progress = progress
 

@@ -32,10 +32,12 @@ _NUMBER = re.compile(r"[\w.:-]{1,200}")
 class VideoJobs:
     """The server at `api_url` (else COURSE_VIDEO_URL, else the course's own), and its videos by their numbers.
 
-    `url` is None for the course's own, which starts at the first request.
+    `url` is None for the course's own, which starts at the first request and makes videos with `model`.
     """
 
-    def __init__(self, api_url: str | None, key: SecretStr | None, *, timeout: float, retries: int):
+    def __init__(
+        self, api_url: str | None, key: SecretStr | None, *, model: str | None = None, timeout: float, retries: int
+    ):
         setting = settings.resolve("COURSE_VIDEO_URL").value
         setting = check_address(setting, _PASTED) if setting else None
         self.url = check_address(api_url, _PASTED) if api_url else setting
@@ -46,7 +48,7 @@ class VideoJobs:
         bearer = SecretStr(f"Bearer {key.get_secret_value()}") if key else None
         self.transport = Transport(
             Words(str(self), start=_START, key=_KEY),
-            lambda: self.url or settings.local_server().rstrip("/"),
+            lambda: self.url or settings.local_server(video_model=model).rstrip("/"),
             auth=Headers(lambda: {"Authorization": bearer}) if bearer else None,
             secrets=(key,) if key else (),
             timeout=600.0,  # of one request: an order may wait until the model is loaded

@@ -155,6 +155,8 @@ def test_a_key_from_a_hidden_prompt_is_kept_for_this_process(monkeypatch):
 
     assert "OPENAI_API_KEY" not in os.environ and CANARY not in str(settings.describe())
     assert settings.resolve("OPENAI_API_KEY").source == "prompt"
+    monkeypatch.setenv("OPENAI_API_KEY", "out-of-date")  # what is typed replaces it
+    assert settings.resolve("OPENAI_API_KEY").value == CANARY
 
 
 def test_a_key_from_colabs_secrets(monkeypatch):
@@ -204,3 +206,21 @@ def test_doctor_says_who_answers_a_vision_chat(monkeypatch):
     assert "vision chat = gpt-of-mine @ openai (https://api.openai.com/v1)" in rows
     assert not any("COURSE_VLM" in problem for problem in problems)
     assert CANARY not in str(rows)
+
+
+@pytest.mark.parametrize("scheme", ["socks", "socks5"])
+def test_a_proxy_that_cannot_be_used_is_one_sentence(monkeypatch, scheme):
+    from course_lib.chat.connections import Bounded
+
+    monkeypatch.setenv("ALL_PROXY", f"{scheme}://name:{CANARY}@127.0.0.1:7890")
+    there = endpoint(CANARY, provider="openai")
+    with pytest.raises(SettingsError, match="ALL_PROXY") as caught:
+        Bounded.to(there)
+    assert CANARY not in str(caught.value)
+    Bounded.to(endpoint()).close()  # a server on this machine needs none
+
+
+@pytest.mark.parametrize("address", ["http://localhost:abc/v1", "http://[::1/v1", "http://例子/v1"])
+def test_an_address_that_is_none_is_one_sentence(address):
+    with pytest.raises(SettingsError, match="base_url"):
+        endpoint("key", base_url=address, model="m")

@@ -75,6 +75,13 @@ def test_an_answer_is_the_same_alone_and_in_a_batch(engine):
     assert json.loads(together[-1][0]) in ("bar chart", "pie chart")
 
 
+def test_a_large_model_answers_too(engine, monkeypatch):
+    """On all threads; a small one has one."""
+    monkeypatch.setattr(engine, "small", False)
+    ((_, end),) = run(engine, engine.prepare(message("What is there?", "red"), limit=4))
+    assert isinstance(end, Finished)
+
+
 def test_the_answer_is_what_transformers_generates(engine):
     question = engine.prepare(message("What is there?", "red", "blue"), limit=12)
     expected = engine.model.generate(**question.inputs, max_new_tokens=12, do_sample=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import requests
 import small_checkpoints
@@ -18,6 +20,28 @@ from little_world.server.__main__ import main
 @pytest.fixture(scope="module")
 def painter(tmp_path_factory):
     return small_checkpoints.make_stable_diffusion(tmp_path_factory.mktemp("models") / "painter")
+
+
+def test_the_shared_server_has_the_models_that_are_meant_for_it(monkeypatch, tmp_path):
+    """A setting beside another service's address, or another provider's, names a model there."""
+    made = []
+    monkeypatch.setattr(local, "_shared", {})
+    server = SimpleNamespace(running=True)
+    monkeypatch.setattr(local, "LocalServer", lambda model, **given: made.append((model, given)) or server)
+    names = {"VLM": "gpt-of-a-service", "SD": "a-checkpoint-at-home", "VIDEO": "wan-elsewhere"}
+    for part, name in names.items():
+        monkeypatch.setenv(f"COURSE_{part}_MODEL", name)
+    local.shared_server()
+    monkeypatch.setenv("COURSE_VLM_PROVIDER", "openai")
+    for part in ("SD", "VIDEO"):
+        monkeypatch.setenv(f"COURSE_{part}_URL", "http://localhost:7860")
+    local.shared_server()
+    local.shared_server(video_model="my-adapter")
+    assert made == [
+        (names["VLM"], {"sd_model": names["SD"], "video_model": names["VIDEO"], "lazy": True}),
+        (None, {"sd_model": None, "video_model": None, "lazy": True}),
+        (None, {"sd_model": None, "video_model": "my-adapter", "lazy": True}),
+    ]
 
 
 def test_the_shared_server_paints_whatever_the_chat_model_is(painter, monkeypatch, tmp_path):

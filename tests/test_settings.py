@@ -112,6 +112,16 @@ def test_the_language_follows_the_locale(monkeypatch, tag, expected):
     assert settings.language() == expected
 
 
+def test_a_locale_that_python_cannot_read_is_none(monkeypatch):
+    """`zh-CN`, which libraries set on Windows, is a ValueError; every message of the course asks for the language."""
+
+    def unknown():
+        raise ValueError("unknown locale: zh-CN")
+
+    monkeypatch.setattr(settings.locale, "getlocale", unknown)
+    assert settings.language() == "en"
+
+
 def test_the_language_is_chosen_by_call_then_variable_then_locale(monkeypatch):
     monkeypatch.setattr(settings.locale, "getlocale", lambda: ("en_US", None))
     monkeypatch.setenv("COURSE_LANG", "zh")

@@ -135,7 +135,7 @@ def test_videos_can_be_listed_fetched_and_deleted(generator):
 def test_without_an_address_it_is_the_courses_own_server(server, monkeypatch):
     own = VideoGenerator(progress=False)
     assert (own.api_url, own.model) == (None, "mini-motion")
-    monkeypatch.setattr(settings, "local_server", lambda: server.url)
+    monkeypatch.setattr(settings, "local_server", lambda **_: server.url)
     with pytest.raises(ServiceError) as refused:  # this one wants a key, and its model has another name
         own.text_to_video("a cat")
     assert refused.value.kind == "authentication"

@@ -13,8 +13,9 @@ from typing import Any
 import openai
 
 from .. import settings
-from ..errors import ServiceError
+from ..errors import ServiceError, SettingsError
 from ..providers import Endpoint
+from ..settings import say
 from .answers import MAX_ANSWER
 
 _OTHER = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
@@ -68,8 +69,7 @@ def connect(endpoint: Endpoint) -> Connection:
     identity = (os.getpid(), endpoint.provider.name, base_url, key, endpoint.model, endpoint.api_version)
     with _lock:
         if identity not in _connections:
-            # No redirects: a key is meant for one host. No proxy for a server on this machine.
-            http = Bounded(follow_redirects=False, trust_env=not endpoint.on_this_machine)
+            http = Bounded.to(endpoint)
             options = {
                 "api_key": key,
                 "http_client": http,
@@ -97,6 +97,22 @@ class Bounded(openai.DefaultHttpxClient):
     """
 
     max_bytes = MAX_ANSWER
+
+    @classmethod
+    def to(cls, endpoint: Endpoint) -> Bounded:
+        """A client for one endpoint. Raises `SettingsError` where the proxy in the environment cannot be used."""
+        try:
+            # No redirects: a key is meant for one host. No proxy for a server on this machine.
+            return cls(follow_redirects=False, trust_env=not endpoint.on_this_machine)
+        except (ImportError, ValueError):  # httpx knows no socks://, and wants a package more for socks5://
+            raise SettingsError(  # without httpx's words: an address may hold a password
+                say(
+                    zh="用不了环境变量里的 SOCKS 代理，请把 ALL_PROXY、HTTPS_PROXY 改成 http:// 开头的地址，"
+                    "或用 pip 安装 httpx[socks]。",
+                    en="The SOCKS proxy in the environment cannot be used, please let ALL_PROXY and HTTPS_PROXY "
+                    "begin with http://, or pip install httpx[socks].",
+                )
+            ) from None
 
     def send(self, request: Any, *, stream: bool = False, **options: Any) -> Any:
         seconds = request.extensions.get("timeout", {}).get("read")

@@ -20,6 +20,7 @@ from urllib.parse import urlencode, urlsplit
 from pydantic import SecretBytes, SecretStr
 
 from .. import registry, settings
+from ..addresses import on_this_machine
 from ..chat.remote_images import fetch_image
 from ..errors import AnswerError, CourseError, RefusalError, ServiceError, SettingsError
 from ..images import ImageSource, encode, open_image
@@ -255,7 +256,7 @@ class FireflyService(ImageService):
                 continue
             host = urlsplit(self.base_url).hostname
             # A signed address of a store; a stand-in on this machine is its own store.
-            trusted = (host,) if host in ("localhost", "127.0.0.1", "::1") else ()
+            trusted = (host,) if on_this_machine(self.base_url) else ()
             image = fetch_image(url, max_bytes=MOST_BYTES, timeout=60.0, trusted_hosts=trusted)
             known = {
                 "prompt": body["prompt"],

@@ -253,9 +253,7 @@ class OpenAIImagesService(ImageService):
                     api_key=key.get_secret_value() if key else "none",
                     base_url=base_url,
                     max_retries=0,
-                    http_client=_Pictures(
-                        follow_redirects=False, trust_env=not self.endpoint.on_this_machine
-                    ),
+                    http_client=_Pictures.to(self.endpoint),
                     default_headers={"Accept-Encoding": "identity"},
                 )
                 weakref.finalize(self, self._sdk.close)

@@ -22,13 +22,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 from pydantic import SecretBytes, SecretStr
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
 
+from ..addresses import is_address, on_this_machine
 from ..errors import AnswerError, ServiceError, SettingsError
 from ..settings import say
 from .failures import MAX_RAW, Words, from_status, redact
@@ -144,7 +144,7 @@ class Transport:
             session = self._sessions.get(os.getpid())
             if session is None:
                 session = self._sessions[os.getpid()] = requests.Session()
-                session.trust_env = not _on_this_machine(url)  # no proxy for a server on this machine
+                session.trust_env = not on_this_machine(url)  # no proxy for a server on this machine
                 session.cookies.set_policy(
                     DefaultCookiePolicy(allowed_domains=[])
                 )  # nothing is shared but sockets
@@ -219,13 +219,7 @@ def check_address(url: str, suffixes: tuple[str, ...] = ()) -> str:
     url = url.strip().rstrip("/")
     for suffix in suffixes:
         url = url.removesuffix(suffix).rstrip("/")
-    try:
-        parts = urlsplit(url)
-        fine = parts.scheme in ("http", "https") and parts.hostname and not (parts.username or parts.password)
-        parts.port  # noqa: B018 - raises for a port that is none
-    except ValueError:
-        fine = False
-    if not fine or any(letter <= " " or letter > "~" for letter in url):
+    if not is_address(url):
         raise SettingsError(
             say(
                 zh="api_url 必须形如 http://主机:7860，其中不能含用户名或密码（密码请用 api_key 传入）。",
@@ -234,10 +228,6 @@ def check_address(url: str, suffixes: tuple[str, ...] = ()) -> str:
             )
         )
     return url
-
-
-def _on_this_machine(url: str) -> bool:
-    return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
 
 
 def _seconds(retry_after: str) -> float:

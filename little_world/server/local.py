@@ -146,21 +146,30 @@ def _bind(host: str, port: int) -> socket.socket:
     return sock
 
 
-# By process, as a forked child has no thread that would answer, and by the model that paints.
-_shared: dict[tuple[int, str | None], LocalServer] = {}
+# By process, as a forked child has no thread that would answer, and by the models that paint and make videos.
+_shared: dict[tuple[int, str | None, str | None], LocalServer] = {}
 _lock = threading.Lock()
 
 
-def shared_server(sd_model: str | None = None) -> LocalServer:
-    """The process's own server, started when first asked for: with COURSE_VLM_MODEL and COURSE_SD_MODEL, else
-    the miniatures. Another `sd_model` has a server of its own.
+def shared_server(sd_model: str | None = None, video_model: str | None = None) -> LocalServer:
+    """The process's own server, started when first asked for: with the models that the settings name for it, else
+    the miniatures. Another `sd_model` or `video_model` has a server of its own.
 
     A model is loaded when it is first used, so that a lesson which only paints does not load the one that
     chats.
     """
-    sd_model = resolve("COURSE_SD_MODEL", sd_model).value
-    place = os.getpid(), sd_model
+    sd_model = _ours("COURSE_SD_MODEL", "COURSE_SD_URL", sd_model)
+    video_model = _ours("COURSE_VIDEO_MODEL", "COURSE_VIDEO_URL", video_model)
+    place = os.getpid(), sd_model, video_model
     with _lock:
         if place not in _shared or not _shared[place].running:
-            _shared[place] = LocalServer(resolve("COURSE_VLM_MODEL").value, sd_model=sd_model, lazy=True)
+            chats = resolve("COURSE_VLM_PROVIDER").value == "local"
+            model = _ours("COURSE_VLM_MODEL", "COURSE_VLM_BASE_URL") if chats else None
+            _shared[place] = LocalServer(model, sd_model=sd_model, video_model=video_model, lazy=True)
         return _shared[place]
+
+
+def _ours(name: str, address: str, given: str | None = None) -> str | None:
+    """A model's name from an argument, else from its setting; None where the setting's model is another service's,
+    whose address is set as well."""
+    return given or (None if resolve(address).value else resolve(name).value)

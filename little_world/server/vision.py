@@ -193,7 +193,7 @@ class VisionEngine(Engine):
         ]
         generation = copy.deepcopy(self.generation)
         generation.max_new_tokens = max(row.limit for row in rows)
-        with torch.inference_mode(), threads(1 if self.small else torch.get_numthreads()):
+        with torch.inference_mode(), threads(1 if self.small else torch.get_num_threads()):
             self.model.generate(
                 **collate([job.work for job in jobs], pad=self.pad, device=self.model.device),
                 generation_config=generation,

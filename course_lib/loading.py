@@ -175,11 +175,6 @@ def _unreadable(folder: str, error: Exception) -> ModelError:
 
 
 def _load_from_hub(name: str, families: Collection[str], device: str) -> Loaded:
-    mirror = settings.resolve("HF_ENDPOINT").value
-    if mirror:
-        os.environ.setdefault(
-            "HF_ENDPOINT", mirror
-        )  # from a .env; huggingface_hub reads it when first imported
     entry = registry.info(name)
     revision = {"revision": entry.revision} if entry and entry.revision else {}
     try:
@@ -193,7 +188,7 @@ def _load_from_hub(name: str, families: Collection[str], device: str) -> Loaded:
 
     try:
         # One question with a short wait: a download would first try again and again for half a minute.
-        HfApi(endpoint=mirror).model_info(name, timeout=NETWORK_TIMEOUT, **revision)
+        HfApi(endpoint=settings.resolve("HF_ENDPOINT").value).model_info(name, timeout=NETWORK_TIMEOUT, **revision)
         return _from_pretrained(name, families, device, local_files_only=False, **revision)
     except ModelError:
         raise

@@ -203,7 +203,10 @@ def _dotenv() -> dict[str, str | None]:
 def _read_dotenv(path: Path, modified: int) -> dict[str, str | None]:
     from dotenv import dotenv_values
 
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError:  # it may not be read: as if it were not there
+        return {}
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         text = data.decode("utf-16", errors="replace")  # what PowerShell's `>` writes
     else:
@@ -212,3 +215,12 @@ def _read_dotenv(path: Path, modified: int) -> dict[str, str | None]:
         except UnicodeDecodeError:
             text = data.decode("gb18030", errors="replace")  # a Chinese Windows editor
     return dotenv_values(stream=StringIO(text))
+
+
+def _export_mirror() -> None:
+    """huggingface_hub reads HF_ENDPOINT once, when it is first imported: a `.env` has to be read before."""
+    if mirror := resolve("HF_ENDPOINT").value:
+        os.environ.setdefault("HF_ENDPOINT", mirror)
+
+
+_export_mirror()

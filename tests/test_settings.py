@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import subprocess
 import sys
@@ -110,6 +111,17 @@ def test_a_miniature_is_located_and_other_names_are_left_as_they_are():
 def test_the_language_follows_the_locale(monkeypatch, tag, expected):
     monkeypatch.setattr(settings.locale, "getlocale", lambda: (tag, None))
     assert settings.language() == expected
+
+
+def test_a_mirror_in_a_dotenv_is_there_before_the_hubs_library_looks(tmp_path):
+    """It looks once, when it is first imported, as transformers and diffusers do."""
+    (tmp_path / ".env").write_text("HF_ENDPOINT=http://127.0.0.1:9\n", encoding="utf-8")
+    code = "from course_lib import CLIPService; import huggingface_hub.constants as hub; print(hub.ENDPOINT)"
+    environment = {name: value for name, value in os.environ.items() if name != "HF_ENDPOINT"}
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "http://127.0.0.1:9"
 
 
 def test_a_locale_that_python_cannot_read_is_none(monkeypatch):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -74,25 +75,26 @@ def embed(
     service = CLIPService(model)
     space = space_of(service)
     index = open_store(store)
-    index.bind(space)  # a store of another model is refused now, not after hours
-    folder = _shards_of(index) if shards is None else Path(shards).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
-    ids, complete = finished(folder, retry_failed=retry_failed)
-    report = EmbedReport(skipped=len(ids))
-    for path in sorted(folder.glob("*.parquet")):  # what an earlier run embedded, and did not get to add
-        _add(path, index, report)
-    work = [some for some in chunks_of(source, chunk, ids) if shard_of(some, folder) not in complete]
-    count = sum(some.count for some in work)
-    if count and (ray or (ray is None and count >= RAY_FROM and _has_ray())):
-        results = embed_ray.run(work, service.name, folder, space, thumbnails=thumbnails, workers=workers)
-    else:
-        results = (embed_chunk(some, service, folder, space, thumbnails=thumbnails) for some in work)
-    with bulk.progress_bar(count, progress) as bar:
-        for shard in results:
-            report.embedded += shard.good
-            report.failed |= shard.failed
-            _add(shard.path, index, report)
-            bar.update(shard.good + len(shard.failed))
+    with nullcontext() if index is store else closing(index):  # Windows removes no folder that is open
+        index.bind(space)  # a store of another model is refused now, not after hours
+        folder = _shards_of(index) if shards is None else Path(shards).expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+        ids, complete = finished(folder, retry_failed=retry_failed)
+        report = EmbedReport(skipped=len(ids))
+        for path in sorted(folder.glob("*.parquet")):  # what an earlier run embedded, and did not get to add
+            _add(path, index, report)
+        work = [some for some in chunks_of(source, chunk, ids) if shard_of(some, folder) not in complete]
+        count = sum(some.count for some in work)
+        if count and (ray or (ray is None and count >= RAY_FROM and _has_ray())):
+            results = embed_ray.run(work, service.name, folder, space, thumbnails=thumbnails, workers=workers)
+        else:
+            results = (embed_chunk(some, service, folder, space, thumbnails=thumbnails) for some in work)
+        with bulk.progress_bar(count, progress) as bar:
+            for shard in results:
+                report.embedded += shard.good
+                report.failed |= shard.failed
+                _add(shard.path, index, report)
+                bar.update(shard.good + len(shard.failed))
     return report
 
 

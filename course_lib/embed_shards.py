@@ -17,6 +17,7 @@ from . import bulk
 from .embed_source import Chunk, parquet
 from .errors import CourseError
 from .images import ImageSource
+from .settings import say
 from .stores import Item, Space, StoreError, VectorStore
 from .stores.protocol import TooLarge, checked_items
 
@@ -66,9 +67,9 @@ def _write(shard: Shard, items: list[Item], space: Space) -> None:
 
     bad = len(shard.failed)
     columns = {
-        "id": pa.array([item.id for item in items] + [str(image_id) for image_id in shard.failed], pa.string()),
+        "id": pa.array([item.id for item in items] + [_as_utf8(image_id) for image_id in shard.failed], pa.string()),
         "ok": pa.array([True] * len(items) + [False] * bad),
-        "error": pa.array([None] * len(items) + list(shard.failed.values()), pa.string()),
+        "error": pa.array([None] * len(items) + [_as_utf8(why) for why in shard.failed.values()], pa.string()),
         "vector": pa.array([item.vector for item in items] + [None] * bad, pa.list_(pa.float32())),
         "thumbnail": pa.array([item.thumbnail for item in items] + [None] * bad, pa.binary()),
         "metadata": pa.array([json.dumps(item.metadata) for item in items] + [None] * bad, pa.string()),
@@ -85,15 +86,29 @@ def _write(shard: Shard, items: list[Item], space: Space) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def _as_utf8(text: object) -> str:
+    """An id, or a reason that quotes it, as Parquet can hold it: Linux allows file names that are no UTF-8."""
+    return str(text).encode("utf-8", "backslashreplace").decode()
+
+
 def finished(folder: Path, *, retry_failed: bool) -> tuple[set[str], set[Path]]:
-    """The ids that need no embedding any more, and the shards that are complete."""
+    """The ids that need no embedding any more, and the shards that are complete. Raises `CourseError` where another
+    Parquet lies there."""
     ids, shards = set(), set()
     for path in sorted(folder.glob("*.parquet")):
         try:
-            table = parquet().read_table(path, columns=["id", "ok"])
+            ours = b"space" in (parquet().read_schema(path).metadata or {})
+            table = parquet().read_table(path, columns=["id", "ok"]) if ours else None
         except (OSError, ValueError):
-            path.rename(path.with_suffix(".damaged"))  # its chunk is done again
+            os.replace(path, path.with_suffix(".damaged"))  # its chunk is done again
             continue
+        if table is None:
+            raise CourseError(
+                say(
+                    zh=f"{folder} 里的 {path.name} 不是分片，请用 shards 另选一个文件夹。",
+                    en=f"{path.name} in {folder} is no shard, please name another folder with shards.",
+                )
+            )
         good = table.filter(table["ok"]) if retry_failed else table
         ids.update(good["id"].to_pylist())
         if len(good) == len(table):

@@ -129,6 +129,22 @@ def test_a_damaged_shard_is_made_again(folder, tmp_path):
     check_complete(tmp_path / "index", 20)
 
 
+def test_parquet_of_somebody_elses_is_left_alone(folder, tmp_path):
+    mine = tmp_path / "photos.parquet"
+    pq.write_table(pa.table({"id": ["a"], "ok": [True]}), mine)
+    with pytest.raises(CourseError, match="photos.parquet .* is no shard"):
+        embed(folder, tmp_path / "index", shards=tmp_path, progress=False)
+    assert pq.read_table(mine).num_rows == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_name_that_is_no_utf8_is_a_row_like_others(folder, tmp_path):
+    (folder / os.fsdecode(b"\xff.png")).write_bytes(b"no picture")
+    report = embed(folder, tmp_path / "index", progress=False)
+    assert report.added == 20 and len(report.failed) == 3
+    assert {row["id"] for row in rows(tmp_path / "index") if not row["ok"]} > {"\\udcff.png"}
+
+
 def test_failures_are_tried_again_when_asked(folder, tmp_path):
     embed(folder, tmp_path / "index", progress=False)
     picture(20).save(folder / "empty.png")

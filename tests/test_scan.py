@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -215,6 +218,26 @@ def test_a_large_store_keeps_its_scan_and_follows_other_processes(tmp_path, rows
     assert found(reader, new[3], where={"tenth": 5}) == ["i78"]
     assert found(EmbeddedStore(tmp_path), new[7]) == ["n7"]
     assert not trainings and place.is_dir()  # all of it without reading everything again
+
+
+@needs_faiss
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="looks where Linux tells what is mapped")
+def test_no_row_is_mapped_while_its_folder_is_renamed(tmp_path, rows, monkeypatch):
+    """Windows renames no folder with an open file in it."""
+    monkeypatch.setattr(scan, "INDEX_FROM", 3000)
+    monkeypatch.setattr("course_lib.stores.fresh.INDEX_FROM", 3000)
+    mapped, replace = [], os.replace
+
+    def looking(old, new):
+        mapped.append(str(old) in Path("/proc/self/maps").read_text())
+        replace(old, new)
+
+    monkeypatch.setattr(os, "replace", looking)
+    store = filled(tmp_path, rows[:3000])
+    store.optimize()
+    assert mapped == [False]
+    (place,) = tmp_path.glob("scan-*")
+    assert str(place) in Path("/proc/self/maps").read_text() and len(store._scan.index) == 3000
 
 
 @needs_faiss

@@ -161,6 +161,14 @@ def test_a_full_disk(tmp_path):
     check_whole(open_engine(tmp_path), "p2000")
 
 
+@pytest.mark.parametrize("name", ["fullsize", "busy", "locked"])
+def test_a_folders_name_is_not_taken_for_the_reason(tmp_path, name):
+    (tmp_path / name).write_text("a file")
+    with pytest.raises(StoreError) as caught:
+        open_engine(tmp_path / name / "index")
+    assert "disk is full" not in str(caught.value) and "Another program" not in str(caught.value)
+
+
 @posix
 def test_no_file_may_grow(tmp_path):
     """The system itself refuses to write further, as a quota does."""

@@ -55,7 +55,7 @@ def write_rows(temporary: Path, rows: Iterable[bytes], count: int, dim: int) -> 
 
 
 def finish(temporary: Path, index: ScanIndex, numbers: np.ndarray, mark: Mark) -> None:
-    """Complete the folder and put it in its place; older snapshots go."""
+    """Complete the folder and put it in its place, where the index's rows are mapped from then on; older ones go."""
     np.save(temporary / NUMBERS, numbers)
     if index.codes is not None:
         faiss().write_index(index.codes, str(temporary / CODES))
@@ -67,7 +67,9 @@ def finish(temporary: Path, index: ScanIndex, numbers: np.ndarray, mark: Mark) -
     }
     (temporary / MANIFEST).write_text(json.dumps(manifest))
     place = temporary.with_name(f"scan-{mark.seq:012}-{mark.removal:012}-{temporary.name[-12:]}")
+    index.base = np.empty((0, index.dim), np.float32)  # unmapped: Windows renames no folder with an open file in it
     os.replace(temporary, place)
+    index.base = np.asarray(np.load(place / ROWS, mmap_mode="r"))
     upto = place.name.rpartition("-")[0]
     for other in _snapshots(place.parent):
         if other != place and other.name.rpartition("-")[0] <= upto:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,9 +67,11 @@ def _connection(database: str, **options: Any) -> sqlite3.Connection:
 def _prepared(db: sqlite3.Connection, place: Path | str) -> sqlite3.Connection:
     """Make the tables of a new database; see that another is one of ours."""
     try:
+        db.execute("BEGIN")  # one state of it: another process may be making the tables just now
         application = db.execute("PRAGMA application_id").fetchone()[0]
         version = db.execute("PRAGMA user_version").fetchone()[0]
         (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        db.execute("COMMIT")
         if tables and (application, version) != (APPLICATION, VERSION):
             raise StoreError(
                 say(
@@ -104,21 +107,24 @@ def plainly(folder: Path | None) -> Iterator[None]:
 
 
 def _is_read_only(error: Exception) -> bool:
-    return isinstance(error, PermissionError) or any(
-        words in str(error) for words in ("readonly", "unable to open database file")
-    )
+    if isinstance(error, OSError):
+        return error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+    return any(words in str(error) for words in ("readonly", "unable to open database file"))
 
 
 def _explained(error: Exception, folder: Path | None) -> StoreError:
-    if "closed database" in str(error):
+    number = getattr(error, "errno", None)
+    # An OSError's text holds a path, in which any word may stand.
+    text = (error.strerror or "") if isinstance(error, OSError) else str(error)
+    if "closed database" in text:
         return closed()
-    place, text = folder or say(zh="内存中的索引", en="the index in memory"), str(error)
-    if "full" in text or getattr(error, "errno", None) in (27, 28):  # EFBIG, ENOSPC
+    place = folder or say(zh="内存中的索引", en="the index in memory")
+    if number in (errno.EFBIG, errno.ENOSPC) or number is None and "full" in text:
         message = say(
             zh=f"磁盘已满，{place} 未做改动，请腾出空间后再试。",
             en=f"The disk is full and {place} was left as it was, please free some space and try again.",
         )
-    elif "locked" in text or "busy" in text:
+    elif number is None and ("locked" in text or "busy" in text):
         message = say(
             zh=f"另一个程序正在写入 {place}，请等它写完再试。",
             en=f"Another program is writing to {place}, please try again when it has finished.",

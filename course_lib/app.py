@@ -192,7 +192,8 @@ class SearchApp(WithStill, VBox):
 
     def add_uploads(self) -> None:
         """Take the uploaded files in, with a bar that shows how far it is."""
-        files = uploaded_files(self.add.value)[:MOST_FILES]
+        files = uploaded_files(self.add.value)
+        files, late = files[:MOST_FILES], files[MOST_FILES:]
         _clear(self.add)
         self.progress.max, self.progress.value, self.progress.layout.display = len(files), 0, None
         with self._busy(say(zh="正在添加……", en="Adding ...")):
@@ -200,6 +201,13 @@ class SearchApp(WithStill, VBox):
         self.progress.layout.display = "none"
         taken = len(files) - len(refused)
         said = say(zh=f"添加了 {taken} 张。", en=f"{taken} added.")
+        if late:
+            name = say(zh=f"从 {late[0][0]} 起的 {len(late)} 个文件", en=f"{len(late)} files, {late[0][0]} the first")
+            why = say(
+                zh=f"一次最多添加 {MOST_FILES} 个，请再选一次。",
+                en=f"at most {MOST_FILES} are added in one go, please choose these again.",
+            )
+            refused = [*refused, (name, why)]
         self.report.value = note_html(said if taken else "") + refused_html(refused)
         self.show()
 
@@ -214,10 +222,16 @@ class SearchApp(WithStill, VBox):
         two steps; elsewhere this returns when all are in."""
 
         async def run() -> None:
-            for report, total in steps:
-                self._filled(report, total)
-                await asyncio.sleep(0.01)
-            self._full()
+            try:
+                for report, total in steps:
+                    self._filled(report, total)
+                    await asyncio.sleep(0.01)
+                self._full()
+            except Exception as error:  # raised in a task, which nobody awaits, it would never be seen
+                self.progress.layout.display = "none"
+                text = str(error) if isinstance(error, CourseError) else f"{type(error).__name__}: {error}"
+                self._tell(say(zh=f"没能收完图片。{text}", en=f"Not all pictures were taken in. {text}"), "bad")
+                raise
 
         self._tell(say(zh="正在收下图片……", en="Taking pictures in ..."), "busy")
         try:
@@ -240,9 +254,8 @@ class SearchApp(WithStill, VBox):
             card.hide()
         self.tally.value = tally_html(*self._asked_all)
         self.detail.layout.display = "none" if session.chosen is None else None
-        if session.chosen is not None:
-            self._show_detail(session.chosen)
-        self._tell(session.note, "bad")
+        gone = "" if session.chosen is None else self._show_detail(session.chosen)
+        self._tell(session.note or gone, "bad")
 
     def still(self) -> str:
         shown = list(self.session.results)[:8]
@@ -256,14 +269,20 @@ class SearchApp(WithStill, VBox):
         image = "" if known.thumbnail is None else f'<img width="96" src="{to_data_uri(resize(known.thumbnail, 96), "JPEG")}">'
         return f'<div style="width:96px;font-size:12px;overflow:hidden">{image}<div>{said}</div></div>'
 
-    def _show_detail(self, picture_id: str) -> None:
-        known, picture = self.session.engine.get(picture_id), open_image(self._picture(picture_id))
-        self.large.value = jpeg(picture, LARGE)
+    def _show_detail(self, picture_id: str) -> str:
+        """Show the picture large; where its file has gone its thumbnail, and why is returned."""
+        known, size, why = self.session.engine.get(picture_id), "", ""
+        try:
+            picture = open_image(self._picture(picture_id))
+            size = f"{picture.width} × {picture.height}"
+        except CourseError as error:
+            picture, why = known.thumbnail, str(error)
+        self.large.value = b"" if picture is None else jpeg(picture, LARGE)
         self.facts.value = (
-            f'<div class="ml-name"><b>{escape(self._name(known))}</b> '
-            f'<span class="ml-soft">{picture.width} × {picture.height}</span></div>'
+            f'<div class="ml-name"><b>{escape(self._name(known))}</b> <span class="ml-soft">{size}</span></div>'
         )
         self.turns.value = turns_html(self.session.turns.get(picture_id, []))
+        return why
 
     def _searched(self, words: str, picture: Any) -> None:
         with self._busy(say(zh="正在搜索……", en="Searching ...")):

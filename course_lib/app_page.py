@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
         folder = _checked(asked.folder)
     except CourseError as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:  # Windows keeps a file that is open
         notebook = prepare(Path(place), folder, asked.lang)
         line = command(notebook, port=asked.port, host=asked.host, theme=asked.theme, browser=not asked.no_browser)
         process = subprocess.Popen(line, cwd=place, env=environment())

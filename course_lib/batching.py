@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -34,8 +34,16 @@ class Outcome(Generic[Value]):
 
 
 def quiet(progress: bool) -> bool:
-    """Whether a progress bar stays away: not wanted, or switched off by TQDM_DISABLE."""
+    """Whether a progress bar stays away: not wanted, or switched off by TQDM_DISABLE, which a notebook's bar does not
+    heed by itself."""
     return not progress or os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
+
+
+def _waited(future: Future[Outcome[Value]]) -> Outcome[Value]:
+    """The future's result. On Windows nothing interrupts a wait before it ends, so that short ones are made of it."""
+    while not future.done():
+        wait([future], timeout=0.2)
+    return future.result()
 
 
 def batch(
@@ -59,7 +67,7 @@ def batch(
 
         pool = ThreadPoolExecutor(max_workers=max_workers)
         try:
-            return list(pool.map(run, items))
+            return [_waited(future) for future in [pool.submit(run, item) for item in items]]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -14,13 +14,14 @@ from typing import Any
 from PIL import Image
 from tqdm.auto import tqdm
 
-from .errors import CourseError, ImageError
+from .batching import quiet
+from .errors import CourseError, ImageError, warn
 from .images import FORMATS, ImageSource, open_image
 from .settings import say
 from .stores import StoreError
 
 THUMBNAIL = 128  # pixels on the longer side
-MAX_PIXELS = 100_000_000  # in one batch: decoded pictures are kept until the model has seen them
+MAX_PIXELS = 100_000_000  # in one batch, and in what is read ahead of it: decoded pictures wait for the model
 TOGETHER = 8  # pictures for a thread at once: handing over a small one takes half as long as preparing it
 
 Ready = tuple[str, Image.Image, bytes]  # id, picture, thumbnail
@@ -75,30 +76,51 @@ def in_folder(folder: str | os.PathLike, pattern: str) -> dict[str, Path]:
             )
         )
     suffixes = {suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS}
-    files = ((path.relative_to(root), path) for path in sorted(root.glob(pattern)) if path.is_file())
-    return {
-        name.as_posix(): path
-        for name, path in files
-        if path.suffix.lower() in suffixes and not any(part.startswith(".") for part in name.parts)
-    }
+    try:
+        places = sorted(root.glob(pattern))
+    except (ValueError, NotImplementedError) as error:  # an empty pattern, or an absolute one
+        raise ImageError(
+            say(
+                zh=f"pattern 应写成文件夹内的样式，例如 **/*.jpg，不能是 {pattern!r}。",
+                en=f"pattern must be one within the folder, such as **/*.jpg, not {pattern!r}.",
+            )
+        ) from error
+    files = {path.relative_to(root): path for path in places if path.is_file()}
+    files = {name: path for name, path in files.items() if not any(part.startswith(".") for part in name.parts)}
+    pictures = {name.as_posix(): path for name, path in files.items() if path.suffix.lower() in suffixes}
+    if files and not pictures:
+        warn(
+            say(
+                zh=f"{root} 里的 {len(files)} 个文件都不是能读的图片格式，请先转成 JPEG 或 PNG（例如 iPhone 的 HEIC）。",
+                en=f"None of the {len(files)} files in {root} is of a format that can be read, please convert them to JPEG "
+                "or PNG first (HEIC of an iPhone, for one).",
+            )
+        )
+    return pictures
 
 
 def read_ahead(
     pairs: Iterable[tuple[str, ImageSource]], failed: dict[str, CourseError], *, batch_size: int
 ) -> Iterator[list[Ready]]:
     """Batches of pictures with their thumbnails, the next being read meanwhile; errors go to `failed`."""
-    groups, ahead = _groups(pairs), deque[Future]()
+    groups, ahead = _groups(pairs), deque[tuple[Future, int]]()
     workers = min(8, os.cpu_count() or 1)
     batch: list[Ready] = []
-    pixels, more = 0, True
+    pixels, coming, more = 0, 0, True
     with ThreadPoolExecutor(max_workers=workers) as pool:
         while more or ahead:
-            while more and len(ahead) < 2 * workers:
+            while more and len(ahead) < 2 * workers and coming < MAX_PIXELS:
                 if (group := next(groups, None)) is None:
                     more = False
                 else:
-                    ahead.append(pool.submit(_prepared, group))
-            for image_id, ready in ahead.popleft().result() if ahead else ():
+                    size = sum(_pixels(source) for _, source in group)
+                    ahead.append((pool.submit(_prepared, group), size))
+                    coming += size
+            if not ahead:
+                break
+            future, size = ahead.popleft()
+            coming -= size
+            for image_id, ready in future.result():
                 if isinstance(ready, CourseError):
                     failed[image_id] = ready
                     continue
@@ -123,6 +145,19 @@ def _groups(pairs: Iterable[tuple[str, ImageSource]]) -> Iterator[list[tuple[str
             group = []
     if group:
         yield group
+
+
+def _pixels(source: ImageSource) -> int:
+    """How many pixels decoding a file will put into memory, by its header; 0 where it does not say."""
+    if isinstance(source, bytes):
+        source = BytesIO(source)
+    elif not isinstance(source, (str, os.PathLike)):
+        return 0  # in memory already, as a rule
+    try:
+        with Image.open(source, formats=FORMATS) as image:
+            return image.width * image.height
+    except Exception:  # `prepare` will say what is wrong with it
+        return 0
 
 
 def _prepared(
@@ -162,8 +197,7 @@ class Behind:
 
 def progress_bar(total: int, shown: bool) -> tqdm:
     """A bar for work that takes longer than two seconds; TQDM_DISABLE hides it as well."""
-    silent = not shown or os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
-    return tqdm(total=total, disable=silent, delay=2, leave=False)
+    return tqdm(total=total, disable=quiet(shown), delay=2, leave=False)
 
 
 def prepare(source: ImageSource) -> tuple[Image.Image, bytes]:

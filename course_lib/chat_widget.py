@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from ipywidgets import HTML, Button, FileUpload, HBox, Image, Layout, Text, ToggleButtons, VBox
 
-from .errors import CourseError
+from .errors import CourseError, ImageError
 from .images import ImageSource, encode, is_many, open_image, thumbnail, to_data_uri
 from .settings import say
-from .widgets import RED, WithStill, uploaded_file
+from .widgets import RED, WithStill, in_red, uploaded_file
 
 if TYPE_CHECKING:
     from .gpt4v import ImageAnalyzer
@@ -43,6 +43,10 @@ class Chat(WithStill, VBox):
     def __init__(self, image, analyzer: ImageAnalyzer, question: str | None, remember: bool):
         self._analyzer, self._remember = analyzer, remember
         self._pictures = [open_image(one) for one in (image if is_many(image) else [image])]
+        if not self._pictures:
+            raise ImageError(
+                say(zh="没有可聊的图片，请至少给一张。", en="There is no picture to chat about, please give at least one.")
+            )
         self.turns: list[tuple[Any, str, str | CourseError]] = []
         self._history: list[tuple[str, str]] = []
         wide = Layout(width="auto", flex="1 1 auto")
@@ -120,7 +124,7 @@ class Chat(WithStill, VBox):
         try:
             self._show(open_image(uploaded_file(change["new"])))
         except CourseError as error:
-            self._note.value = f'<div style="color: {RED}">{escape(str(error))}</div>'
+            self._note.value = in_red(error)
 
 
 def _turn(picture: Any, question: str, answer: str | CourseError) -> str:

@@ -19,6 +19,7 @@ from torch.nn.functional import normalize
 from tqdm.auto import tqdm
 
 from . import loading, settings
+from .batching import quiet
 from .images import ImageSource, is_many
 from .preprocessing import Preprocessor
 from .texts import Texts, as_labels, as_texts, fill, some_texts, tokenize, warn_of_language
@@ -160,10 +161,8 @@ class CLIPService:
     @torch.inference_mode()
     def _encode(self, features: Callable, batches: Iterable[list], total: int, progress: bool) -> np.ndarray:
         encoded = [np.empty((0, self.dim), np.float32)]
-        # The bar appears after two seconds, so that short work stays silent. A notebook's bar does not heed
-        # TQDM_DISABLE by itself.
-        silent = not progress or os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
-        with tqdm(total=total, disable=silent, delay=2, leave=False) as bar:
+        # The bar appears after two seconds, so that short work stays silent.
+        with tqdm(total=total, disable=quiet(progress), delay=2, leave=False) as bar:
             for batch in batches:
                 encoded.append(normalize(features(batch), dim=-1).cpu().numpy())
                 bar.update(len(batch))

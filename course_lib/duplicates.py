@@ -7,6 +7,7 @@ import numpy as np
 from .stores import VectorStore
 
 FIRST = 8  # neighbours asked for at first
+AT_ONCE = 100_000  # neighbours held at a time
 
 
 def groups(store: VectorStore, threshold: float) -> list[list[str]]:
@@ -29,13 +30,17 @@ def groups(store: VectorStore, threshold: float) -> list[list[str]]:
             leader.setdefault(image_id, image_id)
         pending, count = np.arange(len(ids)), FIRST
         while len(pending):
-            found = store.search(vectors[pending], count)
-            for at, hits in zip(pending, found, strict=True):
-                for hit in hits:
-                    if hit.score >= threshold:
-                        leader.setdefault(hit.id, hit.id)
-                        leader[first_of(hit.id)] = first_of(ids[at])
-            pending = pending[[len(hits) == count and hits[-1].score >= threshold for hits in found]]
+            more, step = [], max(1, AT_ONCE // count)
+            for start in range(0, len(pending), step):
+                some = pending[start : start + step]
+                for at, hits in zip(some, store.search(vectors[some], count), strict=True):
+                    for hit in hits:
+                        if hit.score >= threshold:
+                            leader.setdefault(hit.id, hit.id)
+                            leader[first_of(hit.id)] = first_of(ids[at])
+                    if len(hits) == count and hits[-1].score >= threshold:
+                        more.append(at)
+            pending = np.array(more, int)
             count *= FIRST
     members: dict[str, list[str]] = {}
     for image_id in order:

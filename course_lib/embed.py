@@ -22,6 +22,7 @@ from . import bulk, embed_ray
 from .embed_shards import embed_chunk, finished, load, shard_of
 from .embed_source import chunks_of, parquet
 from .errors import CourseError, warn
+from .painting.parameters import check_whole
 from .search import space_of
 from .settings import say
 from .stores import VectorStore, open_store
@@ -72,6 +73,7 @@ def embed(
     from .clip import CLIPService
 
     parquet()
+    check_whole("chunk", chunk, 1, sys.maxsize)
     service = CLIPService(model)
     space = space_of(service)
     index = open_store(store)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from functools import partial
 
 
 class CourseError(Exception):
@@ -55,6 +56,9 @@ class ServiceError(CourseError):
     def __init__(self, message: str, *, kind: str, status: int | None = None, raw: str = ""):
         super().__init__(message)
         self.kind, self.status, self.raw = kind, status, raw
+
+    def __reduce__(self):  # for a pool of processes: an exception is made again from its message alone
+        return partial(type(self), kind=self.kind), self.args, self.__dict__
 
 
 class AnswerError(CourseError, ValueError):

@@ -73,7 +73,7 @@ class GeneratedVideo:
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write the MP4, whole or not at all; returns its path. Raises `OutputError` where that cannot be done."""
-        path = Path(path)
+        path = Path(path).expanduser()
         if path.suffix.lower() != ".mp4":
             raise VideoError(
                 say(

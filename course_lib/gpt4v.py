@@ -113,8 +113,7 @@ def call_gpt4v_with_url(
         return client.ask(from_base64(image_url), prompt, **options)
     fetch = fetch or ("provider" if client.endpoint.provider.fetches_urls else "local")
     if fetch == "provider":
-        checked_url(image_url)
-        return client.ask_url(image_url, prompt, **options)
+        return client.ask_url(checked_url(image_url).geturl(), prompt, **options)
     if fetch == "local":
         return client.ask(fetch_image(image_url, trusted_hosts=trusted_hosts), prompt, **options)
     raise SettingsError(

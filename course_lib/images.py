@@ -113,10 +113,22 @@ def thumbnail(image: ImageSource, side: int = 128) -> Image.Image:
 
 
 def encode(image: ImageSource, format: str = "PNG", **options: Any) -> bytes:
-    """The picture as a file's bytes: PNG loses nothing, JPEG is smaller; `options` go to Pillow's writer."""
+    """The picture as a file's bytes: PNG loses nothing, JPEG is smaller; `options` go to Pillow's writer.
+
+    Raises `ImageError` where the format does not hold the picture: JPEG ends at 65,500 pixels a side, WEBP at 16,383.
+    """
     mime_type(format)
-    buffer = BytesIO()
-    open_image(image).save(buffer, format=format, **options)
+    image, buffer = open_image(image), BytesIO()
+    try:
+        image.save(buffer, format=format, **options)
+    except Exception as error:  # writers meet what they cannot hold with errors of every kind
+        raise ImageError(
+            say(
+                zh=f"这张图片（{image.width}×{image.height}）不能保存为 {format} 格式，请用 PNG，或先缩小。",
+                en=f"This picture of {image.width} x {image.height} pixels cannot be written as {format}, please use "
+                "PNG, or make it smaller first.",
+            )
+        ) from error
     return buffer.getvalue()
 
 
@@ -144,10 +156,11 @@ def to_data_uri(image: ImageSource, format: str = "PNG") -> str:
 
 
 def from_base64(text: str) -> Image.Image:
-    """The picture in a base64 string or in a base64 `data:` URI."""
+    """The picture in a base64 string, of one line or of many, or in a base64 `data:` URI."""
     try:
+        text = "".join(text.split())
         data = base64.b64decode(text.rpartition(",")[2] if text.startswith("data:") else text, validate=True)
-    except (binascii.Error, ValueError) as error:
+    except (binascii.Error, ValueError, TypeError, AttributeError) as error:
         raise ImageError(
             say(
                 zh="这段文字不是 base64 编码的图片，请检查它是否完整。",
@@ -179,7 +192,7 @@ def _name(source: ImageSource) -> str | _Unnamed:
 
 
 def _checked_path(source: str | os.PathLike) -> str:
-    path = os.fspath(source)
+    path = os.path.expanduser(os.fspath(source))
     if os.path.isfile(path):
         return path
     if isinstance(path, str) and path.startswith(("http://", "https://", "data:")):
@@ -193,6 +206,7 @@ def _checked_path(source: str | os.PathLike) -> str:
             en=f"{path} is a folder, please pass the path of a picture file in it.",
         )
     else:
+        path = path if len(path) <= 200 else path[:200] + "…"  # base64, say, handed over as a path
         message = say(
             zh=f"找不到文件 {path}，请检查路径，当前目录是 {os.getcwd()}。",
             en=f"There is no file {path}, please check the path, the working directory is {os.getcwd()}.",
@@ -218,8 +232,8 @@ def _to_rgb(image: Image.Image, name: str | _Unnamed) -> Image.Image:
                 zh=f"{spaced(name)}没有像素，请换一张图片。", en=f"{name} has no pixels, please use another picture."
             )
         )
+    image.load()  # first, for a PNG may have its orientation behind its pixels
     if image.mode == "RGB" and not image.info:
-        image.load()
         return image
     if image.getexif().get(0x0112, 1) != 1:  # the orientation tag: a camera held upright
         image = ImageOps.exif_transpose(image)

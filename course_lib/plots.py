@@ -17,6 +17,7 @@ from matplotlib import font_manager, mlab
 from matplotlib.figure import Figure
 from PIL import ImageFont
 
+from .errors import TextError
 from .images import open_image
 from .settings import say
 
@@ -64,6 +65,8 @@ def gallery(images: Sequence, titles: Sequence[str] | None = None, *, columns: i
             title_colors: Sequence[str] | None = None) -> Figure:  # fmt: skip
     """Pictures in rows, each with its title under the rows' upper edge. `size` is a picture's side in inches."""
     count = len(images)
+    if not count:  # a search that found nothing
+        return _note(say(zh="没有图片", en="No pictures"), columns * size)
     columns = min(columns, count)
     rows = -(-count // columns)
     made, axes = figure(columns * size, rows * (size + (0.26 if titles is not None else 0.04)), rows, columns)
@@ -78,10 +81,22 @@ def gallery(images: Sequence, titles: Sequence[str] | None = None, *, columns: i
     return made
 
 
+def _note(text: str, width: float) -> Figure:
+    """A figure with nothing to show but a few words."""
+    made, axes = figure(width, 0.5)
+    axes[0, 0].axis("off")
+    axes[0, 0].text(0.5, 0.5, text, ha="center", va="center", color=MUTED)
+    return made
+
+
 def scores(
     image, result: dict[str, float], *, truth: str | None = None, percent: bool = True, width: float = 6.4
 ) -> Figure:
     """A picture beside its labels' scores as bars, best first; the true label's bar is green."""
+    if not result:
+        raise TextError(
+            say(zh="没有分数可画，请至少给一个标签。", en="There are no scores to draw, please give at least one label.")
+        )
     ranked = sorted(result.items(), key=lambda item: item[1], reverse=True)
     made, axes = figure(
         width, max(1.9, 0.3 * len(ranked) + 0.5), 1, 2, gridspec_kw={"width_ratios": [1, 1.7]}

@@ -16,6 +16,7 @@ from PIL import Image
 from .images import ImageSource, open_image
 
 _STEPS = {"do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb"}
+THIN = 20  # longer by this than broad, a picture is not resized beyond what the crop keeps: it would take gigabytes
 
 
 class Preprocessor:
@@ -46,13 +47,16 @@ class Preprocessor:
         image = open_image(source)
         if not self.fast:
             return image
-        image = image.resize(self._target(*image.size), self.processor.resample)
-        if self.crop:
-            width, height = self.crop["width"], self.crop["height"]
-            left, top = (image.width - width) // 2, (image.height - height) // 2
-            image = image.crop(
-                (left, top, left + width, top + height)
-            )  # black where it reaches over the edge
+        target = self._target(*image.size)
+        if not self.crop:
+            return np.asarray(image.resize(target, self.processor.resample))
+        width, height = self.crop["width"], self.crop["height"]
+        left, top = (target[0] - width) // 2, (target[1] - height) // 2
+        if max(image.size) > THIN * min(image.size):
+            image, left, top = self._middle(image, target, left, top)
+        else:
+            image = image.resize(target, self.processor.resample)
+        image = image.crop((left, top, left + width, top + height))  # black where it reaches over the edge
         return np.asarray(image)
 
     def batch(self, prepared: list[np.ndarray | Image.Image], device: str) -> dict[str, torch.Tensor]:
@@ -61,6 +65,15 @@ class Preprocessor:
             return dict(self.processor(images=prepared, return_tensors="pt").to(device))
         pixels = torch.from_numpy(np.stack(prepared)).to(device).permute(0, 3, 1, 2).float()
         return {"pixel_values": pixels * self.scale.to(device) - self.shift.to(device)}
+
+    def _middle(self, image: Image.Image, target: tuple[int, int], left: int, top: int) -> tuple[Image.Image, int, int]:
+        """Of `image` resized to `target` only what the crop at `left`, `top` keeps, and where the crop lies in that."""
+        start = max(0, left), max(0, top)
+        end = min(target[0], left + self.crop["width"]), min(target[1], top + self.crop["height"])
+        across, down = image.width / target[0], image.height / target[1]
+        box = start[0] * across, start[1] * down, end[0] * across, end[1] * down
+        size = end[0] - start[0], end[1] - start[1]
+        return image.resize(size, self.processor.resample, box=box), left - start[0], top - start[1]
 
     def _target(self, width: int, height: int) -> tuple[int, int]:
         if "shortest_edge" not in self.size:

@@ -12,7 +12,7 @@ from .errors import CourseError
 from .images import ImageSource, open_image
 from .search_results import Results
 from .settings import say
-from .widgets import RED, WithStill, uploaded_file
+from .widgets import WithStill, in_red, uploaded_file
 
 if TYPE_CHECKING:
     from .search import ImageSearchEngine
@@ -34,7 +34,8 @@ def search_panel(
     """Search by words or by an uploaded picture, choose a result, and ask about it, or about the whole collection.
 
     `vqa` answers, without it one with the engine's own CLIP. `query` is searched for, and `question` asked, at once;
-    `chat` says by whom. `images` gives a picture by its id, without it the engine's thumbnails are asked about.
+    `chat` says by whom. `images` gives a picture by its id; of those that it lacks the engine's thumbnails are asked
+    about.
     """
     if vqa is None:
         from .vqa import VisualQA
@@ -97,7 +98,7 @@ class SearchPanel(WithStill, VBox):
             self._gallery.value = self.results._repr_html_() if self.results else ""
             self._count = len(self._engine)
         except CourseError as error:
-            self.results, self._gallery.value = Results(), _sentence(error)
+            self.results, self._gallery.value = Results(), in_red(error)
         choices = [(str(number), result.id) for number, result in enumerate(self.results, 1)]
         everything = say(zh=f"全部 {self._count} 张", en=f"all {self._count} pictures")
         self.about.options = [*choices, (everything, ALL)]
@@ -121,14 +122,15 @@ class SearchPanel(WithStill, VBox):
                 self.answer = self._vqa.answer(self._picture(chosen), question, chat)
             self._answered.value = self._shown()
         except CourseError as error:
-            self.answer, self._answered.value = error, _sentence(error)
+            self.answer, self._answered.value = error, in_red(error)
         finally:
             self.ask.disabled = False
 
     def _picture(self, image_id: str) -> ImageSource:
-        if self._images is None:
-            return self._engine.get(image_id).thumbnail
-        return self._images(image_id) if callable(self._images) else self._images[image_id]
+        if callable(self._images):
+            return self._images(image_id)
+        own = (self._images or {}).get(image_id)
+        return self._engine.get(image_id).thumbnail if own is None else own
 
     def _shown(self) -> str:
         sure = "" if self.answer.confidence is None else f" · {self.answer.confidence:.0%}"
@@ -136,7 +138,3 @@ class SearchPanel(WithStill, VBox):
         evidence = self.answer.evidence._repr_html_() if self.answer.evidence else ""
         said = f'<div style="font-size: 1.2em; padding: 6px 0"><b>{escape(self.answer)}</b>{sure}</div>'
         return f"{said}{why if self.answer.reason not in self.answer else ''}{evidence}"
-
-
-def _sentence(error: CourseError) -> str:
-    return f'<div style="color: {RED}">{escape(str(error))}</div>'

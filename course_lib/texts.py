@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -11,6 +12,7 @@ from .errors import TextError, warn
 from .settings import say
 
 Texts = str | Iterable[str]
+_tokenizing = threading.Lock()
 
 
 def as_texts(texts: Texts) -> list[str]:
@@ -65,7 +67,11 @@ def fill(template: str, labels: list[str]) -> list[str]:
 
 def tokenize(tokenizer: Any, texts: list[str], max_tokens: int, *, padding: bool | str = True) -> Any:
     """A text tower's inputs as tensors. What exceeds `max_tokens` is cut, and a `CourseWarning` says by how many."""
-    longest = max(len(ids) for ids in tokenizer(texts, verbose=False)["input_ids"])
+    with _tokenizing:  # to cut or not is a state of a fast tokenizer, which threads share
+        longest = max(len(ids) for ids in tokenizer(texts, verbose=False)["input_ids"])
+        inputs = tokenizer(
+            texts, padding=padding, truncation=True, max_length=max_tokens, return_tensors="pt"
+        )
     if longest > max_tokens:
         cut = longest - max_tokens
         warn(
@@ -75,7 +81,7 @@ def tokenize(tokenizer: Any, texts: list[str], max_tokens: int, *, padding: bool
                 f"its last {cut} were cut, please shorten it.",
             )
         )
-    return tokenizer(texts, padding=padding, truncation=True, max_length=max_tokens, return_tensors="pt")
+    return inputs
 
 
 def warn_of_language(model_name: str, texts: list[str]) -> None:
@@ -108,9 +114,15 @@ def _checked(text: Any) -> str:
         raise TextError(
             say(zh="文本或标签是空的，请写上内容。", en="A text or label is empty, please write something.")
         )
+    return unbroken(text)
+
+
+def unbroken(text: str) -> str:
+    """The text. `TextError` for half of a surrogate pair, which no file and no request can hold, and which tokenizers
+    refuse with a TypeError."""
     try:
         text.encode()
-    except UnicodeEncodeError as error:  # half of a surrogate pair, which tokenizers refuse with a TypeError
+    except UnicodeEncodeError as error:
         raise TextError(
             say(
                 zh="文本里有残缺的字符，请重新输入或复制。",

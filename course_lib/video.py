@@ -17,19 +17,20 @@ from PIL import Image
 
 from . import images, video_parallel
 from .errors import VideoError, warn
+from .painting.parameters import check_whole
 from .settings import say
 from .video_decoding import Decoder
 from .video_index import ASSUMED_RATE, LOGGING, build_index, ffmpeg_errors
 from .video_pixels import PixelReader
 from .video_scan import Scan
-from .video_selection import Selection
+from .video_selection import Selection, checked
 from .video_sheets import most_telling, sheet
 from .video_shots import Shot
-from .video_sound import Sound, read_sound
+from .video_sound import MOST_RATE, Sound, read_sound
 from .video_source import VideoSource, open_container, picture_stream, source_name
 
 
-@dataclass
+@dataclass(eq=False)  # arrays have no plain equality
 class VideoFrame:
     """Frame number `frame_id`, counted from 0, on screen from second `timestamp`.
 
@@ -211,6 +212,8 @@ class VideoProcessor:
                 )
             )
         self._select.span(start, end)
+        if rate is not None:
+            checked(check_whole, "rate", rate, 1, MOST_RATE)
         self._decoder.rewind()  # the sound moves the position in the file
         begin, finish = start or 0.0, self.duration if end is None else min(end, self.duration)
         sound, damaged = read_sound(self._decoder.container, begin, finish, self._index.zero, rate)

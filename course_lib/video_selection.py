@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import operator
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from .errors import VideoError
+from .errors import SettingsError, VideoError
+from .painting.parameters import check_number, check_whole
 from .settings import say
 from .video_index import FrameIndex
+
+MOST_FRAMES = 10_000_000  # days of film
+LEAST_FPS, MOST_FPS = 0.0001, 10_000
 
 
 class Selection:
@@ -59,6 +66,9 @@ class Selection:
 
     def span(self, start: float | None, end: float | None) -> tuple[int, int]:
         """The frames (first, one past the last) on screen from second `start` until second `end`."""
+        for name, second in (("start", start), ("end", end)):
+            if second is not None:
+                checked(check_number, name, second, -math.inf, math.inf)
         first = 0 if start is None else self.at(start)
         if end is None:
             return first, len(self.index)
@@ -77,10 +87,7 @@ class Selection:
         If not `exact`, the codec's keyframe that is nearest to such a place stands for it, where one lies within a third
         of the distance between two places.
         """
-        if count < 1:
-            raise VideoError(
-                say(zh=f"至少取 1 帧，不能是 {count}。", en=f"Please take at least 1 frame, not {count}.")
-            )
+        count = checked(check_whole, "num_frames", count, 1, MOST_FRAMES)
         first, stop = self.span(start, end)
         count = min(count, stop - first)
         times = self.index.times[first:stop]
@@ -103,16 +110,22 @@ class Selection:
     ) -> range | list[int]:
         """The frames of a span in order: all, each so-manieth, or as many a second as `fps` says."""
         first, stop = self.span(start, end)
-        both = every is not None and fps is not None
-        if both or not (every is None or every >= 1) or not (fps is None or fps > 0):
-            raise VideoError(
-                say(
-                    zh="every 和 fps 只能给一个，而且必须大于 0。",
-                    en="Please give either every or fps, not both, and more than 0.",
-                )
-            )
+        if every is not None and fps is not None:
+            raise VideoError(say(zh="every 和 fps 只能给一个。", en="Please give either every or fps, not both."))
+        if every is not None:
+            every = checked(check_whole, "every", every, 1, MOST_FRAMES)
+        if fps is not None:
+            fps = checked(check_number, "fps", fps, LEAST_FPS, MOST_FPS)
         if fps is None:
             return range(first, stop, every or 1)
         begin, finish = start or 0.0, self.index.end if end is None else min(end, self.index.end)
         moments = begin + np.arange(max(1, int(np.ceil((finish - begin) * fps - 1e-6)))) / fps
         return [self.index.at(moment) for moment in moments]
+
+
+def checked(check: Callable, name: str, value: Any, least: float, most: float) -> Any:
+    """`check_whole` or `check_number`, as the `VideoError` that every other wrong question to a video gets."""
+    try:
+        return check(name, value, least, most)
+    except SettingsError as error:
+        raise VideoError(str(error)) from None

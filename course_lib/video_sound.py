@@ -15,6 +15,7 @@ from av.packet import Packet
 
 from .video_index import UNREADABLE
 
+MOST_RATE = 768_000  # Hz
 _RUN_UP = 0.2  # seconds decoded before the wanted ones: codecs need some past to be right
 _JITTER = 0.01  # seconds: times in Matroska are rounded, only larger gaps are gaps
 

@@ -107,9 +107,9 @@ def _is_empty(file: str | BinaryIO) -> bool:
 
 
 def _checked_path(source: str | os.PathLike) -> str:
-    path = os.fspath(source)
+    path = os.path.expanduser(os.fspath(source))
     if os.path.isfile(path):
-        return path
+        return os.path.abspath(path)  # or FFmpeg takes what precedes a colon for a protocol
     if isinstance(path, str) and "://" in path:
         message = say(
             zh=f"{path[:60]} 不是文件，请先下载，再传入文件路径。",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +14,7 @@ from .images import encode, resize, to_data_uri
 from .settings import say
 from .video import VideoProcessor
 from .video_moments import Moment
-from .widgets import RED, WithStill, figure_png
+from .widgets import RED, WithStill, figure_png, in_red
 
 if TYPE_CHECKING:
     from .video_analysis import VideoAnalyzer
@@ -98,7 +97,7 @@ class Scrubber(WithStill, VBox):
                 self._shots = [shot.start for shot in timeline.shots]
                 self.moment = self._analyzer.search_moments(self._video, self.text.value, top_k=1)[0]
             except CourseError as error:
-                self._note.value = f'<div style="color: {RED}">{escape(str(error))}</div>'
+                self._note.value = in_red(error)
         self._show()
 
     def _show(self) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from . import settings
 from .errors import ModelError, warn
+from .painting.output import write_whole
 from .settings import say
 
 FILE = "vqa.json"  # beside a model's weights
@@ -68,17 +69,15 @@ class Calibration:
         return mine.shape == its.shape and bool(np.abs(mine - its).max(initial=0) < SAME)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write it as JSON, all or nothing."""
-        path = Path(path)
-        temporary = path.with_suffix(".part")
-        temporary.write_text(json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
+        """Write it as JSON, all or nothing. Raises `OutputError` for a folder that does not take it."""
+        text = json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n"
+        write_whole(Path(path).expanduser(), lambda file: file.write(text.encode()))
 
 
 def load(path: str | os.PathLike) -> Calibration:
     """A calibration from its file. Raises `ModelError` for a file that is none."""
     try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
+        record = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
         weights = {sort: tuple(map(float, row)) for sort, row in record["weights"].items()}
         if any(len(row) != len(FEATURES) or not np.isfinite(row).all() for row in weights.values()):
             raise ValueError("weights")
@@ -94,7 +93,7 @@ def load(path: str | os.PathLike) -> Calibration:
 
 def beside(service: Any) -> Calibration | None:
     """The calibration that lies beside a service's model; None where there is none, or it is another model's."""
-    path = Path(settings.locate(str(getattr(service, "name", ""))), FILE)
+    path = Path(settings.locate(str(getattr(service, "name", ""))), FILE).expanduser()
     if not path.is_file():
         return None
     found = load(path)

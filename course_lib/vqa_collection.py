@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .batching import batch
 from .errors import SettingsError
 from .images import ImageSource
 from .questions import Phrase, Question, statement
@@ -231,9 +230,10 @@ def _vectors(vqa: VisualQA, engine: ImageSearchEngine, hits: list[Result], image
 
 
 def _image(hit: Result, images: Images) -> ImageSource:
-    if images is None:
-        return hit.thumbnail
-    return images(hit.id) if callable(images) else images[hit.id]
+    if callable(images):
+        return images(hit.id)
+    own = (images or {}).get(hit.id)
+    return hit.thumbnail if own is None else own
 
 
 def _picture(hit: Result, text: str, confidence: float | None = None) -> PictureAnswer:

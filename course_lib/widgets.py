@@ -122,6 +122,11 @@ def _said(letter: str, word: str, why: str, color: str) -> str:
     )
 
 
+def in_red(error: CourseError) -> str:
+    """An error's sentence as HTML."""
+    return f'<div style="color: {RED}">{escape(str(error))}</div>'
+
+
 def uploaded_files(files: Any) -> list[tuple[str, bytes]]:
     """Name and content of each file in the value of a FileUpload: a tuple of files in ipywidgets 8, {name: file} in
     7."""
@@ -249,7 +254,7 @@ class ClipPlayground(WithStill, VBox):
             action()
             self._note.value = ""
         except CourseError as error:
-            self._note.value = f'<div style="color: {RED}">{escape(str(error))}</div>'
+            self._note.value = in_red(error)
 
 
 _CELL = "text-align: right; padding: 2px 8px; border: 0"

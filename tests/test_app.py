@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sys
+import tempfile
 import warnings
 from datetime import datetime, timezone
 from types import SimpleNamespace
@@ -14,9 +16,11 @@ import pytest
 from PIL import Image
 from pixel_encoder import PixelEncoder, picture
 
+from course_lib import app as app_module
 from course_lib import app_core, app_page
 from course_lib.app import SearchApp, search_app
 from course_lib.app_session import SHOWN, STEP, Session, open_folder
+from course_lib.bulk import AddReport
 from course_lib.checking.ex3.bench import CHAT, CLIP, Script, bomb, turned, unreachable
 from course_lib.errors import ImageError, ServiceError
 from course_lib.images import encode, open_image
@@ -193,7 +197,9 @@ def test_uploads_are_taken_shown_and_can_be_asked(app, script):
     app.cards[1].button.click()
     assert "tall.jpg" in app.facts.value and "48 × 36" in app.facts.value
     app.ask("What is it?")
-    assert script.asked[-1][0].size == (48, 36)
+    assert open_image(script.asked[-1][0]).size == (48, 36)
+    app.alike.click()
+    assert app.cards[0].caption.value.count("tall.jpg") == 2 and "1.00" in app.cards[0].caption.value
     assert app.add.value == ()  # so that the same file can be chosen again
 
 
@@ -202,6 +208,19 @@ def test_a_file_that_is_too_large_is_refused_unread(monkeypatch):
     engine = ImageSearchEngine(PixelEncoder())
     added, refused = app_core.add(engine, [("big.png", encode(Image.effect_noise((64, 64), 90)))])
     assert not added and "larger than" in refused[0][1]
+
+
+def test_uploads_are_kept_as_files_and_not_decoded(app):
+    content = encode(picture(60))
+    upload(app.add, ("mine.png", content))
+    assert app.session.pictures[shown(app)[0]] == content
+
+
+def test_of_too_many_uploads_the_rest_is_refused_with_a_sentence(app, monkeypatch):
+    monkeypatch.setattr(app_module, "MOST_FILES", 3)
+    upload(app.add, *[(f"new{i}.png", encode(picture(70 + i))) for i in range(5)])
+    assert len(shown(app)) == 3 and "3 added" in app.report.value
+    assert "<b>2 files, new3.png the first</b>: at most 3 are added" in app.report.value
 
 
 # ---------------------------------------------------------------------------------------------- languages
@@ -274,6 +293,36 @@ def test_in_a_notebook_it_fills_while_it_is_used(folder):
     assert shown(app) == found and len(app.session.engine) == 2 * STEP + 5  # and is not swept away when all is in
 
 
+def test_of_a_file_that_has_gone_the_thumbnail_is_shown(folder):
+    app = search_app(folder)
+    (folder / "001.png").unlink()
+    app.cards[1].button.click()
+    assert app.cards[1].picture_id == "001.png" == app.session.chosen
+    assert "There is no file" in app.note.value and open_image(app.large.value).size == (48, 36)
+    app.cards[2].button.click()
+    assert app.note.value == "" and "48 × 36" in app.facts.value
+
+
+@pytest.mark.parametrize("error", [ImageError("The drive is gone."), ZeroDivisionError("The drive is gone.")])
+def test_where_filling_fails_the_bar_goes_and_it_is_told(folder, error):
+    session, _ = open_folder(folder)
+    app = SearchApp(session)
+
+    def steps():
+        yield AddReport(), 100
+        raise error
+
+    async def use():
+        app.fill(steps())
+        await asyncio.wait([app._filling])
+
+    asyncio.run(use())
+    assert app.progress.layout.display == "none" and "The drive is gone." in app.note.value
+    assert app._filling.exception() is error
+    with pytest.raises(type(error)):
+        app.fill(steps())
+
+
 def test_a_folder_that_is_not_there_is_one_sentence(tmp_path):
     with pytest.raises(ImageError, match="There is no folder"):
         search_app(tmp_path / "nothing")
@@ -318,6 +367,17 @@ def test_the_page_says_what_is_missing(given, said, tmp_path, monkeypatch, capsy
     with pytest.raises(SystemExit) as ended:
         app_page.main([str(tmp_path / given), "--lang", "en"])
     assert said in str(ended.value)
+
+
+def test_a_file_that_windows_still_holds_does_not_end_the_page_with_a_traceback(tmp_path, monkeypatch):
+    made, place = [], tempfile.TemporaryDirectory
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", lambda **options: made.append(options) or place(**options))
+    monkeypatch.setattr(app_page, "find_spec", lambda name: True)
+    monkeypatch.setattr(app_page, "command", lambda *_, **__: [sys.executable, "-c", ""])
+    monkeypatch.setattr(app_page.signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as ended:
+        app_page.main([str(tmp_path), "--lang", "en"])
+    assert ended.value.code == 0 and made == [{"ignore_cleanup_errors": True}]
 
 
 def test_scores_are_numbers_as_the_engine_gives_them(app):

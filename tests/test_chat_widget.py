@@ -8,6 +8,7 @@ from PIL import Image
 
 from course_lib import images
 from course_lib.chat_widget import chat
+from course_lib.errors import ImageError
 from course_lib.gpt4v import ImageAnalyzer
 from course_lib.settings import set_language
 
@@ -64,6 +65,11 @@ def test_what_a_model_says_is_shown_and_not_run(server):
     talk = chat(RED, analyzer=analyzer(server), question="<script>alert(1)</script>")
     assert "<script>" not in talk._said.value and "<b>" not in talk._said.value
     assert "a &lt;b&gt;cat&lt;/b&gt;" in talk._said.value
+
+
+def test_no_picture_at_all_gets_a_sentence(server):
+    with pytest.raises(ImageError, match="please give at least one"):
+        chat([], analyzer=analyzer(server))
 
 
 def test_an_empty_question_asks_nothing(server):

@@ -20,9 +20,10 @@ import small_checkpoints
 import torch
 from PIL import Image
 
-from course_lib import registry, settings
+from course_lib import preprocessing, registry, settings
 from course_lib.clip import Classification, CLIPService
 from course_lib.errors import CourseWarning, ImageError, SettingsError, TextError
+from course_lib.texts import tokenize
 
 ROOT = Path(__file__).resolve().parents[1]
 RNG = np.random.default_rng(1)
@@ -117,6 +118,31 @@ def test_row_6_a_long_text_is_cut_with_a_warning_and_keeps_its_end_token(service
     np.testing.assert_allclose(features, expected, atol=1e-6)
 
 
+def test_row_6_texts_are_cut_alike_in_several_threads(service):
+    """Whether to cut is a state of the tokenizer that they share."""
+    texts, failed, interval = [" ".join(["cat"] * 200)] * 8, [], sys.getswitchinterval()
+
+    def work():
+        try:
+            for _ in range(30):
+                assert tokenize(service.tokenizer, texts, 77)["input_ids"].shape == (8, 77)
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    sys.setswitchinterval(1e-5)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CourseWarning)
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert not failed
+
+
 def test_row_7_importing_loads_no_model_and_speaks_to_nobody():
     code = (
         "import socket\n"
@@ -169,6 +195,24 @@ def test_the_chapters_calls_work_with_its_names_and_order(folder):
     for name, arguments in calls.items():
         getattr(service, name)(**arguments)
     assert CLIPService(model_name=str(folder)).name == str(folder)
+
+
+@pytest.mark.parametrize("size", [(300, 3), (3, 300), (641, 2)])
+def test_of_a_thin_picture_only_what_the_crop_keeps_is_resized(service, size, monkeypatch):
+    # No black and no white: Pillow cuts off what overshoots between its two passes, in whichever order it takes them.
+    image = Image.fromarray(np.random.default_rng(0).integers(80, 170, (size[1], size[0], 3), dtype=np.uint8))
+    prepare, resize, made = service.preprocessor.prepare, Image.Image.resize, []
+    monkeypatch.setattr(preprocessing, "THIN", 1000)
+    whole = prepare(image)
+    monkeypatch.undo()
+    monkeypatch.setattr(
+        Image.Image, "resize", lambda self, size, *a, **o: made.append(size) or resize(self, size, *a, **o)
+    )
+    few = prepare(image)
+    crop = service.preprocessor.crop
+    assert made == [(crop["width"], crop["height"])] and few.shape == whole.shape
+    assert np.abs(few.astype(int) - whole).max() <= 1
+    assert prepare(Image.new("RGB", (3_000_000, 1), "red"))[0, 0].tolist() == [255, 0, 0]
 
 
 def test_pictures_come_as_lists_paths_arrays_iterators(service, tmp_path):

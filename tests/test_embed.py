@@ -137,6 +137,11 @@ def test_parquet_of_somebody_elses_is_left_alone(folder, tmp_path):
     assert pq.read_table(mine).num_rows == 1
 
 
+def test_chunks_of_nothing_are_refused(folder, tmp_path):
+    with pytest.raises(CourseError, match="chunk"):
+        embed(folder, tmp_path / "index", chunk=0, progress=False)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
 def test_a_name_that_is_no_utf8_is_a_row_like_others(folder, tmp_path):
     (folder / os.fsdecode(b"\xff.png")).write_bytes(b"no picture")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 
 import pytest
@@ -29,6 +30,20 @@ def test_a_message_is_one_line_whatever_was_put_into_it():
     assert str(errors.ImageError("a name\nwith a break,\t please rename it.")) == (
         "a name with a break, please rename it."
     )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.ServiceError("Nobody is there.", kind="connection"),
+        errors.ServiceError("Too much.", kind="rate_limit", status=429, raw="{}"),
+        errors.CutOffError("Cut off.", raw="a ca"),
+        errors.ImageError("No picture."),
+    ],
+)
+def test_an_error_comes_whole_out_of_another_process(error):
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
 
 
 def test_a_notebook_shows_one_sentence_and_a_script_the_traceback(capsys):

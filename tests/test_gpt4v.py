@@ -8,6 +8,8 @@ from __future__ import annotations
 import base64
 import inspect
 import json
+import time
+from concurrent.futures import Future
 from io import BytesIO
 
 import numpy as np
@@ -309,6 +311,14 @@ def test_corrections_18_one_client_behind_all_calls_with_its_connection_kept(ser
 # ------------------------------------------------------------------------------------------------- batches
 
 
+def test_captions_of_another_number_than_the_pictures_get_a_sentence(server):
+    analyzer = ImageAnalyzer(base_url=server.url, model="m")
+    with pytest.raises(TextError, match=r"2\D+1|1\D+2"):
+        analyzer.ask([RED, RED], "What is it?", captions=["the first"])
+    assert not server.requests
+    assert analyzer.ask([RED, RED], "What is it?", captions=["the first", "the second"]) == "a cat"
+
+
 def test_a_batch_keeps_order_and_isolates_failures():
     def reply(connection, running):
         said = running.requests[-1].json["messages"][0]["content"][0]["text"]
@@ -323,6 +333,18 @@ def test_a_batch_keeps_order_and_isolates_failures():
     with pytest.raises(ServiceError):
         outcomes[2].result()
     assert batch(str, []) == []
+
+
+def test_a_batch_can_be_stopped_on_windows_where_nothing_interrupts_a_wait(monkeypatch):
+    result, early = Future.result, []
+
+    def looked_at(self, timeout=None):
+        early.append(timeout is None and not self.done())
+        return result(self, timeout)
+
+    monkeypatch.setattr(Future, "result", looked_at)
+    outcomes = batch(lambda seconds: time.sleep(seconds) or seconds, [0.3, 0.1, 0.0])
+    assert [outcome.value for outcome in outcomes] == [0.3, 0.1, 0.0] and not any(early)
 
 
 def test_a_batch_works_on_several_at_once_but_not_on_more():

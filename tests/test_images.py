@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import struct
 import warnings
+import zlib
 
 import numpy as np
 import pytest
@@ -91,6 +93,15 @@ def test_exif_orientation_is_applied(orientation):
     exif[0x0112] = orientation
     data = saved(Image.fromarray(np.ascontiguousarray(stored)), "JPEG", quality=98, subsampling=0, exif=exif)
     assert same(images.open_image(data), upright, tolerance=6)
+
+
+def test_an_orientation_behind_the_pixels_of_a_png_is_applied_too():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    lying, content = saved(Image.fromarray(np.ascontiguousarray(np.rot90(PIXELS)))), b"eXIf" + exif.tobytes()[6:]
+    chunk = struct.pack(">I", len(content) - 4) + content + struct.pack(">I", zlib.crc32(content))
+    end = lying.index(b"IEND") - 4
+    assert same(images.open_image(lying[:end] + chunk + lying[end:]), PIXELS)
 
 
 def test_transparency_is_flattened_on_white():
@@ -260,8 +271,35 @@ def test_base64_and_data_uris_come_back_as_the_same_picture():
     assert same(images.from_base64(images.to_base64(PICTURE)), PIXELS)
     assert same(images.from_base64(images.to_data_uri(PICTURE)), PIXELS)
     assert base64.b64decode(images.to_base64(PICTURE)) == images.encode(PICTURE)
-    with pytest.raises(ImageError, match="base64"):
-        images.from_base64("not base64!")
+    for text in ("not base64!", None, b"bytes"):
+        with pytest.raises(ImageError, match="base64"):
+            images.from_base64(text)
+
+
+def test_base64_of_many_lines_as_mail_and_the_command_line_write_it():
+    assert same(images.from_base64(base64.encodebytes(images.encode(PICTURE)).decode()), PIXELS)
+    assert same(images.from_base64(images.to_data_uri(PICTURE)[:200] + "\r\n" + images.to_data_uri(PICTURE)[200:]), PIXELS)
+
+
+def test_base64_taken_for_a_path_is_not_quoted_whole():
+    with pytest.raises(ImageError, match="There is no file") as caught:
+        images.open_image("A" * 100_000)
+    assert "A" * 200 in str(caught.value) and "A" * 201 not in str(caught.value)
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    PICTURE.save(tmp_path / "a.png")
+    assert same(images.open_image("~/a.png"), PIXELS)
+
+
+@pytest.mark.parametrize(
+    ("format", "size"), [("XBM", (4, 4)), ("JPEG", (65_501, 1)), ("WEBP", (1, 16_384)), ("GIF", (65_536, 1))]
+)
+def test_what_a_format_does_not_hold_gets_a_sentence(format, size):
+    with pytest.raises(ImageError, match=f"{size[0]} x {size[1]} pixels cannot be written as {format}, please use PNG"):
+        images.encode(Image.new("RGB", size), format)
 
 
 @pytest.mark.parametrize("format", ["PDF", "EPS", "nonsense", "HTML"])

@@ -46,6 +46,13 @@ class Unheard(Exercise1):
     pass
 
 
+def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("COURSE_PROGRESS", "~/progress.sqlite")
+    assert progress.path() == tmp_path / "progress.sqlite"
+
+
 def test_a_passed_check_is_noted_once_and_a_failed_one_is_not(file):
     assert progress.passed() == set() and not file.exists()
     Exercise1().similarity(lambda x: 3 * x)

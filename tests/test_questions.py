@@ -266,6 +266,12 @@ def test_any_text_is_read_or_refused(text):
         assert question.about and all(said(question)) and not question.reason
 
 
+@pytest.mark.parametrize("text", ["Are there {} cats?", "图中有{}只猫吗？"])
+def test_a_number_that_python_does_not_read_is_none(text):
+    read(text.format("1" * 5000))
+    assert ("number", "12") in read(text.format("12")).about[0].facts
+
+
 def test_english_plurals_and_chinese_measure_words():
     for one, many in (
         ("cat", "cats"), ("bus", "buses"), ("butterfly", "butterflies"), ("box", "boxes"), ("fish", "fish"), ("child", "children"),

@@ -66,12 +66,43 @@ def test_a_picture_is_fetched(kind):
         "http://picture.example:99999/a.png",
         "http://picture.example/a b.png",
         "http://picture.example/\r\nX-Evil: 1",
-        "http://图片.example/a.png",
+        "http://图 片.example/a.png",
+        "http://图\u200e片.example/a.png",
+        "http://图片.example:port/a.png",
+        "http://me@图片.example/a.png",
+        "http://picture.example/图\n片.png",
+        "http://picture.example/\ud83d.png",
         "http://[::1/a.png",
     ],
 )
 def test_what_is_no_http_address_is_refused(url):
     refused(url, "not a complete")
+
+
+def test_letters_beyond_ascii_are_sent_as_browsers_send_them(monkeypatch):
+    asked, look_up = [], socket.getaddrinfo
+
+    def resolve(host, *arguments, **options):
+        if host != "127.0.0.1":  # which connecting asks for once more
+            asked.append(host)
+        return look_up("127.0.0.1", *arguments, **options)
+
+    monkeypatch.setattr(remote_images.socket, "getaddrinfo", resolve)
+    trusted = (*HERE, "xn--wcsw84d.example")
+    location = "/图.png?名=%41".encode().decode("latin-1")  # as a server sends it
+    with FaultServer(body("", status=302, location=location), PNG) as web:
+        fetch_image(f"http://图片.example:{web.port}/小%20猫.png?大=1&b=%20#顶", trusted_hosts=trusted)
+        assert asked == ["xn--wcsw84d.example"] * 2
+        assert web.requests[0].headers["host"] == f"xn--wcsw84d.example:{web.port}"
+        assert [request.path for request in web.requests] == [
+            "/%E5%B0%8F%20%E7%8C%AB.png?%E5%A4%A7=1&b=%20",
+            "/%E5%9B%BE.png?%E5%90%8D=%41",
+        ]
+
+
+@pytest.mark.parametrize("host", ["１２７.0.0.1", "127。0。0。1", "ｌocalhost"])
+def test_a_private_address_in_other_letters_is_refused(host):
+    refused(f"http://{host}/a.png", "private network|cannot be reached", trusted_hosts=())
 
 
 @pytest.mark.parametrize(
@@ -173,6 +204,41 @@ def test_time_is_limited_for_everything_together(part):
         assert len(web.requests) < 5
 
 
+def test_time_is_limited_for_connecting_and_tls_together(monkeypatch):
+    connect = socket.create_connection
+
+    def late(address, timeout):
+        time.sleep(0.4)
+        return connect(address, timeout)
+
+    monkeypatch.setattr(remote_images.socket, "create_connection", late)
+    with FaultServer(never) as web:
+        began = time.monotonic()
+        refused(f"https://127.0.0.1:{web.port}/a.png", "takes too long", timeout=0.6)
+        assert time.monotonic() - began < 0.8
+
+
+def test_a_name_that_was_looked_for_too_long_is_not_connected_to_for_ever(monkeypatch):
+    """The clock once rang before there was anything to hang up, and then nobody looked at it again."""
+    look_up = socket.getaddrinfo
+
+    def late(*arguments, **options):
+        time.sleep(0.3)
+        return look_up(*arguments, **options)
+
+    def dripping(connection, server):
+        server.send(connection, b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        for _ in range(100):
+            server.send(connection, b"x")
+            time.sleep(0.02)
+
+    monkeypatch.setattr(remote_images.socket, "getaddrinfo", late)
+    with FaultServer(dripping) as web:
+        began = time.monotonic()
+        refused(f"{web.root}/a.png", "takes too long", timeout=0.2)
+        assert time.monotonic() - began < 1
+
+
 @pytest.mark.parametrize(
     ("reply", "match"),
     [
@@ -222,7 +288,7 @@ def test_https_wants_a_certificate_of_the_name(monkeypatch):
     seen = []
 
     class Context:
-        def wrap_socket(self, sock, server_hostname):
+        def wrap_socket(self, sock, server_hostname, do_handshake_on_connect):
             seen.append(server_hostname)
             sock.close()
             raise ssl.SSLCertVerificationError("self-signed certificate")

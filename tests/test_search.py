@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -20,7 +21,7 @@ from PIL import Image
 from pixel_encoder import PixelEncoder, metadata, picture
 
 import course_lib
-from course_lib import settings
+from course_lib import bulk, duplicates, settings
 from course_lib.clip import CLIPService
 from course_lib.errors import CourseWarning, ImageError, TextError
 from course_lib.search import ImageSearchEngine
@@ -294,6 +295,23 @@ def test_a_run_goes_on_where_it_was(monkeypatch):
     assert len(encoded) == 100 + 1  # each once, and the probe that tells models apart
 
 
+def test_large_pictures_are_not_read_far_ahead(monkeypatch, tmp_path):
+    for i in range(30):
+        picture(i).save(tmp_path / f"{i:02d}.png")
+    files, begun = sorted(tmp_path.iterdir()), []
+    prepare = bulk.prepare
+    monkeypatch.setattr(bulk, "prepare", lambda source: begun.append(source) or prepare(source))
+    monkeypatch.setattr(bulk, "MAX_PIXELS", 3 * 48 * 36)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    seen, most = [], 0
+    for batch in bulk.read_ahead(bulk.with_ids(files), {}, batch_size=8):
+        time.sleep(0.02)  # the model is slow
+        most = max(most, len(begun) - len(seen))
+        seen += [image_id for image_id, _, _ in batch]
+    assert seen == [file.as_posix() for file in files]
+    assert most <= 6  # three in the batch, three ahead of it
+
+
 def test_existing_ids_are_skipped_or_replaced(engine):
     assert engine.add_images({"p1": picture(50)}).skipped == ["p1"]
     assert engine.search_by_image(picture(1), 1)[0].score == pytest.approx(1)
@@ -343,6 +361,22 @@ def test_near_duplicates():
     assert repr(ImageSearchEngine(PixelEncoder()).add_images({})) == "0 added, 0 skipped, 0 failed"
     with pytest.raises(StoreError, match="threshold is a cosine"):
         engine.find_duplicates(97)
+
+
+def test_duplicates_are_searched_for_in_blocks(monkeypatch):
+    engine = filled(20)
+    engine.add_images({f"five again {i}": picture(5) for i in range(30)}, progress=False)
+    wanted = [group.ids for group in engine.find_duplicates(0.995)]
+    monkeypatch.setattr(duplicates, "AT_ONCE", 100)
+    sizes, search = [], engine.store.search
+
+    def counted(vectors, count, *where):
+        sizes.append(len(vectors) * count)
+        return search(vectors, count, *where)
+
+    monkeypatch.setattr(engine.store, "search", counted)
+    assert [group.ids for group in engine.find_duplicates(0.995)] == wanted and len(wanted[0]) == 31
+    assert max(sizes) <= 100
 
 
 # Results
@@ -406,3 +440,15 @@ def test_bulk_work_is_silent_when_told(capsys, monkeypatch):
     monkeypatch.setenv("TQDM_DISABLE", "1")
     filled(30)
     assert capsys.readouterr().err == "" and os.environ["TQDM_DISABLE"] == "1"
+
+
+@pytest.mark.parametrize("pattern", ["", str(Path("/").resolve() / "*.png")])
+def test_a_pattern_that_is_none_is_one_sentence(tmp_path, pattern):
+    with pytest.raises(ImageError, match="pattern"):
+        ImageSearchEngine(PixelEncoder()).add_folder(tmp_path, pattern=pattern)
+
+
+def test_a_folder_of_files_that_cannot_be_read_says_so(tmp_path):
+    (tmp_path / "IMG_0001.HEIC").write_bytes(b"heic")
+    with pytest.warns(CourseWarning, match="None of the 1 files|1 个文件"):
+        assert not ImageSearchEngine(PixelEncoder()).add_folder(tmp_path).added

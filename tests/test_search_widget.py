@@ -10,7 +10,7 @@ from PIL import Image
 
 from course_lib.clip import CLIPService
 from course_lib.errors import CourseError
-from course_lib.images import encode
+from course_lib.images import encode, from_base64
 from course_lib.search import ImageSearchEngine
 from course_lib.search_widget import ALL, search_panel
 from course_lib.settings import set_language
@@ -75,6 +75,19 @@ def test_a_chat_answers_where_it_is_chosen(engine):
         vqa = VisualQA(clip_service=engine.clip_service, base_url=server.url, model="m")
         panel = search_panel(engine, vqa=vqa, query="a cat", question="What is it?", chat=True, images=lambda _: Image.new("RGB", (8, 8)))
         assert panel.answer == "A <b>cat</b>." and "<b>cat" not in panel._answered.value
+
+
+def test_of_a_picture_that_images_lacks_the_thumbnail_is_asked_about(engine):
+    with FaultServer(completion("a cat"), completion("a cat")) as server:
+        vqa = VisualQA(clip_service=engine.clip_service, base_url=server.url, model="m")
+        panel = search_panel(engine, vqa=vqa, query="a cat", chat=True, images={})
+        panel._images[panel.results[1].id] = Image.new("RGB", (8, 8))
+        for chosen in panel.results[:2]:
+            panel.about.value, panel.question.value = chosen.id, "What is it?"
+            panel.ask.click()
+            assert panel.answer == "a cat"
+        sizes = [from_base64(r.json["messages"][0]["content"][1]["image_url"]["url"]).size for r in server.requests]
+    assert sizes[0] == panel.results[0].thumbnail.size and sizes[1] == (8, 8)
 
 
 def test_an_error_gets_its_sentence_and_the_panel_goes_on(engine):

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import openai
@@ -100,6 +101,19 @@ def test_a_request_waits_for_the_model(folder, monkeypatch):
         assert requests.get(server.url + "/health", timeout=5).status_code == 200
 
 
+def test_waiting_can_be_stopped_on_windows_where_nothing_interrupts_a_wait(folder, monkeypatch):
+    from little_world.server.vision import VisionEngine
+
+    load, waits = VisionEngine._load, []
+    monkeypatch.setattr(VisionEngine, "_load", lambda self: time.sleep(0.5) or load(self))
+    with LocalServer(folder) as server:
+        loaded = server.app.state.vision.loaded
+        wait = loaded.wait
+        monkeypatch.setattr(loaded, "wait", lambda timeout=None: waits.append(timeout) or wait(timeout))
+        assert server.wait().wait() is server
+        assert None not in waits and 2 < len(waits) < 300
+
+
 def test_a_model_that_cannot_be_loaded_is_a_503_that_says_why(tmp_path):
     folder = small_checkpoints.make("clip", tmp_path / "clip")
     with LocalServer(folder) as server:
@@ -117,7 +131,7 @@ def test_other_computers_are_kept_out_unless_allowed(folder):
             LocalServer(folder, host=host)
     with LocalServer(folder, host="0.0.0.0", allow_remote=True) as server:
         port = server.url.rsplit(":", 1)[1]
-        headers = {"host": f"a-laptop:{port}"}
+        headers = {"host": f"a-laptop:{port}", "origin": f"http://a-laptop:{port}"}
         answer = requests.get(f"http://127.0.0.1:{port}/v1/models", headers=headers, timeout=5)
         assert answer.status_code == 200
 

@@ -533,3 +533,16 @@ def test_a_page_with_another_name_for_this_computer_is_refused(server):
     answer = requests.get(server.url + "/v1/models", headers=headers)
     assert answer.status_code == 400
     assert "error" in answer.json()
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [("https://evil.example", 400), ("http://localhost.evil.example:80", 400), ("null", 400), ("", 400),
+     ("http://[", 400), ("http://localhost:8888", 200), ("http://127.0.0.1", 200), ("http://[::1]:1", 200)],
+)  # fmt: skip
+def test_a_page_of_another_host_is_refused(server, origin, status):
+    """A page can send a form to any port of this computer, and needs no permission for that."""
+    headers = {"origin": origin, "authorization": f"Bearer {KEY}"}
+    answer = requests.get(server.url + "/v1/models", headers=headers)
+    assert answer.status_code == status
+    assert ("error" in answer.json()) == (status == 400)

@@ -268,10 +268,10 @@ def test_an_address_that_is_not_there(server):
 
 
 def test_another_host_and_too_large_a_body_in_the_protocols_shape(server):
-    headers = {"host": "evil.example:80"}
-    answer = requests.get(server.url + "/sdapi/v1/samplers", headers=headers, timeout=5)
-    assert answer.status_code == 400
-    assert set(answer.json()) == {"error", "detail", "body", "errors"}
+    for headers in ({"host": "evil.example:80"}, {"origin": "http://evil.example"}):
+        answer = requests.post(server.url + "/sdapi/v1/interrupt", headers=headers, timeout=5)
+        assert answer.status_code == 400
+        assert set(answer.json()) == {"error", "detail", "body", "errors"}
     answer = requests.post(server.url + "/sdapi/v1/txt2img", data=b"x" * (33 << 20), timeout=30)
     assert answer.status_code == 413
     assert "detail" in answer.json()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from io import BytesIO
 
 import numpy as np
@@ -129,6 +131,24 @@ def test_what_is_written_is_read_back(prompt, negative, more):
     assert parsed["Negative prompt"] == negative
     assert (parsed["Steps"], parsed["Seed"]) == ("20", "0")
     assert (parsed["Size-1"], parsed["Size-2"]) == ("128", "64")
+
+
+_WIDE = re.compile(r'\s*(\w[\w /-]*):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')  # as it was: the same, but not in linear time
+_PIECES = st.sampled_from([*'aZ_9 ,:"/-', "\\", '\\"', "Steps: 20", ", ", ": ", "  ", "，", "é", "\t", "64x32"])
+
+
+@given(st.lists(_PIECES, max_size=40).map("".join))
+@settings(max_examples=500)
+def test_settings_are_found_as_by_the_plain_expression(line):
+    found = _WIDE.findall(line)
+    assert infotext._PAIR.findall(line) == found or any(len(name) > 41 for name, _ in found)
+
+
+@pytest.mark.parametrize("letters", ["a", " ", "a ", " !", "a: ", 'a: "', 'a: "\\', "a:,", "a-", '"'])
+def test_a_long_line_is_read_in_linear_time(letters):
+    began = time.process_time()
+    infotext.parse("x" + letters * (100_000 // len(letters)) + "!")
+    assert time.process_time() - began < 5  # 50 s where it grows with the square
 
 
 @given(st.text(max_size=300))

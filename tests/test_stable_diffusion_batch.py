@@ -28,6 +28,7 @@ from course_lib.painting import contact_sheet, manifest, output, transport
 from course_lib.painting.batch import Batch, batch_generate
 from course_lib.painting.manifest import Entry, Manifest, keys, sha256
 from course_lib.painting.openai_images import OpenAIImagesService
+from course_lib.painting.service import ImageService
 from course_lib.stable_diffusion import StableDiffusionService
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -84,6 +85,13 @@ def test_a_batch_is_files_a_manifest_and_a_contact_sheet(service, server, tmp_pa
     assert len(done) == 12 and {"prompt", "seed", "parameters", "file", "sha256", "status"} <= done[0].keys()
     assert Image.open(batch.sheet).size == (8 * 136 + 8, 2 * 166 + 8)
     assert "12" in repr(batch) and batch[0].ok and len(batch) == 12
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(service, tmp_path, monkeypatch):
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    batch = batch_generate(service, ["a cat"], "~/out", **SMALL)
+    assert batch.folder == Batch.load("~/out").folder == tmp_path / "out" and batch.paths[0].is_file()
 
 
 def test_several_are_painted_at_once_and_no_more(tmp_path):
@@ -301,6 +309,42 @@ def test_a_bad_argument_of_one_picture_is_that_pictures_alone(dialect, tmp_path)
             batch = batch_generate(StableDiffusionService(server.url), prompts, tmp_path, **SMALL)
         assert [entry.ok for entry in batch] == [True, False, False, True]
         assert TextError.__name__ in batch[1].error and len(server.painted) == 2
+
+
+class Plain(ImageService):
+    """A service as somebody else may write one: it gives pictures as PIL has them, or what is no picture."""
+
+    name = "plain"
+    inpaint = image_to_image = None
+
+    def text_to_image(self, prompt, negative_prompt="", **options):
+        return Image.new("RGB", (64, 64), "red") if prompt == "a" else None
+
+
+def test_a_service_may_give_plain_pictures_and_what_is_none_is_recorded(tmp_path):
+    """What failed after the painting once vanished: "planned", and "the first error: None"."""
+    with pytest.warns(CourseWarning, match="ImageError"):
+        batch = batch_generate(Plain(), ["a", "b"], tmp_path, seed=3)
+    assert [entry.status for entry in batch] == ["done", "failed"] and batch[1].error.startswith("ImageError")
+    ((entry, picture),) = batch.pictures()
+    assert entry.seed == 3 and picture.getpixel((0, 0)) == (255, 0, 0)
+    assert not list(tmp_path.glob(".*.part"))
+
+
+def test_a_broken_character_in_a_prompt_is_that_pictures_alone(service, server, tmp_path):
+    """Half a surrogate pair, as cutting a text in the middle leaves it, once ended the whole batch."""
+    prompts = ["a", "a cat \ud83d", {"prompt": "c", "negative_prompt": "\ude00"}]
+    for _ in range(2):
+        with pytest.warns(CourseWarning, match="TextError"):
+            batch = batch_generate(service, prompts, tmp_path, **SMALL)
+        assert [entry.ok for entry in batch] == [True, False, False] and len(server.painted) == 1
+        assert [entry.prompt for entry in Batch.load(tmp_path)] == ["a", "a cat \ud83d", "c"]
+
+
+def test_a_files_number_is_read_from_decimal_digits_alone(service, tmp_path):
+    for name in ("²", "½", "x7"):
+        (tmp_path / f"generated_{name}.png").write_bytes(b"mine")
+    assert batch_generate(service, ["a"], tmp_path, **SMALL)[0].file == "generated_000.png"
 
 
 def test_a_whole_page_as_a_prompt_holds_nothing_up(service, tmp_path):

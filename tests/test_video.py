@@ -145,7 +145,9 @@ def test_the_chapters_names_and_order_of_arguments(even):
     assert number(video.read_frame(7).image) == number(video.read_frame(None, 0.29).image) == 7
     assert [number(video.read_frame().image) for _ in range(3)] == [8, 9, 10]  # the next one
     assert len(video.extract_keyframes(10)) == len(video.extract_keyframes()) == 10
-    assert VideoFrame(frame_id=1, timestamp=0.5, image=np.zeros((2, 2, 3), np.uint8)).timestamp == 0.5
+    frame = VideoFrame(frame_id=1, timestamp=0.5, image=np.zeros((2, 2, 3), np.uint8))
+    assert frame.timestamp == 0.5 and frame == frame and frame != VideoFrame(1, 0.5, frame.image)
+    assert len({frame, frame}) == 1
     video.close()
 
 
@@ -446,6 +448,35 @@ def test_what_is_written_a_browser_plays(beeps):
         video, sound = container.streams.video[0], container.streams.audio[0]
         assert (video.codec_context.name, video.codec_context.pix_fmt) == ("h264", "yuv420p")
         assert (sound.codec_context.name, sound.codec_context.sample_rate) == ("aac", RATE)
+
+
+@pytest.mark.parametrize(("width", "height"), [(47, 33), (48, 33), (47, 32), (1, 1)])
+def test_of_an_odd_size_too_a_browser_plays_it(tmp_path, width, height):
+    """The pictures grow by a pixel, which repeats the edge."""
+    y, x = np.mgrid[0:height, 0:width]
+    picture = np.stack([x * 4, y * 5, np.full_like(x, 90)], axis=-1).astype(np.uint8)
+    path = write_video(tmp_path / "a.mp4", [picture] * 3, 25, quality=1)
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].codec_context.pix_fmt == "yuv420p"
+    with VideoProcessor(path) as video:
+        found = video.read_frame(2).image.astype(int)
+    assert found.shape == (height + height % 2, width + width % 2, 3)
+    assert np.abs(found[:height, :width] - picture).max() < 12
+    assert np.abs(found[-1, :width] - picture[-1]).max() < 12
+
+
+def test_a_name_with_a_colon_and_a_tilde_for_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    frames = [video_files.paint(i) for i in range(3)]
+    if os.name != "nt":
+        assert write_video("clip-12:30.mp4", frames, 25).is_file()
+        with VideoProcessor("clip-12:30.mp4") as video:
+            assert number(video.read_frame(2).image) == 2
+    assert write_video("~/home.mp4", frames, 25) == tmp_path / "home.mp4"
+    with VideoProcessor("~/home.mp4") as video:
+        assert len(video) == 3
 
 
 @pytest.mark.parametrize("fps", [25, 12, 30000 / 1001, 0.5])

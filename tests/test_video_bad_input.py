@@ -18,8 +18,9 @@ import video_files
 from video_files import number
 
 from course_lib import settings, video_parallel
-from course_lib.errors import CourseError, CourseWarning, VideoError
+from course_lib.errors import CourseError, CourseWarning, OutputError, VideoError
 from course_lib.video import VideoProcessor
+from course_lib.video_sound import Sound
 from course_lib.video_writing import write_video
 
 TIMES = [i * 40 for i in range(60)]
@@ -321,6 +322,14 @@ def test_a_moment_that_does_not_exist(language, good, timestamp):
         lambda video: video.frames(2, 1),
         lambda video: video.frames(start=99),
         lambda video: video.audio(),
+        lambda video: video.sample(2.5),
+        lambda video: video.sample("3"),
+        lambda video: video.sample(3, end="1"),
+        lambda video: video.sample(3, start="0"),
+        lambda video: video.frames(every=2.5),
+        lambda video: video.frames(fps=float("inf")),
+        lambda video: video.frames(fps="2"),
+        lambda video: video.scan(fps=float("nan")),
     ],
 )
 def test_arguments_that_make_no_sense(language, good, ask):
@@ -328,6 +337,17 @@ def test_arguments_that_make_no_sense(language, good, ask):
         with pytest.raises(VideoError) as caught:
             ask(video)
         one_sentence(str(caught.value), language)
+
+
+@pytest.mark.parametrize("rate", [-1, 0, 8000.5, "8000", 10**12])
+def test_a_rate_of_sound_that_makes_no_sense(language, tmp_path, rate):
+    sound = Sound(np.zeros(8000, np.float32), 8000)
+    path = write_video(tmp_path / "a.mp4", [video_files.paint(i) for i in range(25)], 25, sound=sound)
+    with VideoProcessor(path) as video:
+        with pytest.raises(VideoError, match="rate") as caught:
+            video.audio(rate=rate)
+        one_sentence(str(caught.value), language)
+        assert len(video.audio(rate=4000).samples) == 4000
 
 
 def test_used_after_it_was_closed(language, good):
@@ -343,6 +363,14 @@ def test_nothing_to_write(language, tmp_path):
         write_video(tmp_path / "a.mp4", [], 25)
     one_sentence(str(caught.value), language)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nowhere_to_write(language, tmp_path):
+    (tmp_path / "file").touch()
+    for folder in ("nowhere", "file"):
+        with pytest.raises(OutputError, match=folder) as caught:
+            write_video(tmp_path / folder / "a.mp4", [video_files.paint(0)], 25)
+        one_sentence(str(caught.value), language)
 
 
 def test_a_failure_while_writing_leaves_the_old_file(tmp_path):

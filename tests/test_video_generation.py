@@ -390,6 +390,12 @@ def test_the_same_frames_give_the_same_file_whatever_memory_held_before():
     assert len(files) == 1
 
 
+def test_the_home_folder_may_be_written_as_a_tilde(clip, tmp_path, monkeypatch):
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    assert clip.save("~/clip.mp4") == tmp_path / "clip.mp4" and (tmp_path / "clip.mp4").read_bytes() == clip.data
+
+
 def test_a_prompt_is_no_markup():
     evil = GeneratedVideo.from_frames(FRAMES, 5, {"prompt": '"><script>alert(1)</script>'})
     assert "<script>" not in evil._repr_html_()

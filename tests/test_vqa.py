@@ -19,7 +19,7 @@ import course_lib
 from course_lib import settings
 from course_lib.clip import CLIPService
 from course_lib.errors import CourseWarning, CutOffError, ImageError, ServiceError, SettingsError, TextError
-from course_lib.vqa import VisualQA
+from course_lib.vqa import TOGETHER, VisualQA
 from course_lib.vqa_answers import VisualAnswer
 from course_lib.vqa_calibration import calibration_error, risk_coverage
 from course_lib.vqa_fit import measure, verdicts
@@ -291,6 +291,22 @@ def test_row_38_a_picture_is_encoded_once_and_alone_or_in_a_batch_is_answered_al
     assert [o.value.confidence for o in together] == pytest.approx([a.confidence for a in alone], abs=1e-3)
 
 
+def test_many_pictures_are_decoded_a_few_at_a_time(vqa, mini, monkeypatch, tmp_path):
+    colours = ("red", "blue", "green")
+    files = [tmp_path / f"{i}.png" for i in range(TOGETHER + 6)]
+    for i, file in enumerate(files):
+        scene("car", colours[i % 3]).save(file)
+    files[5].write_bytes(b"no picture")
+    calls = []
+    encode = mini.encode_image
+    monkeypatch.setattr(mini, "encode_image", lambda images, **o: calls.append(len(images)) or encode(images, **o))
+    found = vqa.batch_answer([{"image": f, "question": "What colour is the car?"} for f in [*files, *files]], use_gpt4v=False)
+    assert calls == [TOGETHER - 1, 6]
+    said = [o.value if o.ok else o.error for o in found]
+    assert isinstance(said[5], ImageError) and said[:70] == said[70:]
+    assert all(answer == colours[i % 3] for i, answer in enumerate(said[:70]) if i != 5)
+
+
 def test_row_38_a_chat_failure_does_not_take_the_others_with_it(mini, monkeypatch):
     from openai import _base_client
 
@@ -376,6 +392,13 @@ def test_wrong_arguments_get_a_sentence(options, mini):
     with pytest.raises((SettingsError, TextError)) as caught:
         VisualQA(clip_service=mini, **options)
     assert "\n" not in str(caught.value) and "please" in str(caught.value) or "must" in str(caught.value)
+
+
+def test_candidates_may_be_any_iterable_and_are_kept(mini):
+    """The check once used a generator up, and a set could not be saved with its calibration."""
+    given = {"thing": (name for name in ("cat", "dog")), "color": {"red"}, "place": {"beach": "on the beach"}}
+    kept = VisualQA(clip_service=mini, candidates=given)._candidates
+    assert kept == {"thing": ["cat", "dog"], "color": ["red"], "place": {"beach": "on the beach"}}
 
 
 @pytest.mark.parametrize("question", ["", "   ", None, 7, ["Is there a cat?"]])

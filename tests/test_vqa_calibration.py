@@ -12,7 +12,7 @@ import small_checkpoints
 
 from course_lib import settings
 from course_lib.clip import CLIPService
-from course_lib.errors import CourseWarning, ImageError, ModelError, SettingsError, TextError
+from course_lib.errors import CourseWarning, ImageError, ModelError, OutputError, SettingsError, TextError
 from course_lib.settings import locate
 from course_lib.vqa import VisualQA
 from course_lib.vqa_calibration import (
@@ -121,6 +121,18 @@ def test_a_file_that_is_none_gets_a_sentence(tmp_path, text, mini):
         VisualQA(clip_service=mini, calibration=path).calibration  # noqa: B018
     with pytest.raises(ModelError):
         load(tmp_path / "missing.json")
+
+
+def test_a_folder_that_is_not_there_gets_a_sentence_and_the_home_folder_may_be_a_tilde(tmp_path, mini, monkeypatch):
+    calibration = load(f"{locate('mini-clip')}/{FILE}")
+    with pytest.raises(OutputError, match="please use another folder"):
+        calibration.save(tmp_path / "nowhere" / FILE)
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    calibration.save(f"~/{FILE}")
+    assert [file.name for file in tmp_path.iterdir()] == [FILE] and load(f"~/{FILE}") == load(tmp_path / FILE)
+    monkeypatch.setattr(mini, "name", "~")
+    assert beside(mini) == calibration
 
 
 # --------------------------------------------------------------------------------- one model's, not another's

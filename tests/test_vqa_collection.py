@@ -156,6 +156,8 @@ def test_another_models_engine_lends_its_pictures_and_not_its_vectors(vqa, engin
     same = ImageSearchEngine(engine.clip_service)
     same.add_images({e.id: e.image for e in GALLERY[:6]}, progress=False)
     assert set(said.split(", ")) == set(ask(vqa, same, "Which pictures show a cat?").split(", "))
+    some = {e.id: e.image for e in GALLERY[:3]}  # of the others the thumbnails are asked about
+    assert len(ask(vqa, other, "Which pictures show a cat?", images=some).evidence.pictures) == 6
 
 
 # ------------------------------------------------------------------------------------------- a chat answers

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from course_lib import CLIPService, images, plots
+from course_lib.errors import TextError
 from course_lib.settings import set_language
-from course_lib.widgets import clip_playground, quiz, slides
+from course_lib.widgets import clip_playground, figure_png, quiz, slides
 from little_world import draw
 from little_world.scenes import single
 
@@ -179,3 +180,14 @@ def test_the_slider_turns_the_pictures():
         seen[position] = leaves._picture.value
     assert len(set(seen.values())) == 3 and all(bytes(png[:4]) == b"\x89PNG" for png in seen.values())
     assert "data:image/png;base64," in leaves._repr_mimebundle_()["text/html"]
+
+
+# ---------------------------------------------------------------------------------------------- figures
+
+
+def test_a_gallery_of_nothing_says_so_and_no_scores_get_a_sentence():
+    figure = plots.gallery([], [])
+    assert figure.axes[0].texts[0].get_text() == "No pictures"
+    assert figure_png(figure)[:4] == b"\x89PNG"
+    with pytest.raises(TextError):
+        plots.scores(compose(0, "cat", "red"), {})

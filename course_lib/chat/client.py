@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ..errors import ImageError, ServiceError
+from ..errors import ImageError, ServiceError, TextError
 from ..images import is_many
 from ..providers import endpoint
 from ..settings import say
@@ -69,7 +69,14 @@ class VisionClient:
         """
         parts = self._parts(image, detail, format)
         if captions:
-            pairs = zip(map(text_part, captions), parts, strict=True)
+            if len(captions) != len(parts):
+                raise TextError(
+                    say(
+                        zh=f"有 {len(parts)} 张图片，captions 却有 {len(captions)} 条，请给每张图片写一条。",
+                        en=f"There are {len(parts)} pictures and {len(captions)} captions, please give one for each.",
+                    )
+                )
+            pairs = zip(map(text_part, captions), parts)
             parts = [part for pair in pairs for part in pair]
         messages = user_messages(parts, prompt, history, parts_first=bool(captions))
         return self._answer(messages, max_tokens, stream)

@@ -13,10 +13,11 @@ import http.client
 import ipaddress
 import socket
 import ssl
+import string
 import threading
 import time
 from collections.abc import Container
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from PIL import Image
 
@@ -41,9 +42,11 @@ def fetch_image(
 ) -> Image.Image:
     """The picture at an http(s) address, as `open_image` gives it.
 
-    `timeout` in seconds is for everything together. A host in `trusted_hosts` may have a private address: a
-    server of one's own. Proxies are not used, as a proxy would resolve the name itself. Raises `ImageError`
-    for an address that is refused, a limit that is passed, and what is no picture.
+    `timeout` in seconds is for everything together; only the system's search for the host's name cannot be
+    cut short, though nothing follows one that took too long. Letters beyond ASCII are encoded as browsers do.
+    A host in `trusted_hosts` may have a private address: a server of one's own. Proxies are not used, as a
+    proxy would resolve the name itself. Raises `ImageError` for an address that is refused, a limit that is
+    passed, and what is no picture.
     """
     deadline = time.monotonic() + timeout
     for _ in range(max_redirects + 1):
@@ -56,18 +59,30 @@ def fetch_image(
 
 
 def checked_url(url: str) -> SplitResult:
-    """The parts of an http(s) address. Raises `ImageError` for any other, or one with a user's name in it."""
+    """The parts of an http(s) address, in ASCII. Raises `ImageError` for any other, or one with a user's name in it."""
     try:
         parts = urlsplit(url)
         fine = (
             parts.scheme in ("http", "https") and parts.hostname and not parts.username and not parts.password
         )
+        if fine and not url.isascii():
+            parts = _encoded(parts)
         parts.port  # noqa: B018 - raises for a port that is none
     except ValueError:
         fine = False
-    if not fine or any(letter <= " " or letter > "~" for letter in url):
+    if not fine or any(letter <= " " or letter == "\x7f" for letter in url + parts.geturl()):
         raise _error(url, zh="不是完整的 http(s) 地址", en="is not a complete http(s) address")
     return parts
+
+
+def _encoded(parts: SplitResult) -> SplitResult:
+    """The parts in ASCII, as they are sent: the host's name by IDNA, the rest by percent signs."""
+    host = parts.netloc
+    if not host.isascii():
+        host = parts.hostname.encode("idna").decode()  # raises for a name that can be none
+        host = host if parts.port is None else f"{host}:{parts.port}"
+    path, query = (quote(part, safe=string.punctuation) for part in (parts.path, parts.query))
+    return parts._replace(netloc=host, path=path, query=query, fragment="")
 
 
 def _get(parts: SplitResult, max_bytes: int, deadline: float, trusted: Container[str]) -> bytes | str:
@@ -80,6 +95,13 @@ def _get(parts: SplitResult, max_bytes: int, deadline: float, trusted: Container
     try:
         stop.start()
         sock = _connect(parts, deadline, trusted)
+        if parts.scheme == "https":
+            # The certificate must be the name's, whatever the address.
+            tls = ssl.create_default_context()
+            sock = tls.wrap_socket(sock, server_hostname=parts.hostname, do_handshake_on_connect=False)
+        _in_time(deadline)  # from here on `stop` finds a socket to hang up
+        if parts.scheme == "https":
+            sock.do_handshake()
         connection = _Prepared(parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
         connection.sock = sock
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -88,7 +110,8 @@ def _get(parts: SplitResult, max_bytes: int, deadline: float, trusted: Container
         response = connection.getresponse()
         _in_time(deadline)
         if response.status in (301, 302, 303, 307, 308) and response.headers["Location"]:
-            return response.headers["Location"]
+            # Letters beyond ASCII are sent as UTF-8, and read as Latin-1.
+            return response.headers["Location"].encode("latin-1", "replace").decode("utf-8", "replace")
         if response.status != 200:
             raise _error(
                 url, zh=f"返回 HTTP 状态 {response.status}", en=f"answers HTTP status {response.status}"
@@ -127,7 +150,7 @@ class _Prepared(http.client.HTTPConnection):
 
 
 def _connect(parts: SplitResult, deadline: float, trusted: Container[str]) -> socket.socket:
-    """A socket to an address that was checked, with TLS for https."""
+    """A socket to an address that was checked."""
     host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
     addresses = [entry[4][0] for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     if host not in trusted and not all(map(is_public, addresses)):
@@ -137,15 +160,10 @@ def _connect(parts: SplitResult, deadline: float, trusted: Container[str]) -> so
     for number, address in enumerate(addresses, 1):
         remaining = max(0.1, deadline - time.monotonic())
         try:
-            sock = socket.create_connection((address, port), timeout=remaining)
-            break
+            return socket.create_connection((address, port), timeout=remaining)
         except OSError:
             if number == len(addresses):
                 raise
-    if parts.scheme == "https":
-        # The certificate must be the name's, whatever the address.
-        return ssl.create_default_context().wrap_socket(sock, server_hostname=host)
-    return sock
 
 
 def is_public(address: str) -> bool:
@@ -172,7 +190,8 @@ def _in_time(deadline: float) -> None:
 
 def _hang_up(sock: socket.socket) -> None:
     try:
-        sock.shutdown(socket.SHUT_RDWR)  # wakes a read that waits, which closing would not
+        # Wakes a read that waits, which closing would not. TLS's own would take the cipher away under it.
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
     except OSError:
         pass  # closed already
 

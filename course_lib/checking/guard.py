@@ -12,6 +12,7 @@ import io
 import linecache
 import re
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -63,8 +64,10 @@ def call(function: Callable, *arguments: Any, hints: dict[str, str] | None = Non
     thread = threading.Thread(target=run, daemon=True, name="learner")
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         thread.start()
+        end = time.monotonic() + TIME_LIMIT
         try:
-            thread.join(TIME_LIMIT)
+            while thread.is_alive() and time.monotonic() < end:
+                thread.join(0.1)  # on Windows nothing interrupts a wait before it ends
         finally:  # also when the learner interrupts the kernel
             stopped = _stop(thread)
     if not stopped or isinstance(found.get("error"), _TimeUp):

@@ -2,7 +2,7 @@
 
     @check(zh="第 1 步：相似度", en="Step 1: similarity")
     def similarity(self, step, function):
-        out = step.matrix(function, images, texts)
+        out = step.array(function, images, texts)
         step.require(out.shape == (5, 3), claim, remedy)
 
 A claim that does not hold ends the check: what comes after it would only repeat the mistake in other words.

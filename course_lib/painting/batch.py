@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from ..batching import batch
 from ..errors import CourseError, OutputError, ServiceError, SettingsError, warn
 from ..settings import say
@@ -46,7 +48,7 @@ class Batch(Sequence[Entry]):
 
     @property
     def sheet(self) -> Path:
-        """All pictures on one."""
+        """The pictures on one, the first 400 of them."""
         return self.folder / SHEET
 
     def pictures(self) -> Iterator[tuple[Entry, Picture]]:
@@ -58,8 +60,9 @@ class Batch(Sequence[Entry]):
     @classmethod
     def load(cls, folder: str | os.PathLike) -> Batch:
         """All that a folder's manifest knows, of however many calls."""
-        entries = Manifest.read(Path(folder)).entries.values()
-        return cls(Path(folder), tuple(sorted(entries, key=lambda entry: entry.number)))
+        path = Path(folder).expanduser()
+        entries = Manifest.read(path).entries.values()
+        return cls(path, tuple(sorted(entries, key=lambda entry: entry.number)))
 
     def __getitem__(self, index: Any) -> Any:
         return self.entries[index]
@@ -205,10 +208,12 @@ class _Run:
             task["seed"] = entry.seed
         return task
 
-    def _keep(self, entry: Entry, picture: Picture) -> None:
+    def _keep(self, entry: Entry, picture: Image.Image) -> None:
+        """Write a picture down; a service that is not of this course may give a plain PIL image."""
         path = self.manifest.folder / entry.file
-        marked = Picture.of(picture, {**picture.parameters, KEY: entry.key}, picture.infotext)
+        known = {**getattr(picture, "parameters", {}), KEY: entry.key}
         try:
+            marked = Picture.of(picture, known, getattr(picture, "infotext", ""))
             part = write_part(path, lambda file: marked.save(file, "PNG"))
             digest = sha256(part)
             with self._lock:
@@ -218,6 +223,8 @@ class _Run:
                 self.manifest.add(done(entry, marked.parameters, digest))
         except OutputError as error:
             self._give_up(error)
+        except Exception as error:  # what was painted is no picture, or cannot be written as one
+            self._note(failed(entry, error))
 
     def _note(self, entry: Entry) -> None:
         try:

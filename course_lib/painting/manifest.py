@@ -42,7 +42,8 @@ class Entry:
         return self.status == "done"
 
     def line(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False, default=str)
+        line = json.dumps(asdict(self), ensure_ascii=False, default=str)
+        return line.encode(errors="backslashreplace").decode()  # half a surrogate pair, as JSON escapes it
 
 
 @dataclass
@@ -79,7 +80,7 @@ class Manifest:
         """A number that neither the manifest nor any file in the folder uses: nothing is overwritten."""
         used = {entry.number for entry in self.entries.values()}
         used |= {
-            int(path.stem[10:]) for path in self.folder.glob("generated_*.png") if path.stem[10:].isdigit()
+            int(path.stem[10:]) for path in self.folder.glob("generated_*.png") if path.stem[10:].isdecimal()
         }
         return max(used, default=-1) + 1
 
@@ -122,7 +123,7 @@ def keys(identity: Mapping[str, Any], tasks: Iterable[Mapping[str, Any]]) -> Ite
     seen: Counter[str] = Counter()
     for task in tasks:
         text = json.dumps([dict(identity), dict(task)], sort_keys=True, ensure_ascii=False, default=str)
-        digest = hashlib.sha256(text.encode()).hexdigest()[:20]
+        digest = hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:20]
         yield f"{digest}-{seen[digest]}"
         seen[digest] += 1
 

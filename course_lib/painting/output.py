@@ -27,7 +27,7 @@ def locked_folder(folder: str | os.PathLike) -> Iterator[Path]:
 
     Raises `OutputError` where it cannot be written to. What a killed batch left half-written is removed.
     """
-    path = Path(folder)
+    path = Path(folder).expanduser()
     with plainly(path):
         path.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)

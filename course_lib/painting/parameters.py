@@ -15,6 +15,7 @@ from pathlib import Path
 from .. import registry
 from ..errors import SettingsError, TextError
 from ..settings import say
+from ..texts import unbroken
 
 SMALLEST, LARGEST = 64, 2048  # pixels a side; A1111's own sliders have these ends
 GRID = 8  # pixels of the picture to one of the latent's, whatever the model
@@ -55,7 +56,7 @@ def check_length(text: str | None, most: int) -> str:
                 "first few dozen words, please shorten it.",
             )
         )
-    return text
+    return unbroken(text)
 
 
 def check_size(width: int, height: int, *, grid: int = GRID) -> tuple[int, int]:
@@ -147,8 +148,8 @@ def check_whole(name: str, value: int, least: int, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral) or not least <= value <= most:
         raise SettingsError(
             say(
-                zh=f"{name} 应当是 {least} 到 {most} 之间的整数，收到的是 {str(value)[:40]}。",
-                en=f"{name} must be a whole number from {least} to {most}, not {str(value)[:40]}.",
+                zh=f"{name} 应当是 {least} 到 {most} 之间的整数，收到的是 {repr(value)[:40]}。",
+                en=f"{name} must be a whole number from {least} to {most}, not {repr(value)[:40]}.",
             )
         )
     return int(value)
@@ -161,8 +162,8 @@ def check_number(name: str, value: float, least: float, most: float) -> float:
             span_zh, span_en = "数", "a number"
         raise SettingsError(
             say(
-                zh=f"{name} 应当是{span_zh}，收到的是 {str(value)[:40]}。",
-                en=f"{name} must be {span_en}, not {str(value)[:40]}.",
+                zh=f"{name} 应当是{span_zh}，收到的是 {repr(value)[:40]}。",
+                en=f"{name} must be {span_en}, not {repr(value)[:40]}.",
             )
         )
     return float(value)

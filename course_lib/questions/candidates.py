@@ -98,6 +98,8 @@ def merged(candidates: Any) -> dict[str, Any]:
                 en='candidates must be a dictionary such as {"thing": ["cat", "dog"], "place": [...]}.',
             )
         )
-    for answers in candidates.values():
-        as_labels(answers)  # no, empty and repeated answers are refused here
-    return dict(candidates)
+    found = {}
+    for slot, answers in candidates.items():
+        labels = as_labels(answers)  # no, empty and repeated answers are refused here
+        found[slot] = dict(answers) if isinstance(answers, Mapping) else labels
+    return found

@@ -87,10 +87,14 @@ _MEASURES = {
 _MEASURE_OF = {noun: measure for measure, nouns in _MEASURES.items() for noun in nouns.split()}
 MEASURE_WORDS = "".join(_MEASURES) + "位名群块杯瓶间栋幅串片根束株样种"
 
+_MOST_DIGITS = 9  # of a number; Python refuses to read one of thousands
+
 
 def number(word: str, lang: str) -> int | None:
     """The number that a word or digits say; None where it is no number."""
-    return int(word) if word.isascii() and word.isdigit() else _NUMBERS[lang].get(word)
+    if word.isascii() and word.isdigit() and len(word) <= _MOST_DIGITS:
+        return int(word)
+    return _NUMBERS[lang].get(word)
 
 
 def number_word(count: int, lang: str) -> str:

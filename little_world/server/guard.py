@@ -8,6 +8,7 @@ import ipaddress
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from .errors import ApiError
 
@@ -29,7 +30,8 @@ class Guard:
     """ASGI middleware: refuses a body above `max_body` bytes (413), and numbers every response.
 
     With `local_only`, a request must name a loopback host: a web page that points its own name at 127.0.0.1
-    (DNS rebinding) reaches the port, but carries its own name in `Host`.
+    (DNS rebinding) reaches the port, but carries its own name in `Host`. Nor may it come from another host's page: any
+    page can send a form here, and browsers say in `Origin` whose it is. Programs send none.
     """
 
     def __init__(self, app: App, *, max_body: int, local_only: bool):
@@ -93,6 +95,8 @@ class Guard:
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
         if self.local_only and not is_loopback(name):
             return ApiError(400, "This server answers on this computer only, as localhost or 127.0.0.1.")
+        if self.local_only and b"origin" in headers and not _is_ours(headers[b"origin"].decode("latin-1")):
+            return ApiError(400, "This server answers no pages of other hosts, please ask it from this computer.")
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self.max_body:
             return self._too_large()
@@ -101,6 +105,14 @@ class Guard:
     def _too_large(self) -> ApiError:
         message = f"The request is larger than {self.max_body >> 20} MiB, please send smaller pictures."
         return ApiError(413, message, code="request_too_large", headers={"connection": "close"})
+
+
+def _is_ours(origin: str) -> bool:
+    """Whether a page is of this computer; "null", a page that is of nowhere, is not."""
+    try:
+        return is_loopback(urlsplit(origin).hostname or "")
+    except ValueError:
+        return False
 
 
 class _TooLarge(BaseException):

@@ -18,7 +18,8 @@ from PIL.PngImagePlugin import PngInfo
 
 CHUNK = "parameters"
 _NEGATIVE = "Negative prompt:"
-_PAIR = re.compile(r'\s*(\w[\w /-]*):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
+# A name is bounded: without that, and with \s* before it, a long line without a colon takes the square of its length.
+_PAIR = re.compile(r'(\w[\w /-]{0,40}):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
 _SIZE = re.compile(r"(\d+)x(\d+)")
 _LONGEST = 100_000  # characters of a foreign picture's text that are looked at
 

@@ -95,7 +95,8 @@ class LocalServer:
         `ModelError`."""
         for engine in self.wanted:
             engine.begin()
-            engine.loaded.wait()
+            while not engine.loaded.wait(0.2):  # on Windows nothing interrupts a wait before it ends
+                pass
             if engine.failure:
                 raise engine.failure
         return self

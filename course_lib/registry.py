@@ -31,6 +31,8 @@ class FullSize:
     revision: str | None = None
     modelscope: str | None = None
     size: int | None = None  # pixels a side that a diffusion model paints best
+    steps: int | None = None  # how many it was made for
+    guidance: float | None = None  # and how much of it, as A1111 counts: 1 is none
 
     @property
     def memory_gb(self) -> float | None:
@@ -180,6 +182,8 @@ _MODELS = (
         parameters=3_470_000_000,
         download_gb=6.94,
         size=512,
+        steps=4,
+        guidance=1.0,
         source="file list (fp16); parameters are download / 2 bytes; made for 1 to 4 steps without guidance",
     ),
     FullSize(
@@ -190,6 +194,8 @@ _MODELS = (
         license="apache-2.0",
         parameters=6_000_000_000,
         size=1024,
+        steps=8,
+        guidance=1.0,
         source="parameters of the transformer as the hub rounds them, the text encoder comes on top; licence "
         "at second hand; made for 8 steps without guidance",
     ),
@@ -201,7 +207,10 @@ _MODELS = (
         license="apache-2.0",
         parameters=4_000_000_000,
         size=1024,
-        source="the black-forest-labs/flux2 README; parameters of the transformer, from its name",
+        steps=4,
+        guidance=1.0,
+        source="the black-forest-labs/flux2 README; parameters of the transformer, from its name; distilled, made "
+        "for 4 steps without guidance",
     ),
     FullSize(
         "Qwen/Qwen-Image",
@@ -211,7 +220,9 @@ _MODELS = (
         license="apache-2.0",
         parameters=20_000_000_000,
         size=1024,
-        source="model card; parameters of the transformer",
+        steps=50,
+        guidance=4.0,
+        source="model card; parameters of the transformer; guidance is its true_cfg_scale",
     ),
     # fmt: off
     # Parameters are those of the transformer, the text encoder comes on top.

@@ -190,8 +190,7 @@ class AnimationEngine(PipelineEngine):
         elif work.picture is not None and self.habits.first_frame:
             arguments |= from_first_frame(pipe, [work.picture], work.frames, [generator], after_step)
         elif work.picture is not None:
-            pipe = AnimateDiffVideoToVideoPipeline.from_pipe(pipe)
-            pipe.set_progress_bar_config(disable=True)
+            pipe = pipelines.convert(pipe, AnimateDiffVideoToVideoPipeline)
             steps = max(work.steps, 2)  # of which it takes the share of its strength: of one, none
             arguments |= {"video": [work.picture] * work.frames, "strength": _STRENGTH, "num_inference_steps": steps}
         taken = pipelines.arguments(pipe)

@@ -12,15 +12,18 @@ from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
+from course_lib import registry
+
 from . import inpainting, pictures, samplers
 from .blocklist import Blocklist
 from .errors import ApiError
 from .openai_api import bearer, responses
-from .painting import Painting, Settings
+from .painting import Painting, PaintingEngine, Settings
 from .sd_protocol import MAX_PROMPT, MAX_SIDE
-from .studio import Order, Studio, check_size, parse_size
+from .studio import Order, Studio, check_sides, check_size, parse_size
 
-# What the protocol does not name. Little World's pictures are simple: more steps change little.
+# What the protocol does not name; `_habits` knows better of some models. Little World's pictures are simple: more steps
+# change little.
 STEPS, GUIDANCE, SAMPLER, STRENGTH = 20, 7.0, "DDIM", 0.75
 MAX_N = 10
 
@@ -89,7 +92,8 @@ def router(studio: Studio, blocklist: Blocklist, api_key: str | None) -> APIRout
 
         def prepare() -> Order:
             size = _size(asked.size) or (engine.side, engine.side)
-            return _order(asked.prompt, asked.n or 1, size)
+            check_sides(*size, engine.block, status=400)
+            return _order(engine, asked.prompt, asked.n or 1, size)
 
         painted = await studio.paint(prepare, request)
         return _answer(painted, asked.output_format or "png", asked.output_compression)
@@ -134,13 +138,15 @@ def router(studio: Studio, blocklist: Blocklist, api_key: str | None) -> APIRout
 
         def prepare() -> Order:
             picture = pictures.from_bytes(data, "image")
-            wanted = _size(size) or _nearest(picture.size)
+            wanted = _size(size) or _nearest(picture.size, engine.block)
+            check_sides(*wanted, engine.block, status=400)
+            engine.require("image" if cover is None else "mask")
             if cover is None:
                 picture = inpainting.resize(picture, wanted, 0)
-                return _order(prompt, n, wanted, picture)
+                return _order(engine, prompt, n, wanted, picture)
             where = _transparent(pictures.with_alpha(cover, "mask"), picture.size)
-            areas.append(inpainting.prepare(picture, where, wanted, block=engine.factor, fill=True))
-            return _order(prompt, n, wanted, areas[0].picture, areas[0].mask)
+            areas.append(inpainting.prepare(picture, where, wanted, block=engine.block, fill=True))
+            return _order(engine, prompt, n, wanted, areas[0].picture, areas[0].mask)
 
         painted = await studio.paint(prepare, request)
         painted = [areas[0].paste(picture) for picture in painted] if areas else painted
@@ -150,6 +156,7 @@ def router(studio: Studio, blocklist: Blocklist, api_key: str | None) -> APIRout
 
 
 def _order(
+    engine: PaintingEngine,
     prompt: str,
     count: int,
     size: tuple[int, int],
@@ -161,10 +168,18 @@ def _order(
     seed = random.randrange(2**32)
     # a mask's surroundings are given, what is under it is new
     strength = STRENGTH if mask is None else 1.0
-    settings = Settings(*size, STEPS, GUIDANCE, samplers.choose(SAMPLER), strength)
+    settings = Settings(*size, *_habits(engine.name), samplers.choose(SAMPLER), strength)
     seeds = [seed + number for number in range(count)]
     sources = None if picture is None else [picture] * count
     return Order([Painting([prompt] * count, [""] * count, seeds, settings, sources, mask)])
+
+
+def _habits(name: str) -> tuple[int, float]:
+    """Steps and guidance: a turbo model is spoilt by much of either, and has one of the registry's names."""
+    for model in registry.models(task="diffusion"):
+        if name == model.id.rpartition("/")[2]:
+            return model.steps or STEPS, model.guidance or GUIDANCE
+    return STEPS, GUIDANCE
 
 
 def _size(size: str | None) -> tuple[int, int] | None:
@@ -172,10 +187,10 @@ def _size(size: str | None) -> tuple[int, int] | None:
     return None if size in (None, "auto") else parse_size(size, hint=", or auto")
 
 
-def _nearest(size: tuple[int, int]) -> tuple[int, int]:
-    """A size like the picture's that can be painted."""
-    scale = min(1.0, MAX_SIDE / max(size))
-    return tuple(min(MAX_SIDE, max(64, round(side * scale / 8) * 8)) for side in size)
+def _nearest(size: tuple[int, int], block: int) -> tuple[int, int]:
+    """A size like the picture's that can be painted, in multiples of 8 and of the model's block."""
+    scale, block = min(1.0, MAX_SIDE / max(size)), max(8, block)
+    return tuple(min(MAX_SIDE, max(64, round(side * scale / block) * block)) for side in size)
 
 
 def _transparent(mask: Image.Image, size: tuple[int, int]) -> Image.Image:

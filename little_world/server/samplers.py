@@ -2,7 +2,7 @@
 
 Only what also works with a model that predicts velocity down to a last step without any signal, as mini-sd
 does (`tests/test_server_sd_samplers.py` holds each against a case whose answer is known). Models that learned
-by flow matching (Stable Diffusion 3, FLUX) keep the scheduler of their folder, whatever is asked for.
+by flow matching (FLUX, Z-Image, Qwen-Image) keep the scheduler of their folder, whatever is asked for.
 """
 
 from __future__ import annotations
@@ -66,17 +66,26 @@ class Choice:
     def schedule(self) -> str:
         return "Karras" if self.karras else "Automatic"
 
-    def scheduler(self, own: Any) -> Any:
+    def scheduler(self, own: Any, steps: int | None = None) -> Any:
         """A fresh diffusers scheduler with the noise that the model of the scheduler `own` was trained
         with."""
-        if "FlowMatch" in type(own).__name__:
-            return type(own).from_config(own.config)
+        if is_flow(own):
+            # Qwen-Image stretches its steps so that the last one ends at a given noise: of one step nothing is left.
+            whole = {"shift_terminal": None} if steps == 1 and own.config.get("shift_terminal") else {}
+            return type(own).from_config(own.config, **whole)
         settings = dict(self.sampler.settings)
         # Karras et al. space the steps between the least and the most noise: with no end to the noise most of
         # them would go into the part where nothing can be seen.
         if self.karras and not own.config.get("rescale_betas_zero_snr"):
             settings["use_karras_sigmas"] = True
         return self.sampler.scheduler.from_config(own.config, **settings)
+
+
+def is_flow(scheduler: Any) -> bool:
+    """Whether the model of that scheduler learned by flow matching, as Z-Image, FLUX and Qwen-Image did."""
+    config = scheduler.config
+    flow = config.get("use_flow_sigmas") or config.get("prediction_type") == "flow_prediction"
+    return bool(flow) or "FlowMatch" in type(scheduler).__name__
 
 
 _BY_NAME = {name.lower(): sampler for sampler in SAMPLERS for name in (sampler.name, *sampler.aliases)}

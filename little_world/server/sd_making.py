@@ -14,11 +14,13 @@ from typing import Any
 
 from PIL import Image
 
+from course_lib.settings import say
+
 from . import infotext, inpainting, pictures, samplers
 from . import sd_protocol as protocol
 from .errors import ApiError
 from .painting import Painting, PaintingEngine, Settings
-from .studio import Order, check_size
+from .studio import Order, check_sides, check_size
 
 UNREADABLE = "Invalid encoded image"
 _VERSION = "little-world"
@@ -43,8 +45,11 @@ class Making:
         )
         sources: list[Image.Image] | None = None
         self.size = asked.batch_size
+        check_sides(asked.width, asked.height, engine.block)
         if self.over:
-            if int(asked.steps * asked.denoising_strength) < 1:
+            family = "mask" if asked.mask else "image"
+            engine.require(family)
+            if not engine.refers(family) and int(asked.steps * asked.denoising_strength) < 1:
                 message = (
                     f"denoising_strength x steps is {asked.denoising_strength * asked.steps:g}: not one step "
                     "would be taken, please raise one of them."
@@ -56,6 +61,8 @@ class Making:
         for text in {"Prompt": asked.prompt, "Negative prompt": asked.negative_prompt}.items():
             if beyond := self.engine.beyond(text[1]):
                 self.extra[f"{text[0]} cut by"] = f"{beyond} tokens"
+        if idle := self._idle():
+            self.extra["Without effect"] = ", ".join(idle)
         self.count = self.size * asked.n_iter
         self.seeds = [self.seed + number for number in range(self.count)]
         self.order = Order(
@@ -77,6 +84,18 @@ class Making:
             start,
         )
 
+    def _idle(self) -> list[str]:
+        """What was asked for and changes nothing with this model, by the names that a picture's text has for it."""
+        asked, family = self.asked, "text" if not self.over else "mask" if self.areas else "image"
+        wanted = {
+            "guidance": ("CFG scale", asked.cfg_scale != 1),
+            "negative": ("Negative prompt", asked.negative_prompt),
+            "strength": ("Denoising strength", True),
+            "sampler": ("Sampler", self.sampler.name != "Euler"),  # flow matching has a scheduler of that kind
+        }
+        idle = self.engine.idle(family)
+        return [name for key, (name, given) in wanted.items() if given and key in idle]
+
     def _sources(self) -> list[Image.Image]:
         """The pictures to paint over, one for each of a round, in the size that is painted."""
         asked = self.asked
@@ -96,6 +115,12 @@ class Making:
                 mask = None  # as A1111 has it: with nothing to look at more closely, all of the picture
                 self.extra["Mask"] = "blank, all of the picture was painted over"
         size = (asked.width, asked.height)
+        if len(found) > 1 and mask is None and self.engine.refers("image"):
+            message = say(
+                zh="这个模型会同时参考所有图片，请一次只发送一张。",
+                en="This model looks at all pictures at once, please send one at a time.",
+            )
+            raise ApiError(422, message)
         if mask is None:
             found = [inpainting.resize(picture, size, asked.resize_mode) for picture in found]
             return found * (self.size // len(found))
@@ -107,7 +132,7 @@ class Making:
                 picture,
                 mask,
                 size,
-                block=self.engine.factor,
+                block=self.engine.block,
                 blur=asked.blur,
                 only_masked=asked.inpaint_full_res,
                 padding=asked.inpaint_full_res_padding,

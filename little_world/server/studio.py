@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from fastapi import Request
 from PIL import Image
 
+from course_lib.settings import say
+
 from .errors import ApiError, full
 from .events import Events
 from .painting import Painting, PaintingEngine
@@ -119,6 +121,17 @@ def check_size(width: int, height: int, count: int, *, status: int = 422) -> Non
             f"{count} pictures of {width} x {height} at once are too many, please ask for fewer or smaller ones."
         )
         raise ApiError(status, message, param="size")
+
+
+def check_sides(width: int, height: int, block: int, *, status: int = 422) -> None:
+    """Raises `ApiError` for sides that are no multiples of what the model paints in one piece."""
+    if width % block or height % block:
+        near = " x ".join(str(max(1, round(side / block)) * block) for side in (width, height))
+        message = say(
+            zh=f"这个模型要求宽和高都是 {block} 的倍数，请改用 {near}。",
+            en=f"With this model width and height are multiples of {block}, please ask for {near}.",
+        )
+        raise ApiError(status, message, param="size", code="invalid_value")
 
 
 def parse_size(size: str, *, hint: str = "") -> tuple[int, int]:

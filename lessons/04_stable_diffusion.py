@@ -1306,13 +1306,14 @@ plots.gallery([painted, edited], ["generations", "edits"], columns=2, size=1.4)
 display(Markdown(registry.table(task="diffusion")))
 classic, turbo = (next(m for m in registry.models(task="diffusion") if word in m.id) for word in ("v1-5", "turbo"))
 print(f'service = StableDiffusionService(model="{classic.id}")   # {classic.size} x {classic.size}')
-print(f'service = StableDiffusionService(model="{turbo.id}")   # {turbo.size} x {turbo.size}, few steps')
+print(f'service = StableDiffusionService(model="{turbo.id}")   # {turbo.size} x {turbo.size}, steps={turbo.steps}, guidance_scale={turbo.guidance:g}')
 print(say(zh="# 或者让服务器单独跑，几台电脑共用：", en="# or as a server of its own, for several computers:"))
 print(f".venv/bin/python -m little_world.server --port 7860 --sd-model {classic.id}")
 
 # %% [markdown] lang="zh"
 # - **Turbo 一类的模型**是“蒸馏”过的：几步就画完（sdxl-turbo 一到四步，Z-Image-Turbo 八步），也不要引导（`guidance_scale=1`；没有引导，负面提示词也就不起作用）。给它 20 步、引导 7，反而画坏。
 # - 登记表里语言写着 en 的，请用英文提示词；要用中文，选写着 zh 的。
+# - 权重有多大，显存至少就要多大：16 GB 的显卡装得下 Stable Diffusion 1.5 和 sdxl-turbo，Qwen-Image 要 60 GB 上下。Z-Image、FLUX.2 和 Qwen-Image 的边长要是 16 的倍数，采样器用自己的；写了却不起作用的参数，图片的 `infotext` 里会列出来（`Without effect`）。
 #
 # > **家里的 WebUI。** A1111 和 Forge 启动时加 `--api`，课程的代码只换地址。写进 `.env`，整门课都换：
 # >
@@ -1328,6 +1329,9 @@ print(f".venv/bin/python -m little_world.server --port 7860 --sd-model {classic.
 #   no guidance (`guidance_scale=1`; and without guidance a negative prompt does nothing). With 20 steps and a guidance of 7
 #   they paint worse.
 # - Where the registry says en alone, write English prompts; for Chinese ones take a model that says zh.
+# - A card's memory has to hold the weights at least: 16 GB take Stable Diffusion 1.5 and sdxl-turbo, Qwen-Image wants some
+#   60 GB. Z-Image, FLUX.2 and Qwen-Image paint sides that are multiples of 16 and keep their own sampler; what you asked for
+#   and has no effect is named in the picture's `infotext` (`Without effect`).
 #
 # > **The WebUI at home.** Start A1111 or Forge with `--api`, and all that changes in the course's code is an address.
 # > In `.env` it holds for the whole course:

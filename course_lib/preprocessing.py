@@ -16,7 +16,8 @@ from PIL import Image
 from .images import ImageSource, open_image
 
 _STEPS = {"do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb"}
-THIN = 20  # longer by this than broad, a picture is not resized beyond what the crop keeps: it would take gigabytes
+# Pixels of a resized picture. Of a thin one, which would have more, only what the crop keeps is resized.
+LARGEST = 16_000_000
 
 
 class Preprocessor:
@@ -52,7 +53,7 @@ class Preprocessor:
             return np.asarray(image.resize(target, self.processor.resample))
         width, height = self.crop["width"], self.crop["height"]
         left, top = (target[0] - width) // 2, (target[1] - height) // 2
-        if max(image.size) > THIN * min(image.size):
+        if target[0] * target[1] > LARGEST:
             image, left, top = self._middle(image, target, left, top)
         else:
             image = image.resize(target, self.processor.resample)

@@ -202,9 +202,8 @@ def test_of_a_thin_picture_only_what_the_crop_keeps_is_resized(service, size, mo
     # No black and no white: Pillow cuts off what overshoots between its two passes, in whichever order it takes them.
     image = Image.fromarray(np.random.default_rng(0).integers(80, 170, (size[1], size[0], 3), dtype=np.uint8))
     prepare, resize, made = service.preprocessor.prepare, Image.Image.resize, []
-    monkeypatch.setattr(preprocessing, "THIN", 1000)
     whole = prepare(image)
-    monkeypatch.undo()
+    monkeypatch.setattr(preprocessing, "LARGEST", 0)
     monkeypatch.setattr(
         Image.Image, "resize", lambda self, size, *a, **o: made.append(size) or resize(self, size, *a, **o)
     )

@@ -316,7 +316,7 @@ def test_over_a_picture(server, family):
         assert "Without effect" not in notes(weak)
     one, two = pixels(over(server, batch_size=2))
     assert (one != two).any()
-    assert np.abs(pixels(over(server))[0] - one).max() <= 1
+    assert np.abs(pixels(over(server))[0] - one).max() <= 3  # sums in another order, in a batch of two
 
 
 def masks(engine) -> bool:

@@ -145,7 +145,7 @@ def test_a_seed_gives_its_picture_in_a_batch_too(engine, family):
     together = paint(engine, prompts, [1, 2], how=settings(guidance=4.0))
     for number, prompt in enumerate(prompts):
         (alone,) = paint(engine, [prompt], [number + 1], how=settings(guidance=4.0))
-        assert np.abs(alone - together[number]).max() <= 1  # see test_server_sd_engine
+        assert np.abs(alone - together[number]).max() <= 3  # see test_server_sd_engine
 
 
 def test_guidance_acts_and_at_one_there_is_none(server, family):

@@ -22,7 +22,7 @@ from . import bulk, embed_ray
 from .embed_shards import embed_chunk, finished, load, shard_of
 from .embed_source import chunks_of, parquet
 from .errors import CourseError, warn
-from .painting.parameters import check_whole
+from .limits import check_whole
 from .search import space_of
 from .settings import say
 from .stores import VectorStore, open_store

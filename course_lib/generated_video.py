@@ -16,7 +16,7 @@ from PIL import Image
 
 from .errors import VideoError
 from .images import ImageSource
-from .painting.output import write_whole
+from .output import write_whole
 from .settings import say
 from .video import VideoProcessor
 from .video_sheets import sheet

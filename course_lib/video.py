@@ -17,7 +17,7 @@ from PIL import Image
 
 from . import images, video_parallel
 from .errors import VideoError, warn
-from .painting.parameters import check_whole
+from .limits import check_whole
 from .settings import say
 from .video_decoding import Decoder
 from .video_index import ASSUMED_RATE, LOGGING, build_index, ffmpeg_errors

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .errors import SettingsError, VideoError
-from .painting.parameters import check_number, check_whole
+from .limits import check_number, check_whole
 from .settings import say
 from .video_index import FrameIndex
 

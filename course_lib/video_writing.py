@@ -13,7 +13,7 @@ import numpy as np
 
 from .errors import VideoError
 from .images import ImageSource, open_image
-from .painting.output import plainly
+from .output import plainly
 from .settings import say
 from .video_sound import Sound
 

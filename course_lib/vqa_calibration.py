@@ -18,7 +18,7 @@ import numpy as np
 
 from . import settings
 from .errors import ModelError, warn
-from .painting.output import write_whole
+from .output import write_whole
 from .settings import say
 
 FILE = "vqa.json"  # beside a model's weights

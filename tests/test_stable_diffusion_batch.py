@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from painting_servers import WebUI, broken, colour, half_a_picture, no_base64, no_picture, png
 from PIL import Image, ImageDraw
 
-from course_lib import plots, settings
+from course_lib import output, plots, settings
 from course_lib.errors import CourseWarning, OutputError, SettingsError, TextError
-from course_lib.painting import contact_sheet, manifest, output, transport
+from course_lib.painting import contact_sheet, manifest, transport
 from course_lib.painting.batch import Batch, batch_generate
 from course_lib.painting.manifest import Entry, Manifest, keys, sha256
 from course_lib.painting.openai_images import OpenAIImagesService

@@ -18,11 +18,11 @@ from PIL import Image
 
 from ..batching import batch
 from ..errors import CourseError, OutputError, ServiceError, SettingsError, warn
+from ..output import discard, locked_folder, publish, write_part
 from ..settings import say
 from . import parameters as check
 from .contact_sheet import SHEET, contact_sheet
 from .manifest import KEY, Entry, Manifest, done, failed, keys, sha256
-from .output import discard, locked_folder, publish, write_part
 from .picture import Picture, read_picture
 from .service import ImageService
 

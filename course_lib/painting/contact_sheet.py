@@ -9,8 +9,8 @@ from PIL import Image, ImageDraw
 
 from ..errors import CourseError
 from ..images import open_image, thumbnail
+from ..output import write_whole
 from .manifest import Entry
-from .output import write_whole
 
 SHEET = "contact_sheet.png"
 MOST = 400  # more would be a wall nobody looks at

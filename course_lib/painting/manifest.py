@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CourseError
-from .output import append_lines
+from ..output import append_lines
 from .picture import read_picture
 
 NAME = "manifest.jsonl"

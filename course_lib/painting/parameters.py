@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import math
 import secrets
-from numbers import Integral, Real
+from numbers import Integral
 from pathlib import Path
 
 from .. import registry
 from ..errors import SettingsError, TextError
+from ..limits import check_number, check_whole
 from ..settings import say
 from ..texts import unbroken
 
@@ -141,29 +142,3 @@ def draw_seed() -> int:
     and a request that is sent again paints the same picture again.
     """
     return secrets.randbelow(LARGEST_SEED + 1 - MOST_PICTURES)  # the pictures of one call count on from it
-
-
-def check_whole(name: str, value: int, least: int, most: int) -> int:
-    """A whole number within its limits. `SettingsError` for any other, and for a bool."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or not least <= value <= most:
-        raise SettingsError(
-            say(
-                zh=f"{name} 应当是 {least} 到 {most} 之间的整数，收到的是 {repr(value)[:40]}。",
-                en=f"{name} must be a whole number from {least} to {most}, not {repr(value)[:40]}.",
-            )
-        )
-    return int(value)
-
-
-def check_number(name: str, value: float, least: float, most: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not least <= value <= most:
-        span_zh, span_en = f"{least:g} 到 {most:g} 之间的数", f"a number from {least:g} to {most:g}"
-        if math.isinf(most):
-            span_zh, span_en = "数", "a number"
-        raise SettingsError(
-            say(
-                zh=f"{name} 应当是{span_zh}，收到的是 {repr(value)[:40]}。",
-                en=f"{name} must be {span_en}, not {repr(value)[:40]}.",
-            )
-        )
-    return float(value)

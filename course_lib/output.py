@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ..errors import OutputError, SettingsError
-from ..settings import say
+from .errors import OutputError, SettingsError
+from .settings import say
 
 LOCK = ".batch.lock"
 _PART = ".part"

@@ -30,7 +30,7 @@ from little_world.server.painting import Painting, PaintingEngine, Settings
 from little_world.server.samplers import SAMPLERS, choose, is_flow
 
 SMALL = {"width": 64, "height": 64, "steps": 4, "seed": 1, "prompt": "a red car"}
-PICTURE = Image.effect_noise((64, 64), 80).convert("RGB")
+PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype="uint8"))  # the same each time
 MASK = Image.new("L", (64, 64))
 MASK.paste(255, (16, 16, 48, 48))
 
@@ -138,10 +138,14 @@ def test_size_and_seed(server):
     assert (pixels(post(server, width=80, height=64, prompt="a landscape"))[0] != first).any()
 
 
-def assert_nearly(one, other) -> None:
-    """The same but for sums in another order, as a batch of another size takes them: a few values, by a little."""
-    difference = np.abs(one - other)
-    assert difference.max() <= 3 and difference.mean() < 0.05
+def assert_its_own(alone, together: list, number: int) -> None:
+    """A picture painted alone is the one of its number in a batch, but for sums that a batch takes in another order.
+
+    How much random weights make of such sums depends on the processor: the difference is held against the one that
+    another seed makes.
+    """
+    own, other = (np.abs(alone - picture) for picture in (together[number], together[1 - number]))
+    assert own.max() <= 3 and own.mean() < other.mean() / 100
 
 
 def test_a_seed_gives_its_picture_in_a_batch_too(engine, family):
@@ -151,7 +155,7 @@ def test_a_seed_gives_its_picture_in_a_batch_too(engine, family):
     together = paint(engine, prompts, [1, 2], how=settings(guidance=4.0))
     for number, prompt in enumerate(prompts):
         (alone,) = paint(engine, [prompt], [number + 1], how=settings(guidance=4.0))
-        assert_nearly(alone, together[number])
+        assert_its_own(alone, together, number)
 
 
 def test_guidance_acts_and_at_one_there_is_none(server, family):
@@ -320,9 +324,7 @@ def test_over_a_picture(server, family):
         assert (pixels(weak)[0] != pixels(strong)[0]).any()
         assert far[0] != far[1]
         assert "Without effect" not in notes(weak)
-    one, two = pixels(over(server, batch_size=2))
-    assert (one != two).any()
-    assert_nearly(pixels(over(server))[0], one)
+    assert_its_own(pixels(over(server))[0], pixels(over(server, batch_size=2)), 0)
 
 
 def masks(engine) -> bool:

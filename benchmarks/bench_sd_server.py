@@ -92,15 +92,14 @@ def main() -> None:
     alone, over_http, batch = (median(column) for column in zip(*turns, strict=True))
     best = [min(column) for column in zip(*turns, strict=True)]
     print(
-        f"{platform.machine()}, {os.cpu_count()} cores, {number} of them used, Python {platform.python_version()}, "
-        f"torch {torch.__version__}, diffusers {diffusers.__version__}\n\n"
-        f"### {server.sd_model}, {arguments.size} x {arguments.size}, {arguments.steps} steps, "
-        f"{arguments.rounds} rounds\n\n"
-        "| measured | median | best | target |\n|---|--:|--:|--:|\n"
-        f"| seconds, the bare pipeline | {alone:.3f} | {best[0]:.3f} | |\n"
-        f"| seconds, through the server | {over_http:.3f} | {best[1]:.3f} | 3 |\n"
-        f"| the server adds | {over_http / alone - 1:.1%} | {best[1] / best[0] - 1:.1%} | 5 % |\n"
-        f"| four in a batch : one | {batch / over_http:.2f} | {best[2] / best[1]:.2f} | 2.2 |"
+        f"{platform.machine()}, {os.cpu_count()} cores, {number} of them used, Python "
+        f"{platform.python_version()}, torch {torch.__version__}, diffusers {diffusers.__version__}\n\n### "
+        f"{server.sd_model}, {arguments.size} x {arguments.size}, {arguments.steps} steps, "
+        f"{arguments.rounds} rounds\n\n| measured | median | best | target |\n|---|--:|--:|--:|\n| seconds, "
+        f"the bare pipeline | {alone:.3f} | {best[0]:.3f} | |\n| seconds, through the server | "
+        f"{over_http:.3f} | {best[1]:.3f} | 3 |\n| the server adds | {over_http / alone - 1:.1%} | "
+        f"{best[1] / best[0] - 1:.1%} | 5 % |\n| four in a batch : one | {batch / over_http:.2f} | "
+        f"{best[2] / best[1]:.2f} | 2.2 |"
     )
     for n, (one, four) in others.items():
         print(f"| best of the bare pipeline on {n} threads: one, four | {one:.3f} | {four:.3f} | |")

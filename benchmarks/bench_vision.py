@@ -103,13 +103,11 @@ def main() -> None:
 
     whole, first, tokens = (median(column) for column in zip(*results, strict=True))
     print(
-        f"{platform.machine()}, {os.cpu_count()} cores, Python "
-        f"{platform.python_version()}, torch {torch.__version__}, transformers {transformers.__version__}\n"
-        f"\n### {server.model}, {len(asked)} questions, {tokens:.0f} tokens an answer at the median\n\n"
-        "| measured | median | target |\n|---|--:|--:|\n"
-        f"| seconds to the whole answer | {whole:.3f} | 0.5 |\n"
-        f"| seconds to the first token | {first:.3f} | 0.2 |\n"
-        f"| {AT_ONCE} at once : {AT_ONCE} in a row | {median(ratios):.2f} | 0.5 |"
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, torch "
+        f"{torch.__version__}, transformers {transformers.__version__}\n\n### {server.model}, {len(asked)} "
+        f"questions, {tokens:.0f} tokens an answer at the median\n\n| measured | median | target |\n"
+        f"|---|--:|--:|\n| seconds to the whole answer | {whole:.3f} | 0.5 |\n| seconds to the first token | "
+        f"{first:.3f} | 0.2 |\n| {AT_ONCE} at once : {AT_ONCE} in a row | {median(ratios):.2f} | 0.5 |"
     )
 
 

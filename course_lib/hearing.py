@@ -15,8 +15,8 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from . import loading
-from .settings import say
 from .errors import VideoError
+from .settings import say
 from .texts import Texts, some_texts
 from .video_sound import Sound, resample
 

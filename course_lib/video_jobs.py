@@ -18,9 +18,10 @@ from pydantic import SecretStr
 
 from . import settings
 from .errors import AnswerError, CourseError, RefusalError, ServiceError
-from .painting.failures import FILTERED, MAX_RAW, Words, redact
+from .painting.failures import FILTERED, Words
 from .painting.transport import Headers, Transport, check_address
 from .providers import check_key
+from .replies import MAX_RAW, redact
 from .settings import say, spaced
 
 _PASTED = ("/docs", "/v1/videos", "/videos", "/v1")  # what an address is often copied with

@@ -181,10 +181,8 @@ def test_what_is_printed_while_nobody_checks_is_left_alone(capsys):
 
 def test_plain_text_is_the_same_on_every_run_and_says_everything():
     assert repr(run(lambda x: 3 * x)) == (
-        "Step 1: double: not passed yet\n"
-        "  ✓ the shape is kept\n"
-        "  ✗ each number is doubled\n"
-        "    → Multiply by 2."
+        "Step 1: double: not passed yet\n  ✓ the shape is kept\n  ✗ each number is doubled\n    → Multiply "
+        "by 2."
     )
     assert repr(run(lambda x: 2 * x)) == repr(run(lambda x: x + x))
 

@@ -145,11 +145,9 @@ def test_row_6_texts_are_cut_alike_in_several_threads(service):
 
 def test_row_7_importing_loads_no_model_and_speaks_to_nobody():
     code = (
-        "import socket\n"
-        "def refuse(*_): raise SystemExit('the network was used')\n"
-        "socket.socket.connect = refuse\n"
-        "import course_lib.clip, course_lib.loading\n"
-        "print(len(course_lib.loading._in_use), 'transformers' in __import__('sys').modules)"
+        "import socket\ndef refuse(*_): raise SystemExit('the network was used')\nsocket.socket.connect = "
+        "refuse\nimport course_lib.clip, course_lib.loading\nprint(len(course_lib.loading._in_use), "
+        "'transformers' in __import__('sys').modules)"
     )
     output = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT)
     assert output.strip() == "0 False"

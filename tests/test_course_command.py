@@ -84,9 +84,8 @@ def copy(tmp_path) -> Path:
     (root / "backend.py").write_text(BACKEND, encoding="utf-8")
     (root / "constraints.txt").write_text(f"torch=={VERSION}\n", encoding="utf-8")
     (root / "benchmarks" / "where.py").write_text(
-        "import json, os, sys, torch\n"
-        "python = {k: v for k, v in os.environ.items() if k.startswith('PYTHON')}\n"
-        "print(json.dumps([sys.prefix, torch.__version__, python]))\n",
+        "import json, os, sys, torch\npython = {k: v for k, v in os.environ.items() if "
+        "k.startswith('PYTHON')}\nprint(json.dumps([sys.prefix, torch.__version__, python]))\n",
         encoding="utf-8",
     )
     return root

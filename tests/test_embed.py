@@ -243,12 +243,10 @@ def test_killed_and_started_again(tmp_path):
     """The command, killed (SIGKILL) whenever it has written another shard, until it is through."""
     folder, index = with_pictures(tmp_path / "pictures", 60), tmp_path / "index"
     code = (
-        "import sys, time; from course_lib import clip, embed; from pixel_encoder import PixelEncoder\n"
-        "class Slow(PixelEncoder):\n"
-        "    def encode_image(self, images, **options):\n"
-        "        time.sleep(0.02); return super().encode_image(images, **options)\n"
-        "clip.CLIPService = lambda model=None: Slow()\n"
-        "raise SystemExit(embed.main(sys.argv[1:]))"
+        "import sys, time; from course_lib import clip, embed; from pixel_encoder import PixelEncoder\nclass "
+        "Slow(PixelEncoder):\n    def encode_image(self, images, **options):\n        time.sleep(0.02); "
+        "return super().encode_image(images, **options)\nclip.CLIPService = lambda model=None: Slow()\nraise "
+        "SystemExit(embed.main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", code, str(folder), "--store", str(index), "--chunk", "10"]
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "COURSE_LANG": "en"}

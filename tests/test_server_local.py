@@ -173,11 +173,9 @@ def test_there_is_one_shared_server_in_a_process(folder, monkeypatch):
 def test_a_process_with_a_server_ends_by_itself(folder):
     """Even in the middle of an answer, and quietly."""
     code = (
-        "import sys, threading, time, requests\n"
-        "from little_world.server import LocalServer\n"
-        f"server = LocalServer({str(folder)!r}).wait()\n"
-        "body = {'model': 'tiny', 'messages': [{'role': 'user', 'content': 'x'}], 'max_tokens': 900}\n"
-        "url = server.url + '/v1/chat/completions'\n"
+        "import sys, threading, time, requests\nfrom little_world.server import LocalServer\nserver = "
+        f"LocalServer({str(folder)!r}).wait()\nbody = {{'model': 'tiny', 'messages': [{{'role': 'user', "
+        "'content': 'x'}], 'max_tokens': 900}\nurl = server.url + '/v1/chat/completions'\n"
         "threading.Thread(target=requests.post, args=(url,), kwargs={'json': body}, daemon=True).start()\n"
         "time.sleep(0.3)\n"
     )

@@ -151,9 +151,8 @@ def test_an_unknown_language_is_refused():
 
 def test_importing_the_package_brings_no_heavy_library():
     code = (
-        "import sys, course_lib\n"
-        "heavy = {'torch', 'transformers', 'numpy', 'PIL', 'matplotlib', 'little_world'}\n"
-        "print(sorted(heavy & set(sys.modules)))"
+        "import sys, course_lib\nheavy = {'torch', 'transformers', 'numpy', 'PIL', 'matplotlib', "
+        "'little_world'}\nprint(sorted(heavy & set(sys.modules)))"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT).strip() == "[]"
 

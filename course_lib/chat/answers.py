@@ -13,8 +13,9 @@ from pydantic import BaseModel, Field, ValidationError
 
 from ..errors import AnswerError, CutOffError, RefusalError, ServiceError
 from ..providers import Endpoint
+from ..replies import MAX_RAW
 from ..settings import say
-from .failures import MAX_RAW, guarded, redact
+from .failures import guarded, redact
 
 MAX_ANSWER = 4 * 1024**2  # bytes; an answer of text is far smaller
 

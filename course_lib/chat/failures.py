@@ -3,18 +3,17 @@ key."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import TypeVar
 
 import openai
 
+from .. import replies
 from ..errors import CourseError, RefusalError, ServiceError
 from ..providers import Endpoint
+from ..replies import MAX_RAW, QUOTED, own_words
 from ..settings import say
 
-MAX_RAW = 20_000  # characters of a service's own words that an error keeps
-_QUOTED = 200  # and that its sentence quotes
 _SHORTEST_KEY = 12  # real keys are longer than thirty
 
 # A filter before the model, by the codes of OpenAI, Azure, DashScope and Zhipu
@@ -49,8 +48,8 @@ def redact(text: str, endpoint: Endpoint) -> str:
 
     A placeholder such as "ollama" is no secret, and may well be a word of the answer.
     """
-    key = endpoint.api_key.get_secret_value() if endpoint.api_key else ""
-    return text.replace(key, "******") if len(key) >= _SHORTEST_KEY else text
+    secrets = [endpoint.api_key] if endpoint.api_key else []
+    return replies.redact(text, secrets, shortest=_SHORTEST_KEY)
 
 
 def translate(error: Exception, endpoint: Endpoint) -> CourseError:
@@ -76,16 +75,15 @@ def translate(error: Exception, endpoint: Endpoint) -> CourseError:
             say(
                 zh=f"连不上 {where}，或连接中断，请检查地址和网络，确认服务已启动。",
                 en=f"{where} cannot be reached or broke off, please check the address and the network, and "
-                "that the "
-                "service is running.",
+                "that the service is running.",
             ),
             kind="connection",
         )
     said = redact(str(error), endpoint)
     return ServiceError(
         say(
-            zh=f"{where} 报告错误：{said[:_QUOTED]}，请稍后再试。",
-            en=f"{where} reported an error: {said[:_QUOTED]}, please try again later.",
+            zh=f"{where} 报告错误：{said[:QUOTED]}，请稍后再试。",
+            en=f"{where} reported an error: {said[:QUOTED]}, please try again later.",
         ),
         kind="server",
         raw=said[:MAX_RAW],
@@ -98,7 +96,7 @@ def _is_httpx(error: Exception) -> bool:
 
 def _from_status(error: openai.APIStatusError, endpoint: Endpoint) -> CourseError:
     status, raw = error.status_code, redact(error.response.text, endpoint)[:MAX_RAW]
-    said = _own_words(raw)
+    said = own_words(raw)
     quoted = say(zh=f"（{said}）", en=f" ({said})") if said else ""
     where = str(endpoint)
     if str(error.code) in _FILTERED:
@@ -106,8 +104,7 @@ def _from_status(error: openai.APIStatusError, endpoint: Endpoint) -> CourseErro
             say(
                 zh=f"{where} 的内容过滤拒绝了这个请求{quoted}，请换一张图或换一种问法。",
                 en=f"The content filter of {where} turned the request down{quoted}, please use another "
-                "picture or "
-                "wording.",
+                "picture or wording.",
             ),
             raw=raw,
         )
@@ -155,23 +152,3 @@ _MEANING = {
     429: ("rate_limit", "请求过于频繁，请过一会儿再试", "is asked too often, please wait a while"),
     500: ("server", "内部出错，请稍后再试", "failed inside, please try again later"),
 }  # fmt: skip
-
-
-def _own_words(raw: str) -> str:
-    """What the service says went wrong, in OpenAI's error object or FastAPI's `detail`; nothing of HTML."""
-    try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):
-        return ""
-    if not isinstance(body, dict):
-        return ""
-    error = body.get("error")
-    said = (
-        error.get("message")
-        if isinstance(error, dict)
-        else error or body.get("detail") or body.get("message")
-    )
-    if not said:
-        return ""
-    said = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
-    return said if len(said) <= _QUOTED else said[:_QUOTED] + "..."

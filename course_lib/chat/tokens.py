@@ -52,9 +52,8 @@ def estimate_tokens(size: tuple[int, int], detail: str = "auto", *, model: str) 
         raise SettingsError(
             say(
                 zh=f"不知道 {model} 怎样计算图片的 token，请先发一张图看 usage，或用：{'、'.join(names)}。",
-                en=f"How {model} counts a picture's tokens is not known, please send one and read its "
-                "usage, or "
-                f"use one of {', '.join(names)}.",
+                en=f"How {model} counts a picture's tokens is not known, please send one and read its usage, "
+                f"or use one of {', '.join(names)}.",
             )
         )
     formula, *numbers = known[0].image_tokens
@@ -118,9 +117,8 @@ class CostEstimate:
         return say(
             zh=f"输入 {tokens} 个 token（图片 {self.image_tokens}），输出至多 {self.output_tokens} 个，"
             f"至多 {money}{when}",
-            en=f"{tokens} tokens in ({self.image_tokens} of them for pictures), at most "
-            f"{self.output_tokens} out, "
-            f"at most {money}{when}",
+            en=f"{tokens} tokens in ({self.image_tokens} of them for pictures), at most {self.output_tokens} "
+            f"out, at most {money}{when}",
         )
 
 
@@ -152,8 +150,7 @@ def estimate_cost(
                 say(
                     zh=f"没有 {model} 的价格，请按提供商的价目传入 price=(输入, 输出)，单位为每百万 token。",
                     en=f"The price of {model} is not known, please pass price=(input, output) per million "
-                    "tokens from "
-                    "the provider's list.",
+                    "tokens from the provider's list.",
                 )
             )
         price, currency, priced = (entry.input_price, entry.output_price), entry.currency, entry.priced

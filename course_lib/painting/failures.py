@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pydantic import SecretStr
-
 from ..errors import CourseError, RefusalError, ServiceError
+from ..replies import MAX_RAW, own_words
 from ..settings import say, spaced
 
-MAX_RAW = 20_000  # characters of a service's own words that an error keeps
-_QUOTED = 200  # and that its sentence quotes
 FILTERED = ("moderation_blocked", "content_filter", "prompt_unsafe", "image_unsafe", "blocklisted")
 
 
@@ -96,43 +90,3 @@ _MEANING = {
     500: ("server", "内部出错，请稍后再试，或减小图片", "failed inside, please try again or ask for less"),
     504: ("timeout", "没有及时画完，请减少 steps 或缩小图片", "did not finish in time, please ask for less"),
 }  # fmt: skip
-
-
-def own_words(raw: str) -> str:
-    """What the service says went wrong: A1111's error, detail and errors, FastAPI's `detail`; no HTML."""
-    try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):
-        return ""
-    if not isinstance(body, dict):
-        return ""
-    error = body.get("error")
-    if isinstance(error, dict):  # OpenAI
-        parts = [error.get("message")]
-    else:
-        keys = ("error", "error_code", "detail", "errors", "message")
-        parts = [_detail(body.get(key)) for key in keys]
-    said = ": ".join(dict.fromkeys(str(part) for part in parts if part))
-    return said if len(said) <= _QUOTED else said[:_QUOTED] + "..."
-
-
-def _detail(value: object) -> object:
-    """FastAPI lists what is wrong with a request: its place and its words are enough."""
-    if isinstance(value, list):
-        found = [entry for entry in value if isinstance(entry, dict)]
-        return "; ".join(
-            f"{'.'.join(map(str, one['loc'])) if isinstance(one.get('loc'), list) else ''} {one.get('msg', '')}"
-            for one in found
-        )
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
-
-
-def redact(text: str, secrets: Iterable[SecretStr]) -> str:
-    """The text without any of the secrets, whole, in base64, or the password of a pair alone."""
-    for secret in secrets:
-        value = secret.get_secret_value()
-        forms = {value, base64.b64encode(value.encode()).decode(), value.partition(":")[2]}
-        for form in sorted(forms, key=len, reverse=True):
-            if len(form) >= 4:  # a shorter one would take words apart, and is no secret
-                text = text.replace(form, "******")
-    return text

@@ -19,10 +19,11 @@ from PIL import Image
 
 from .. import registry, settings
 from ..chat.connections import Bounded
-from ..chat.failures import MAX_RAW, redact, translate
+from ..chat.failures import redact, translate
 from ..errors import AnswerError, ServiceError, warn
 from ..images import ImageSource, encode, open_image
 from ..providers import endpoint
+from ..replies import MAX_RAW
 from ..settings import say
 from . import parameters as check
 from .masks import open_mask, transparent_where_white

@@ -30,8 +30,9 @@ from requests.auth import AuthBase, HTTPBasicAuth
 
 from ..addresses import is_address, on_this_machine
 from ..errors import AnswerError, ServiceError, SettingsError
+from ..replies import MAX_RAW, redact
 from ..settings import say
-from .failures import MAX_RAW, Words, from_status, redact
+from .failures import Words, from_status
 
 MAX_ANSWER = 128 * 1024**2  # bytes: sixteen large pictures in base64
 MAX_WAIT = 60.0  # seconds that a service may ask us to wait before the next attempt

@@ -11,8 +11,9 @@ from pydantic import SecretStr
 
 from .. import settings
 from ..errors import AnswerError, CourseError, SettingsError
+from ..replies import redact
 from ..settings import say
-from .failures import Words, redact
+from .failures import Words
 from .transport import Transport, basic_auth, check_address
 
 _PASTED = ("/docs", "/sdapi/v1")  # what an address is often copied with

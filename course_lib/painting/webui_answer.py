@@ -18,8 +18,8 @@ from PIL import Image
 
 from ..errors import AnswerError, ImageError, warn
 from ..images import open_image
+from ..replies import MAX_RAW
 from ..settings import say, spaced
-from .failures import MAX_RAW
 from .picture import CHUNK, Picture, seed_in, text_chunk
 
 # The protocol's names, and ours

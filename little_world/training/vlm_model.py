@@ -33,15 +33,11 @@ USER, ASSISTANT, SYSTEM, END, PAD, IMAGE = (
     "<image>",
 )
 CHAT_TEMPLATE = (
-    "{%- for message in messages -%}"
-    "{{- '<|' + message['role'] + '|>' -}}"
-    "{%- if message['content'] is string -%}{{- message['content'] -}}"
-    "{%- else -%}"
-    "{%- for part in message['content'] if part['type'] in ('image', 'image_url') -%}{{- '<image>' -}}{%- endfor -%}"
-    "{%- for part in message['content'] if part['type'] == 'text' -%}{{- part['text'] -}}{%- endfor -%}"
-    "{%- endif -%}{{- '<|end|>' -}}"
-    "{%- endfor -%}"
-    "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
+    "{%- for message in messages -%}{{- '<|' + message['role'] + '|>' -}}{%- if message['content'] is string "
+    "-%}{{- message['content'] -}}{%- else -%}{%- for part in message['content'] if part['type'] in "
+    "('image', 'image_url') -%}{{- '<image>' -}}{%- endfor -%}{%- for part in message['content'] if "
+    "part['type'] == 'text' -%}{{- part['text'] -}}{%- endfor -%}{%- endif -%}{{- '<|end|>' -}}{%- endfor "
+    "-%}{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
 )
 
 

@@ -93,8 +93,7 @@ def threshold(returned: np.ndarray, confidence: np.ndarray, right: np.ndarray, t
         return say(
             zh=f"返回的就是目标 {target:g} 本身：置信度 {target:g} 不等于答对 {target:.0%}，要在验证集上数一数。",
             en=f"You returned the target {target:g} itself: a confidence of {target:g} does not mean that "
-            f"{target:.0%} "
-            "are right, count it on the validation part.",
+            f"{target:.0%} are right, count it on the validation part.",
         )
     if not count and found > 1 and np.isfinite(found):
         return say(
@@ -132,6 +131,5 @@ def threshold(returned: np.ndarray, confidence: np.ndarray, right: np.ndarray, t
         zh=f"太谨慎了：只回答 {count} 张，而阈值低一些可以回答 {most} 张，同样达到 {target:.0%}。"
         "正确率会时升时降，请试遍所有阈值。",
         en=f"Too careful: {count} are answered where a lower threshold answers {most} and still reaches "
-        f"{target:.0%}. "
-        "The accuracy goes up and down, so try every threshold.",
+        f"{target:.0%}. The accuracy goes up and down, so try every threshold.",
     )

@@ -39,8 +39,7 @@ def matrix_shape(shape: tuple[int, ...], wanted: tuple[int, int]) -> str:
             zh=f"形状是 {shape}，应为 {wanted}：squeeze、[0] 或 float() 丢掉了一个维度，"
             "只有一张图片或一个文本时也要保留。",
             en=f"The shape is {shape} where {wanted} was asked for: a squeeze(), [0] or float() threw an "
-            "axis away, "
-            "keep both even for a single picture or text.",
+            "axis away, keep both even for a single picture or text.",
         )
     if len(shape) == 1 and shape[0] == min(wanted):
         return say(
@@ -298,8 +297,7 @@ def ensemble(near: np.ndarray, middle: np.ndarray) -> str:
         return say(
             zh="不同标签的特征混在了一起：reshape 的维度顺序必须与生成提示词的循环顺序一致。",
             en="Features of different labels are mixed: the axes of the reshape must follow the order of the "
-            "loops "
-            "that made the prompts.",
+            "loops that made the prompts.",
         )
     return say(
         zh="各模板的分量不相等：请对归一化之后的特征求平均。",

@@ -106,7 +106,7 @@ def missing(folder: Path, bad: Sequence[Mapping[str, Any]], asked: Counter, trie
     names = sorted(path.name for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
     if not names:
         return say(
-            zh=f"文件夹里什么也没有：图片要写成 folder / order[\"name\"]。",
+            zh="文件夹里什么也没有：图片要写成 folder / order[\"name\"]。",
             en="There is nothing in the folder: a picture goes to folder / order[\"name\"].",
         )
     if len(bad) == 1 and asked[bad[0]["prompt"], bad[0]["seed"]] < 2:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-
 from ...images import encode, open_image
 from ...search import ImageSearchEngine
 from ...settings import say

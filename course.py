@@ -796,7 +796,11 @@ COMMANDS = {
         "an archive that sets up a room without internet",
     ),
     "book": (command_book, "生成只读不运行的网站", "make a site to read without running anything"),
-    "app": (command_app, "图文搜索与问答的网页；可给出图片文件夹", "search and ask as a web page; takes a folder"),
+    "app": (
+        command_app,
+        "图文搜索与问答的网页；可给出图片文件夹",
+        "search and ask as a web page; takes a folder",
+    ),
 }
 
 
@@ -815,7 +819,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-browser", action="store_true", help=say("不打开浏览器", "do not open a browser")
     )
-    parser.add_argument("--port", type=int, help=say("JupyterLab 或网页的端口", "port for JupyterLab, or for the page"))
+    parser.add_argument(
+        "--port", type=int, help=say("JupyterLab 或网页的端口", "port for JupyterLab, or for the page")
+    )
     parser.add_argument(
         "--torch-index",
         metavar="URL",

@@ -46,7 +46,9 @@ def chapter(url: str, prompts: list[str], folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pictures", type=int, default=32, help="pictures in all (default 32)")
     parser.add_argument("--seconds", type=float, default=0.5, help="what a picture takes (default 0.5)")
     parser.add_argument("--slots", type=int, default=4, help="what the server paints at once (default 4)")

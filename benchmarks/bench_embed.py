@@ -50,7 +50,9 @@ def run(folder: Path, store: Path, options: list[str]) -> tuple[float, float]:
     command = [sys.executable, "-m", "course_lib.embed", str(folder), "--store", str(store), *options]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TQDM_DISABLE": "1", "COURSE_LANG": "en"}
     start, spent = time.perf_counter(), {}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     family = psutil.Process(process.pid)
     while process.poll() is None:
         try:
@@ -69,10 +71,15 @@ def run(folder: Path, store: Path, options: list[str]) -> tuple[float, float]:
 def main() -> None:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
-    parser.add_argument("--counts", type=int, nargs="+", default=[2000, 6000, 20_000], help="pictures in a run")
+    parser.add_argument(
+        "--counts", type=int, nargs="+", default=[2000, 6000, 20_000], help="pictures in a run"
+    )
     parser.add_argument("--workers", type=int, default=1, help="Ray's workers (default 1)")
     arguments = parser.parse_args()
-    ways = {"loop": ["--no-ray"], f"Ray, {arguments.workers} worker(s)": ["--ray", "--workers", str(arguments.workers)]}
+    ways = {
+        "loop": ["--no-ray"],
+        f"Ray, {arguments.workers} worker(s)": ["--ray", "--workers", str(arguments.workers)],
+    }
     print(f"{platform.machine()}, {os.cpu_count()} cores; Python {platform.python_version()}\n")
     print("| pictures | way | seconds | CPU s | ms a picture | CPU ms a picture | CPU ms of one more |")
     print("|--:|---|--:|--:|--:|--:|--:|")

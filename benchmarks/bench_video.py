@@ -214,16 +214,23 @@ def measure_analysis(path: Path, rounds: int, folder: Path) -> None:
     from course_lib import CLIPService, VideoAnalyzer
     from course_lib.video_timeline import encode_frames
 
-    services = {"mini-clip": CLIPService("mini-clip"), "size of ViT-B/32, random": CLIPService(make_clip(folder / "b32"))}
+    services = {
+        "mini-clip": CLIPService("mini-clip"),
+        "size of ViT-B/32, random": CLIPService(make_clip(folder / "b32")),
+    }
     print("\n### 16 frames analysed\n")
-    print("| CLIP | way | seconds | times as fast as the chapter's | cosine with the mean of every fifth frame |\n|---|---|--:|--:|--:|")
+    print(
+        "| CLIP | way | seconds | times as fast as the chapter's | cosine with the mean of every fifth frame |\n|---|---|--:|--:|--:|"
+    )
     for name, service in services.items():
         analyzer = VideoAnalyzer(service)
         with VideoProcessor(path) as video:
             truth = encode_frames(service, video.frames(every=5))[1].mean(axis=0)
         ways = {
             "the chapter's": lambda: chapter_analysis(service, str(path)),  # noqa: B023
-            "analyze_video(exact=True)": lambda: analyzer.analyze_video(path, COUNT, exact=True)["avg_features"],  # noqa: B023
+            "analyze_video(exact=True)": lambda: analyzer.analyze_video(path, COUNT, exact=True)[
+                "avg_features"
+            ],  # noqa: B023
             "analyze_video": lambda: analyzer.analyze_video(path, COUNT)["avg_features"],  # noqa: B023
         }
         seconds: dict[str, list[float]] = {way: [] for way in ways}
@@ -243,7 +250,9 @@ def peak_memory(path: Path, code: str) -> float:
     """MiB: the peak of a fresh process that runs `code` with the video as its argument."""
     code = f"import sys, resource, random\n{code}\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n"
     command = [sys.executable, "-c", code, str(path)]
-    return float(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()[-1])
+    return float(
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()[-1]
+    )
 
 
 READING = """
@@ -276,7 +285,10 @@ def measure_memory(folder: Path) -> None:
                     packet.stream = stream
                     file.mux(packet)
     for path in (minute, hour):
-        print(f"| {path.stem} | {peak_memory(path, READING):.0f} | {peak_memory(path, ANALYSING):.0f} |", flush=True)
+        print(
+            f"| {path.stem} | {peak_memory(path, READING):.0f} | {peak_memory(path, ANALYSING):.0f} |",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -286,7 +298,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60, help="length of the clip (default 60)")
     parser.add_argument("--rounds", type=int, default=5, help="times that each way is measured (default 5)")
     parser.add_argument("--clip", type=Path, help="a clip to use instead of making one")
-    parser.add_argument("--analysis", action="store_true", help="analyze_video beside the chapter's way instead")
+    parser.add_argument(
+        "--analysis", action="store_true", help="analyze_video beside the chapter's way instead"
+    )
     parser.add_argument("--memory", action="store_true", help="peak memory instead of seconds")
     arguments = parser.parse_args()
     print(

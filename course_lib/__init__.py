@@ -9,7 +9,9 @@ from importlib import import_module
 from logging import getLogger
 
 # diffusers asks transformers for processors made with torchvision, which nothing here needs: three red boxes about nothing.
-getLogger("transformers.utils.import_utils").addFilter(lambda record: "requires torchvision" not in record.getMessage())
+getLogger("transformers.utils.import_utils").addFilter(
+    lambda record: "requires torchvision" not in record.getMessage()
+)
 
 _HOME = {
     "CLIPService": "clip",

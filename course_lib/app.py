@@ -57,7 +57,14 @@ class SearchApp(WithStill, VBox):
         self._report = AddReport()
         self._build()
         super().__init__(
-            [HTML(f"<style>{CSS}</style>"), self._head(), self._search_row(), self.note, self._main(), self._foot()]
+            [
+                HTML(f"<style>{CSS}</style>"),
+                self._head(),
+                self._search_row(),
+                self.note,
+                self._main(),
+                self._foot(),
+            ]
         )
         self.add_class("ml-app")
         self.show()
@@ -66,7 +73,9 @@ class SearchApp(WithStill, VBox):
 
     def _build(self) -> None:
         self.language = ToggleButtons(
-            options=[("中文", "zh"), ("English", "en")], value=settings.language(), style={"button_width": "auto"}
+            options=[("中文", "zh"), ("English", "en")],
+            value=settings.language(),
+            style={"button_width": "auto"},
         )
         self.words, self.query_picture = Text(), _upload("image", multiple=False)
         self.go, self.add = Button(icon="search", button_style="primary"), _upload("plus", multiple=True)
@@ -94,7 +103,9 @@ class SearchApp(WithStill, VBox):
 
     def _head(self) -> HBox:
         title = HTML()
-        self._says(title, "value", lambda: f"<h1>{say(zh='找图问图', en='Find and ask')}</h1><p>{self._size()}</p>")
+        self._says(
+            title, "value", lambda: f"<h1>{say(zh='找图问图', en='Find and ask')}</h1><p>{self._size()}</p>"
+        )
         self.language.add_class("ml-lang")
         return _classed(HBox([title, self.language]), "ml-head")
 
@@ -102,7 +113,10 @@ class SearchApp(WithStill, VBox):
         self._says(
             self.words,
             "placeholder",
-            lambda: say(zh="想找什么？例如：沙漠里的红色汽车", en="What are you looking for? A red car in the desert, say"),
+            lambda: say(
+                zh="想找什么？例如：沙漠里的红色汽车",
+                en="What are you looking for? A red car in the desert, say",
+            ),
         )
         self._says(self.go, "description", lambda: say(zh="搜索", en="Search"))
         self._says(self.query_picture, "tooltip", lambda: say(zh="以图搜图", en="By a picture"))
@@ -139,12 +153,15 @@ class SearchApp(WithStill, VBox):
             text,
             "value",
             lambda: say(
-                zh="加上你自己的图片，它们只留在这台机器上。", en="Add pictures of your own, they stay on this machine."
+                zh="加上你自己的图片，它们只留在这台机器上。",
+                en="Add pictures of your own, they stay on this machine.",
             ),
         )
         self._says(self.add, "tooltip", lambda: say(zh="添加图片", en="Add pictures"))
         self.report.add_class("ml-note")
-        return _classed(VBox([_classed(HBox([self.add, text]), "ml-row"), self.progress, self.report]), "ml-foot")
+        return _classed(
+            VBox([_classed(HBox([self.add, text]), "ml-row"), self.progress, self.report]), "ml-foot"
+        )
 
     # What a user can do
 
@@ -202,7 +219,9 @@ class SearchApp(WithStill, VBox):
         taken = len(files) - len(refused)
         said = say(zh=f"添加了 {taken} 张。", en=f"{taken} added.")
         if late:
-            name = say(zh=f"从 {late[0][0]} 起的 {len(late)} 个文件", en=f"{len(late)} files, {late[0][0]} the first")
+            name = say(
+                zh=f"从 {late[0][0]} 起的 {len(late)} 个文件", en=f"{len(late)} files, {late[0][0]} the first"
+            )
             why = say(
                 zh=f"一次最多添加 {MOST_FILES} 个，请再选一次。",
                 en=f"at most {MOST_FILES} are added in one go, please choose these again.",
@@ -230,7 +249,9 @@ class SearchApp(WithStill, VBox):
             except Exception as error:  # raised in a task, which nobody awaits, it would never be seen
                 self.progress.layout.display = "none"
                 text = str(error) if isinstance(error, CourseError) else f"{type(error).__name__}: {error}"
-                self._tell(say(zh=f"没能收完图片。{text}", en=f"Not all pictures were taken in. {text}"), "bad")
+                self._tell(
+                    say(zh=f"没能收完图片。{text}", en=f"Not all pictures were taken in. {text}"), "bad"
+                )
                 raise
 
         self._tell(say(zh="正在收下图片……", en="Taking pictures in ..."), "busy")
@@ -266,7 +287,11 @@ class SearchApp(WithStill, VBox):
     def _still_cell(self, picture_id: str, score: float | None) -> str:
         known = self.session.engine.get(picture_id)
         said = escape(self._name(known)) if score is None else f"{score:.2f} {escape(self._name(known))}"
-        image = "" if known.thumbnail is None else f'<img width="96" src="{to_data_uri(resize(known.thumbnail, 96), "JPEG")}">'
+        image = (
+            ""
+            if known.thumbnail is None
+            else f'<img width="96" src="{to_data_uri(resize(known.thumbnail, 96), "JPEG")}">'
+        )
         return f'<div style="width:96px;font-size:12px;overflow:hidden">{image}<div>{said}</div></div>'
 
     def _show_detail(self, picture_id: str) -> str:
@@ -278,9 +303,7 @@ class SearchApp(WithStill, VBox):
         except CourseError as error:
             picture, why = known.thumbnail, str(error)
         self.large.value = b"" if picture is None else jpeg(picture, LARGE)
-        self.facts.value = (
-            f'<div class="ml-name"><b>{escape(self._name(known))}</b> <span class="ml-soft">{size}</span></div>'
-        )
+        self.facts.value = f'<div class="ml-name"><b>{escape(self._name(known))}</b> <span class="ml-soft">{size}</span></div>'
         self.turns.value = turns_html(self.session.turns.get(picture_id, []))
         return why
 
@@ -298,7 +321,10 @@ class SearchApp(WithStill, VBox):
         if self._untouched() and len(self.session.results) < len(self.cards):
             self.session.search()
             self.show()
-        self._tell(say(zh=f"正在收下图片 {done} / {total}……", en=f"Taking pictures in, {done} of {total} ..."), "busy")
+        self._tell(
+            say(zh=f"正在收下图片 {done} / {total}……", en=f"Taking pictures in, {done} of {total} ..."),
+            "busy",
+        )
 
     def _full(self) -> None:
         """All of a folder is in."""
@@ -364,7 +390,9 @@ def _clear(upload: FileUpload) -> None:
 
 def _on_enter(box: Text, button: Button) -> None:
     # The Enter key; `on_submit` says the same, with a warning in ipywidgets 8.
-    box.on_msg(lambda _, content, __: content.get("event") == "submit" and not button.disabled and button.click())
+    box.on_msg(
+        lambda _, content, __: content.get("event") == "submit" and not button.disabled and button.click()
+    )
 
 
 def _classed(box: Any, name: str) -> Any:

@@ -51,7 +51,9 @@ def add(
         picture_id = hashlib.sha256(content).hexdigest()[:16]
         try:
             if picture_id in engine:
-                raise ImageError(say(zh="这张图已经在图库里了。", en="This picture is in the gallery already."))
+                raise ImageError(
+                    say(zh="这张图已经在图库里了。", en="This picture is in the gallery already.")
+                )
             if len(content) > MOST_BYTES:
                 raise ImageError(
                     say(
@@ -91,7 +93,9 @@ def ask(vqa: VisualQA, picture: ImageSource, question: str) -> Reply:
     except CourseError as error:
         note = str(error)
         said, model = vqa.answer(picture, question, use_gpt4v=False), vqa.clip_service.name
-    return Reply(text=str(said), model=model, sure=said.confidence, note=" ".join(filter(None, [said.reason, note])))
+    return Reply(
+        text=str(said), model=model, sure=said.confidence, note=" ".join(filter(None, [said.reason, note]))
+    )
 
 
 def ask_all(
@@ -102,7 +106,9 @@ def ask_all(
 ) -> tuple[dict[str, Reply], list[tuple[str, int]], dict[str, str]]:
     """One question to many pictures: the reply of each, how often each text was said (the most frequent first), and
     why the others have none. `answer(picture, question)` is asked, up to `at_once` times at a time."""
-    outcomes = batch(lambda one: answer(pictures[one], question), pictures, max_workers=at_once, progress=False)
+    outcomes = batch(
+        lambda one: answer(pictures[one], question), pictures, max_workers=at_once, progress=False
+    )
     replies = {outcome.item: outcome.value for outcome in outcomes if outcome.ok}
     failed = {outcome.item: str(outcome.error) for outcome in outcomes if not outcome.ok}
     counts = Counter(plain(reply["text"]) for reply in replies.values())

@@ -65,7 +65,15 @@ def command(
     notebook: Path, *, port: int, host: str = "127.0.0.1", theme: str = "light", browser: bool = True
 ) -> list[str]:
     """The command line that serves a notebook as a page, to be run in the notebook's folder."""
-    line = [sys.executable, "-m", "voila", notebook.name, f"--port={port}", f"--Voila.ip={host}", f"--theme={theme}"]
+    line = [
+        sys.executable,
+        "-m",
+        "voila",
+        notebook.name,
+        f"--port={port}",
+        f"--Voila.ip={host}",
+        f"--theme={theme}",
+    ]
     return line if browser else [*line, "--no-browser"]
 
 
@@ -90,9 +98,13 @@ def main(arguments: list[str] | None = None) -> None:
         folder = _checked(asked.folder)
     except CourseError as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:  # Windows keeps a file that is open
+    with tempfile.TemporaryDirectory(
+        ignore_cleanup_errors=True
+    ) as place:  # Windows keeps a file that is open
         notebook = prepare(Path(place), folder, asked.lang)
-        line = command(notebook, port=asked.port, host=asked.host, theme=asked.theme, browser=not asked.no_browser)
+        line = command(
+            notebook, port=asked.port, host=asked.host, theme=asked.theme, browser=not asked.no_browser
+        )
         process = subprocess.Popen(line, cwd=place, env=environment())
         # Whoever ends this one ends the page, too, and through it its visitors' kernels.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -109,13 +121,16 @@ def _checked(folder: str) -> Path:
     path = Path(folder).expanduser().resolve()
     if not path.is_dir():
         raise ImageError(
-            say(zh=f"找不到文件夹 {path}，请检查路径。", en=f"There is no folder {path}, please check the path.")
+            say(
+                zh=f"找不到文件夹 {path}，请检查路径。",
+                en=f"There is no folder {path}, please check the path.",
+            )
         )
     if find_spec("voila") is None:
         raise SettingsError(
             say(
-                zh="网页版需要 Voila，请运行：pip install \"multimodal-course[app]\"。",
-                en="The page needs Voila, please run: pip install \"multimodal-course[app]\".",
+                zh='网页版需要 Voila，请运行：pip install "multimodal-course[app]"。',
+                en='The page needs Voila, please run: pip install "multimodal-course[app]".',
             )
         )
     return path

@@ -52,7 +52,9 @@ class Session:
     on; a method's next call clears it.
     """
 
-    def __init__(self, engine: ImageSearchEngine, vqa: VisualQA, pictures: Mapping[str, ImageSource] | None = None):
+    def __init__(
+        self, engine: ImageSearchEngine, vqa: VisualQA, pictures: Mapping[str, ImageSource] | None = None
+    ):
         self.engine, self.vqa = engine, vqa
         self.pictures: dict[str, Any] = dict(pictures or {})
         self.results: Found = []
@@ -78,7 +80,9 @@ class Session:
                 found = [(picture_id, None) for picture_id, _ in zip(self.engine, range(SHOWN))]
             self.results, self.chosen = found, None
             if not len(self.engine):
-                self.note = say(zh="图库还是空的，请先添加图片。", en="The gallery is empty, please add pictures first.")
+                self.note = say(
+                    zh="图库还是空的，请先添加图片。", en="The gallery is empty, please add pictures first."
+                )
 
     def choose(self, picture_id: str) -> None:
         """Make a picture of the engine the one that is asked about."""
@@ -100,7 +104,9 @@ class Session:
         counts: list[tuple[str, int]] = []
         with self._noting():
             shown = {picture_id: self._picture(picture_id) for picture_id, _ in self.results}
-            replies, counts, failed = app_core.ask_all(lambda p, q: app_core.ask(self.vqa, p, q), shown, question)
+            replies, counts, failed = app_core.ask_all(
+                lambda p, q: app_core.ask(self.vqa, p, q), shown, question
+            )
             for picture_id, reply in replies.items():
                 self.turns.setdefault(picture_id, []).append((question.strip(), reply))
             self.note = next(iter(failed.values()), "")
@@ -143,7 +149,9 @@ def _filled(session: Session, files: Mapping[str, Path]) -> Iterator[tuple[AddRe
         some = {name: files[name] for name in names[start : start + STEP]}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CourseWarning)  # what was left out is in the report
-            step = session.engine.add_images(some, metadata=lambda name: {"name": PurePath(name).name}, progress=False)
+            step = session.engine.add_images(
+                some, metadata=lambda name: {"name": PurePath(name).name}, progress=False
+            )
         report.added += step.added
         report.failed |= step.failed
         session.pictures |= {name: files[name] for name in step.added}

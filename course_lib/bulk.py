@@ -86,7 +86,9 @@ def in_folder(folder: str | os.PathLike, pattern: str) -> dict[str, Path]:
             )
         ) from error
     files = {path.relative_to(root): path for path in places if path.is_file()}
-    files = {name: path for name, path in files.items() if not any(part.startswith(".") for part in name.parts)}
+    files = {
+        name: path for name, path in files.items() if not any(part.startswith(".") for part in name.parts)
+    }
     pictures = {name.as_posix(): path for name, path in files.items() if path.suffix.lower() in suffixes}
     if files and not pictures:
         warn(

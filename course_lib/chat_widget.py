@@ -45,7 +45,10 @@ class Chat(WithStill, VBox):
         self._pictures = [open_image(one) for one in (image if is_many(image) else [image])]
         if not self._pictures:
             raise ImageError(
-                say(zh="没有可聊的图片，请至少给一张。", en="There is no picture to chat about, please give at least one.")
+                say(
+                    zh="没有可聊的图片，请至少给一张。",
+                    en="There is no picture to chat about, please give at least one.",
+                )
             )
         self.turns: list[tuple[Any, str, str | CourseError]] = []
         self._history: list[tuple[str, str]] = []

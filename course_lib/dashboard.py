@@ -69,7 +69,9 @@ class Dashboard:
         )
         heads = say(zh="练习 检查 完成", en="exercise checks done").split()
         head = "".join(f'<th style="text-align: left">{word}</th>' for word in heads)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{self._advice(_link)}</p>"
+        return (
+            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{self._advice(_link)}</p>"
+        )
 
 
 def dashboard() -> Dashboard:

@@ -47,7 +47,9 @@ def _box(axis, x: float, y: float, name: str, under: str, color: str, pale: bool
     corner = (x - _HALF_WIDTH, y - _HALF_HEIGHT)
     size = (2 * _HALF_WIDTH, 2 * _HALF_HEIGHT)
     style = {"boxstyle": "round,pad=0,rounding_size=0.06", "mutation_aspect": 2.4, "zorder": 2}
-    axis.add_patch(FancyBboxPatch(corner, *size, **style, facecolor=GROUND, edgecolor="none"))  # hides the links
+    axis.add_patch(
+        FancyBboxPatch(corner, *size, **style, facecolor=GROUND, edgecolor="none")
+    )  # hides the links
     axis.add_patch(
         FancyBboxPatch(
             corner, *size, **style, linewidth=1.4, linestyle="--" if pale else "-",
@@ -65,5 +67,7 @@ def _link(axis, a: tuple[float, float], b: tuple[float, float], *, pale: bool) -
     middle = (start[0] + end[0]) / 2
     path = Path([start, (middle, start[1]), (middle, end[1]), end], [Path.MOVETO, *[Path.CURVE4] * 3])
     axis.add_patch(
-        PathPatch(path, facecolor="none", edgecolor=MUTED, linewidth=1.4, linestyle="--" if pale else "-", zorder=1)
+        PathPatch(
+            path, facecolor="none", edgecolor=MUTED, linewidth=1.4, linestyle="--" if pale else "-", zorder=1
+        )
     )

@@ -133,15 +133,23 @@ def _has_ray() -> bool:
 
 def main(arguments: list[str] | None = None) -> int:
     form = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog="python -m course_lib.embed", description=__doc__, formatter_class=form)
+    parser = argparse.ArgumentParser(
+        prog="python -m course_lib.embed", description=__doc__, formatter_class=form
+    )
     parser.add_argument("source", help="a folder of pictures, a Parquet file, or a folder of these")
     parser.add_argument("--store", required=True, help="a folder, or milvus+http://host:19530/collection")
-    parser.add_argument("--shards", help="folder of the Parquet shards (on a cluster: one that all computers see)")
+    parser.add_argument(
+        "--shards", help="folder of the Parquet shards (on a cluster: one that all computers see)"
+    )
     parser.add_argument("--model", help="the CLIP model (default: as the course's settings say)")
-    parser.add_argument("--ray", action=argparse.BooleanOptionalAction, help="work on Ray (default: above 10,000 pictures)")
+    parser.add_argument(
+        "--ray", action=argparse.BooleanOptionalAction, help="work on Ray (default: above 10,000 pictures)"
+    )
     parser.add_argument("--workers", type=int, help="Ray's workers (default: all cores or GPUs but one core)")
     parser.add_argument("--chunk", type=int, default=CHUNK, help=f"pictures in a shard (default {CHUNK})")
-    parser.add_argument("--no-thumbnails", dest="thumbnails", action="store_false", help="keep no small pictures")
+    parser.add_argument(
+        "--no-thumbnails", dest="thumbnails", action="store_false", help="keep no small pictures"
+    )
     parser.add_argument("--retry-failed", action="store_true", help="try again what failed in an earlier run")
     options = vars(parser.parse_args(arguments))
     try:

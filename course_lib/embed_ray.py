@@ -35,7 +35,8 @@ def run(
     with _cluster(ray, workers):
         size, share = pool(ray.cluster_resources(), workers)
         work = ray.data.from_items(
-            [{"chunk": chunk.to_json()} for chunk in chunks], override_num_blocks=min(len(chunks), MOST_BLOCKS)
+            [{"chunk": chunk.to_json()} for chunk in chunks],
+            override_num_blocks=min(len(chunks), MOST_BLOCKS),
         )
         done = work.map_batches(
             _Worker,
@@ -92,7 +93,9 @@ class _Worker:
 
     def __call__(self, rows: dict[str, np.ndarray]) -> dict[str, list[str]]:
         shards = [
-            embed_chunk(Chunk.from_json(text), self.service, self.folder, self.space, thumbnails=self.thumbnails)
+            embed_chunk(
+                Chunk.from_json(text), self.service, self.folder, self.space, thumbnails=self.thumbnails
+            )
             for text in rows["chunk"]
         ]
         return {"shard": [json.dumps(asdict(shard) | {"path": str(shard.path)}) for shard in shards]}
@@ -106,14 +109,18 @@ def _cluster(ray: Any, workers: int | None) -> Iterator[None]:
         return
     address = resolve("RAY_ADDRESS").value
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-    attempts = 1 if address else 3  # on a busy computer a start may take longer than the 30 seconds that Ray gives itself
+    attempts = (
+        1 if address else 3
+    )  # on a busy computer a start may take longer than the 30 seconds that Ray gives itself
     for attempt in range(1, attempts + 1):
         try:
             if address:
                 ray.init(address=address, **quiet)
             else:
                 cores = max(os.cpu_count() or 1, (workers or 0) + 1)
-                ray.init("local", num_cpus=cores, include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
+                ray.init(
+                    "local", num_cpus=cores, include_dashboard=False, _node_ip_address="127.0.0.1", **quiet
+                )
             break
         except Exception as error:  # Ray has no class of its own for this
             ray.shutdown()

@@ -53,7 +53,9 @@ def embed_chunk(chunk: Chunk, service: Any, folder: Path, space: Space, *, thumb
                 items += checked_items([item], space.dim)
             except StoreError as error:
                 failed[image_id] = error
-    shard = Shard(shard_of(chunk, folder), len(items), {image_id: str(error) for image_id, error in failed.items()})
+    shard = Shard(
+        shard_of(chunk, folder), len(items), {image_id: str(error) for image_id, error in failed.items()}
+    )
     _write(shard, items, space)
     return shard
 
@@ -67,9 +69,13 @@ def _write(shard: Shard, items: list[Item], space: Space) -> None:
 
     bad = len(shard.failed)
     columns = {
-        "id": pa.array([item.id for item in items] + [_as_utf8(image_id) for image_id in shard.failed], pa.string()),
+        "id": pa.array(
+            [item.id for item in items] + [_as_utf8(image_id) for image_id in shard.failed], pa.string()
+        ),
         "ok": pa.array([True] * len(items) + [False] * bad),
-        "error": pa.array([None] * len(items) + [_as_utf8(why) for why in shard.failed.values()], pa.string()),
+        "error": pa.array(
+            [None] * len(items) + [_as_utf8(why) for why in shard.failed.values()], pa.string()
+        ),
         "vector": pa.array([item.vector for item in items] + [None] * bad, pa.list_(pa.float32())),
         "thumbnail": pa.array([item.thumbnail for item in items] + [None] * bad, pa.binary()),
         "metadata": pa.array([json.dumps(item.metadata) for item in items] + [None] * bad, pa.string()),
@@ -128,7 +134,9 @@ def load(path: Path, store: VectorStore) -> tuple[int, dict[str, str]]:
         there = store.existing(batch["id"].to_pylist())
         items = {
             row["id"]: Item(row["id"], vector, json.loads(row["metadata"]), row["thumbnail"])
-            for row, vector in zip(batch.select(["id", "metadata", "thumbnail"]).to_pylist(), vectors, strict=True)
+            for row, vector in zip(
+                batch.select(["id", "metadata", "thumbnail"]).to_pylist(), vectors, strict=True
+            )
             if row["id"] not in there
         }
         refused = _add(store, list(items.values()))

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from .clip import CLIPService
 
 RATE = 16_000  # samples a second that the tower hears
-WINDOW, HOP, BANDS = 1024, 512, 64  # samples of a spectrum, from one to the next; mel bands from 50 Hz to 8 kHz
+WINDOW, HOP, BANDS = (
+    1024,
+    512,
+    64,
+)  # samples of a spectrum, from one to the next; mel bands from 50 Hz to 8 kHz
 FRAMES = 64  # spectra that are heard in one go: 2.05 s
 _SILENCE = 1e-6  # power of a band that counts as nothing
 
@@ -56,7 +60,9 @@ class SoundEncoder:
         self.name, self.service = model_name, service
         self.confidence: dict[str, list[float]] = config["confidence"]
         self.network = SoundNetwork(config["dim"], tuple(config["widths"]))
-        floats = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
+        floats = {
+            name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in weights.items()
+        }
         self.network.load_state_dict(floats)
         self.network.eval()
 

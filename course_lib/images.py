@@ -229,7 +229,8 @@ def _to_rgb(image: Image.Image, name: str | _Unnamed) -> Image.Image:
     if 0 in image.size:
         raise ImageError(
             say(
-                zh=f"{spaced(name)}没有像素，请换一张图片。", en=f"{name} has no pixels, please use another picture."
+                zh=f"{spaced(name)}没有像素，请换一张图片。",
+                en=f"{name} has no pixels, please use another picture.",
             )
         )
     image.load()  # first, for a PNG may have its orientation behind its pixels

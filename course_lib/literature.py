@@ -173,10 +173,28 @@ _SD_STEPS = 237_000 + 194_000 + 515_000 + 595_000  # v1-1 (two resolutions), v1-
 SIBLINGS = {
     sibling.miniature: sibling
     for sibling in (
-        Sibling("mini-clip", "CLIP ViT-L/14", 427_620_000, 400_000_000 * 32, 256 * 12 * 24, "V100", "clip", "§2.2, §2.5"),
-        Sibling("mini-vlm", "LLaVA-1.5 13B", 13_000_000_000, 1_200_000, 8 * 24, "A100", "llava15", "Abstract"),
         Sibling(
-            "mini-sd", "Stable Diffusion 1.5", _PAINTER.parameters, _SD_STEPS * 2048, 150_000, "A100", "sd_card", "Training"
+            "mini-clip",
+            "CLIP ViT-L/14",
+            427_620_000,
+            400_000_000 * 32,
+            256 * 12 * 24,
+            "V100",
+            "clip",
+            "§2.2, §2.5",
+        ),
+        Sibling(
+            "mini-vlm", "LLaVA-1.5 13B", 13_000_000_000, 1_200_000, 8 * 24, "A100", "llava15", "Abstract"
+        ),
+        Sibling(
+            "mini-sd",
+            "Stable Diffusion 1.5",
+            _PAINTER.parameters,
+            _SD_STEPS * 2048,
+            150_000,
+            "A100",
+            "sd_card",
+            "Training",
         ),
         Sibling("mini-motion", "AnimateDiff v2", 453_000_000, None, None, None, "animatediff", "README"),
     )

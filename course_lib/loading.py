@@ -188,7 +188,9 @@ def _load_from_hub(name: str, families: Collection[str], device: str) -> Loaded:
 
     try:
         # One question with a short wait: a download would first try again and again for half a minute.
-        HfApi(endpoint=settings.resolve("HF_ENDPOINT").value).model_info(name, timeout=NETWORK_TIMEOUT, **revision)
+        HfApi(endpoint=settings.resolve("HF_ENDPOINT").value).model_info(
+            name, timeout=NETWORK_TIMEOUT, **revision
+        )
         return _from_pretrained(name, families, device, local_files_only=False, **revision)
     except ModelError:
         raise

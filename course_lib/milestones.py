@@ -51,15 +51,29 @@ MILESTONES = (
     Milestone("DALL·E", "2021-01", "paper", "文生图；从未开放", "text to image; never opened"),
     Milestone("Flamingo", "2022-04", "paper", "少样本图文理解；从未开放", "few-shot; never opened"),
     Milestone("Stable Diffusion", "2022-08", "weights", "开源的文生图", "open text to image"),
-    Milestone("DALL·E 2 / 3 API", "2022-11", "service", "文生图服务", "text to image as a service", "2026-05"),
+    Milestone(
+        "DALL·E 2 / 3 API", "2022-11", "service", "文生图服务", "text to image as a service", "2026-05"
+    ),
     Milestone("Chinese-CLIP", "2022-11", "weights", "中文 CLIP", "a CLIP that reads Chinese"),
     Milestone("LLaVA", "2023-04", "weights", "开源的看图对话", "open vision chat"),
     Milestone("AnimateDiff", "2023-07", "weights", "让图动起来", "pictures set in motion"),
     Milestone("GPT-4V API", "2023-11", "service", "看图对话服务", "vision chat as a service", "2024-12"),
     Milestone(
-        "GPT-4o API", "2024-05", "service", "图、文、声合一；2027-01 关停", "one model for all; ends 2027-01", "2027-01"
+        "GPT-4o API",
+        "2024-05",
+        "service",
+        "图、文、声合一；2027-01 关停",
+        "one model for all; ends 2027-01",
+        "2027-01",
     ),
-    Milestone("Sora", "2024-12", "service", "文生视频；接口到 2026-09", "text to video; API until 2026-09", "2026-09"),
+    Milestone(
+        "Sora",
+        "2024-12",
+        "service",
+        "文生视频；接口到 2026-09",
+        "text to video; API until 2026-09",
+        "2026-09",
+    ),
     Milestone("SigLIP 2", "2025-02", "weights", "多语言的 CLIP 后继", "a multilingual successor of CLIP"),
     Milestone("Wan 2.1", "2025-02", "weights", "开源的文生视频", "open text to video"),
     Milestone("Qwen-Image", "2025-08", "weights", "会写汉字的文生图", "paints Chinese text"),
@@ -77,4 +91,6 @@ def milestones(*, until: str = READ) -> list[Milestone]:
 
 def events(some: list[Milestone]) -> list[tuple[str, str, str | None, str]]:
     """What `plots.timeline` draws, in the learner's language."""
-    return [(m.name, m.begin, m.begin if m.offered == "paper" else m.end, say(zh=m.zh, en=m.en)) for m in some]
+    return [
+        (m.name, m.begin, m.begin if m.offered == "paper" else m.end, say(zh=m.zh, en=m.en)) for m in some
+    ]

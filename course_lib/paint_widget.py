@@ -135,7 +135,9 @@ class PaintPlayground(WithStill, VBox):
             return f"<div>{self._note.value}</div>"
         source = to_data_uri(thumbnail(self.made[-1], _SHOWN), "JPEG")
         picture = f'<img width="{_SHOWN}" height="{_SHOWN}" src="{source}">'
-        settings = f"seed {self.made[-1].seed}, steps {self.steps.value}, guidance_scale {self.guidance.value:g}"
+        settings = (
+            f"seed {self.made[-1].seed}, steps {self.steps.value}, guidance_scale {self.guidance.value:g}"
+        )
         return f"<div>{picture}<div>{escape(self.prompt.value)}</div><div>{settings}</div></div>"
 
     def _painted(self) -> Picture:
@@ -148,9 +150,7 @@ class PaintPlayground(WithStill, VBox):
             **self._options,
         }
         if self.over.value and self._start is not None:
-            return self._service.image_to_image(
-                self._start, self.prompt.value, self.strength.value, **common
-            )
+            return self._service.image_to_image(self._start, self.prompt.value, self.strength.value, **common)
         return self._service.text_to_image(self.prompt.value, **common)
 
     def _begin_with(self, picture: ImageSource) -> None:
@@ -173,5 +173,6 @@ class PaintPlayground(WithStill, VBox):
 
     def _say(self, *sentences: str, color: str = "inherit") -> None:
         self._note.value = "".join(
-            f'<div style="line-height: 1.5; color: {color}">{escape(sentence)}</div>' for sentence in sentences
+            f'<div style="line-height: 1.5; color: {color}">{escape(sentence)}</div>'
+            for sentence in sentences
         )

@@ -95,7 +95,10 @@ def scores(
     """A picture beside its labels' scores as bars, best first; the true label's bar is green."""
     if not result:
         raise TextError(
-            say(zh="没有分数可画，请至少给一个标签。", en="There are no scores to draw, please give at least one label.")
+            say(
+                zh="没有分数可画，请至少给一个标签。",
+                en="There are no scores to draw, please give at least one label.",
+            )
         )
     ranked = sorted(result.items(), key=lambda item: item[1], reverse=True)
     made, axes = figure(
@@ -172,7 +175,10 @@ def bars(values: dict[str, float] | dict[str, dict[str, float]], *, title: str =
             x, [row[k] for k in labels], share * 0.92, label=group, color=COLORS[g % len(COLORS)]
         )
         axis.bar_label(
-            drawn, [f"{row[k]:.0%}" if percent else f"{row[k]:.{digits}f}" for k in labels], fontsize=8, padding=2
+            drawn,
+            [f"{row[k]:.0%}" if percent else f"{row[k]:.{digits}f}" for k in labels],
+            fontsize=8,
+            padding=2,
         )
     axis.set_xticks(range(len(labels)), labels)
     axis.tick_params(length=0)

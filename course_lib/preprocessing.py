@@ -67,7 +67,9 @@ class Preprocessor:
         pixels = torch.from_numpy(np.stack(prepared)).to(device).permute(0, 3, 1, 2).float()
         return {"pixel_values": pixels * self.scale.to(device) - self.shift.to(device)}
 
-    def _middle(self, image: Image.Image, target: tuple[int, int], left: int, top: int) -> tuple[Image.Image, int, int]:
+    def _middle(
+        self, image: Image.Image, target: tuple[int, int], left: int, top: int
+    ) -> tuple[Image.Image, int, int]:
         """Of `image` resized to `target` only what the crop at `left`, `top` keeps, and where the crop lies in that."""
         start = max(0, left), max(0, top)
         end = min(target[0], left + self.crop["width"]), min(target[1], top + self.crop["height"])

@@ -24,7 +24,11 @@ def path() -> Path | None:
     chosen = resolve("COURSE_PROGRESS").value
     if chosen == OFF:
         return None
-    return Path(chosen).expanduser() if chosen else user_data_path("multimodal-course", appauthor=False) / "progress.sqlite"
+    return (
+        Path(chosen).expanduser()
+        if chosen
+        else user_data_path("multimodal-course", appauthor=False) / "progress.sqlite"
+    )
 
 
 def record(exercise: str, step: str) -> None:

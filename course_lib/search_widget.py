@@ -53,7 +53,9 @@ class SearchPanel(WithStill, VBox):
         wide = Layout(width="auto", flex="1 1 auto")
         self.query = Text(query, placeholder=say(zh="用一句话找图", en="Search by a sentence"), layout=wide)
         self.find = Button(description=say(zh="搜索", en="Search"), layout=Layout(width="6em"))
-        self.upload = FileUpload(accept="image/*", multiple=False, description=say(zh="以图搜图", en="By picture"))
+        self.upload = FileUpload(
+            accept="image/*", multiple=False, description=say(zh="以图搜图", en="By picture")
+        )
         self.question = Text(question, placeholder=say(zh="问点什么", en="Ask something"), layout=wide)
         self.ask = Button(description=say(zh="提问", en="Ask"), layout=Layout(width="6em"))
         self.who = ToggleButtons(
@@ -68,7 +70,9 @@ class SearchPanel(WithStill, VBox):
         self.upload.observe(self._uploaded, "value")
         self.ask.on_click(lambda _: self._ask())
         for box, button in ((self.query, self.find), (self.question, self.ask)):
-            box.on_msg(lambda _, content, __, button=button: content.get("event") == "submit" and button.click())
+            box.on_msg(
+                lambda _, content, __, button=button: content.get("event") == "submit" and button.click()
+            )
         super().__init__(
             [
                 HBox([self.query, self.find, self.upload]),
@@ -117,7 +121,9 @@ class SearchPanel(WithStill, VBox):
         try:
             chat, chosen = self.who.value, self.about.value
             if chosen is ALL:
-                self.answer = self._vqa.answer_collection(self._engine, question, use_gpt4v=chat, images=self._images)
+                self.answer = self._vqa.answer_collection(
+                    self._engine, question, use_gpt4v=chat, images=self._images
+                )
             else:
                 self.answer = self._vqa.answer(self._picture(chosen), question, chat)
             self._answered.value = self._shown()

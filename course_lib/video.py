@@ -162,7 +162,9 @@ class VideoProcessor:
         known = self._damage
         found, damaged = video_parallel.read_parts(runs, self._index, self._open)
         self._opened().damaged += damaged
-        frames = [VideoFrame(i, float(self.timestamps[i]), pixels) for i, pixels in found if pixels is not None]
+        frames = [
+            VideoFrame(i, float(self.timestamps[i]), pixels) for i, pixels in found if pixels is not None
+        ]
         self._tell_damage(len(ids) - len(frames), known)
         return frames
 
@@ -192,7 +194,11 @@ class VideoProcessor:
         self, num_frames: int | None = None, *, fps: float | None = None, threshold: float = 0.4
     ) -> Scan:
         """The frames of `sample(num_frames)`, or of `frames(fps=fps)`, and the shots, in one pass; see `Scan`."""
-        ids = self._select.course(None, None, None, fps) if num_frames is None else self._select.even(num_frames, None, None)
+        ids = (
+            self._select.course(None, None, None, fps)
+            if num_frames is None
+            else self._select.even(num_frames, None, None)
+        )
         return Scan(self, ids, threshold)
 
     # -------------------------------------------------------------------------------------------------- sound

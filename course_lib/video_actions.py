@@ -54,7 +54,9 @@ class ActionNetwork(nn.Module):
         self.look = nn.Linear(dim, look, bias=False)
         self.read = nn.Linear(dim + pairs, width)
         self.dropout = nn.Dropout(0.2)
-        self.recurrent = nn.GRU(width, width // 2, num_layers=2, batch_first=True, bidirectional=True, dropout=0.2)
+        self.recurrent = nn.GRU(
+            width, width // 2, num_layers=2, batch_first=True, bidirectional=True, dropout=0.2
+        )
         self.action = nn.Linear(width, actions)
         self.event = nn.Linear(width, events)
 
@@ -62,7 +64,9 @@ class ActionNetwork(nn.Module):
         mask = torch.ones(x.shape[:2], dtype=torch.bool) if mask is None else mask
         lengths = mask.sum(dim=1)
         x = (x - self.mean) / self.spread
-        h = self.dropout(self.read(torch.cat([x, local_distances(self.look(x), lengths, self.reach)], dim=-1)))
+        h = self.dropout(
+            self.read(torch.cat([x, local_distances(self.look(x), lengths, self.reach)], dim=-1))
+        )
         packed = nn.utils.rnn.pack_padded_sequence(h, lengths.cpu(), batch_first=True, enforce_sorted=False)
         out, last = self.recurrent(packed)
         out, _ = nn.utils.rnn.pad_packed_sequence(out, batch_first=True, total_length=x.shape[1])
@@ -75,7 +79,9 @@ def local_distances(x: torch.Tensor, lengths: torch.Tensor, reach: int) -> torch
     A self-similarity (Shechtman and Irani 2007; Junejo et al. 2008) says that a pattern breaks, whatever it looks
     like: what stops is from then on like itself, what turns back is afterwards as it was before.
     """
-    distance = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist") / x.shape[-1] ** 0.5  # (b, t, t)
+    distance = (
+        torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist") / x.shape[-1] ** 0.5
+    )  # (b, t, t)
     around = torch.arange(x.shape[1])[:, None] + torch.arange(-reach, reach + 1)  # (t, 2 reach + 1)
     around = around.clamp(min=0)[None].minimum(lengths.cpu()[:, None, None] - 1)  # (b, t, 2 reach + 1)
     first, second = torch.triu_indices(2 * reach + 1, 2 * reach + 1, offset=1)
@@ -97,7 +103,12 @@ class ActionModel:
         self.event_sorts: tuple[str, ...] = tuple(config["events"])
         self.fps = float(config["fps"])
         self.network = ActionNetwork(
-            config["dim"], config["width"], config["reach"], config["look"], len(self.actions), len(self.event_sorts)
+            config["dim"],
+            config["width"],
+            config["reach"],
+            config["look"],
+            len(self.actions),
+            len(self.event_sorts),
         )
         self.network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
         self.network.eval()
@@ -136,7 +147,9 @@ class ActionModel:
             chances = np.zeros((len(features), len(self.event_sorts)))
             for piece, inner in _pieces(len(features)):
                 _, logits = self._read(features[piece])
-                chances[inner] = logits.sigmoid().numpy()[inner.start - piece.start :][: inner.stop - inner.start]
+                chances[inner] = logits.sigmoid().numpy()[inner.start - piece.start :][
+                    : inner.stop - inner.start
+                ]
             for moment in peaks(chances.max(axis=1), threshold):
                 sort = int(chances[moment].argmax())
                 # the first moment that shows the change: it happened between this one and the one before

@@ -14,7 +14,9 @@ def ordered_similarity(a: np.ndarray, b: np.ndarray) -> float:
     happens: the best alignment of the two courses that keeps both in order has a correlation r in [-1, 1], which
     counts as (1 + r) / 2. A video with itself gives exactly 1, at another pace close to 1, and backwards far less.
     """
-    return float(cosines(a.mean(axis=0)[None], b.mean(axis=0)[None])[0, 0] * (1 + course_correlation(a, b)) / 2)
+    return float(
+        cosines(a.mean(axis=0)[None], b.mean(axis=0)[None])[0, 0] * (1 + course_correlation(a, b)) / 2
+    )
 
 
 def course_correlation(a: np.ndarray, b: np.ndarray) -> float:

@@ -74,7 +74,9 @@ class VideoAnalyzer:
 
     # ---------------------------------------------------------------------------------------- the whole video
 
-    def analyze_video(self, video_path: VideoSource, num_frames: int = 16, *, exact: bool = False) -> VideoAnalysis:
+    def analyze_video(
+        self, video_path: VideoSource, num_frames: int = 16, *, exact: bool = False
+    ) -> VideoAnalysis:
         """What a video looks like, from frames spread over all of it, decoded in one pass and encoded in batches.
 
         Each frame stands for its part of the video (Wang et al. 2016, "Temporal Segment Networks"): the one in the middle
@@ -104,7 +106,12 @@ class VideoAnalyzer:
         return VideoAnalysis(found, video_path)
 
     def compare_videos(
-        self, video1_path: VideoSource, video2_path: VideoSource, *, ordered: bool = False, num_frames: int = 16
+        self,
+        video1_path: VideoSource,
+        video2_path: VideoSource,
+        *,
+        ordered: bool = False,
+        num_frames: int = 16,
     ) -> float:
         """How alike two videos are: a cosine in [-1, 1], 1 for a video with itself.
 
@@ -179,8 +186,8 @@ class VideoAnalyzer:
         if not is_clip(self.clip_service):
             raise VideoError(
                 say(
-                    zh="detect_events 读的是 mini-clip 的逐帧向量，请改用 VideoAnalyzer(CLIPService(\"mini-clip\"))。",
-                    en='detect_events reads the vectors of mini-clip frame by frame, please use '
+                    zh='detect_events 读的是 mini-clip 的逐帧向量，请改用 VideoAnalyzer(CLIPService("mini-clip"))。',
+                    en="detect_events reads the vectors of mini-clip frame by frame, please use "
                     'VideoAnalyzer(CLIPService("mini-clip")).',
                 )
             )

@@ -81,8 +81,14 @@ class Decoder:
                 self._last = j
                 if j == i:
                     return frame
-            if self._packets is not None and self._fed >= self.index.place[i] and self._is_last_of_group(i, wanted):
-                self._drain(None)  # or the decoder would keep the frame back until it has decoded some behind it
+            if (
+                self._packets is not None
+                and self._fed >= self.index.place[i]
+                and self._is_last_of_group(i, wanted)
+            ):
+                self._drain(
+                    None
+                )  # or the decoder would keep the frame back until it has decoded some behind it
                 self._packets = None  # it has to begin anew, at the next frame's keyframe
             elif not self._feed(i, wanted):
                 return None

@@ -39,7 +39,9 @@ def fuse(
     """
     labels, frames = as_labels(labels), list(frames)
     if not frames:
-        raise ImageError(say(zh="没有图片：请至少给出一帧画面。", en="There is no picture: give at least one frame."))
+        raise ImageError(
+            say(zh="没有图片：请至少给出一帧画面。", en="There is no picture: give at least one frame.")
+        )
     texts = service.encode_text(fill(template, labels))
     seen = (service.encode_image(frames, progress=False) @ texts.T).mean(axis=0)
     heard = (ears.encode_sound(sound) @ texts.T).mean(axis=0)

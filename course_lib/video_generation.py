@@ -56,7 +56,10 @@ class _Clip:
             if name in _MEANT:
                 ours = _MEANT[name]
                 raise SettingsError(
-                    say(zh=f"这里请用 {ours}，而不是 {name}。", en=f"Please use {ours} in place of {name} here.")
+                    say(
+                        zh=f"这里请用 {ours}，而不是 {name}。",
+                        en=f"Please use {ours} in place of {name} here.",
+                    )
                 )
         if self.seconds is not None and self.frames is not None:
             raise SettingsError(
@@ -212,7 +215,9 @@ class VideoGenerator:
 
     def _read(self, video: Mapping[str, Any], data: bytes, request: Mapping[str, Any]) -> GeneratedVideo:
         """What came, with what the server says of it; a warning where that is not what was asked for."""
-        said = {name: value for name, value in video.items() if value is not None and name not in _NOT_PARAMETERS}
+        said = {
+            name: value for name, value in video.items() if value is not None and name not in _NOT_PARAMETERS
+        }
         for name in sorted(said.keys() & request.keys()):
             if not _alike(said[name], request[name]):
                 warn(

@@ -37,7 +37,13 @@ class VideoJobs:
     """
 
     def __init__(
-        self, api_url: str | None, key: SecretStr | None, *, model: str | None = None, timeout: float, retries: int
+        self,
+        api_url: str | None,
+        key: SecretStr | None,
+        *,
+        model: str | None = None,
+        timeout: float,
+        retries: int,
     ):
         setting = settings.resolve("COURSE_VIDEO_URL").value
         setting = check_address(setting, _PASTED) if setting else None
@@ -140,7 +146,11 @@ class VideoJobs:
 
     def _video(self, method: str, path: str, *arguments: Any, **options: Any) -> dict[str, Any]:
         found = self.transport.json(method, path, *arguments, **options)
-        if isinstance(found, dict) and isinstance(found.get("id"), str) and isinstance(found.get("status"), str):
+        if (
+            isinstance(found, dict)
+            and isinstance(found.get("id"), str)
+            and isinstance(found.get("status"), str)
+        ):
             return found
         raise self._not_the_protocol(found)
 

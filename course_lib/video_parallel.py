@@ -28,13 +28,17 @@ def parts(index: FrameIndex, ids: Sequence[int], frame_pixels: int) -> list[list
     chosen = np.array(ids)
     starts, places = index.start[chosen], index.place[chosen]
     is_new = np.append(True, starts[1:] != starts[:-1])
-    before = np.where(is_new, starts - 1, np.append(0, places[:-1]))  # the last packet that need not be decoded for it
+    before = np.where(
+        is_new, starts - 1, np.append(0, places[:-1])
+    )  # the last packet that need not be decoded for it
     work = np.cumsum(np.maximum(places - before, 1))
     count = min(os.cpu_count() or 1, int(is_new.sum()))
     if count < 2 or not index.timed or work[-1] * frame_pixels < WORTH:
         return [list(ids)]
     number = np.where(is_new, count * np.append(0, work[:-1]) // work[-1], 0)
-    return [run.tolist() for run in np.split(chosen, np.flatnonzero(np.diff(np.maximum.accumulate(number))) + 1)]
+    return [
+        run.tolist() for run in np.split(chosen, np.flatnonzero(np.diff(np.maximum.accumulate(number))) + 1)
+    ]
 
 
 def read_parts(

@@ -111,7 +111,9 @@ class Selection:
         """The frames of a span in order: all, each so-manieth, or as many a second as `fps` says."""
         first, stop = self.span(start, end)
         if every is not None and fps is not None:
-            raise VideoError(say(zh="every 和 fps 只能给一个。", en="Please give either every or fps, not both."))
+            raise VideoError(
+                say(zh="every 和 fps 只能给一个。", en="Please give either every or fps, not both.")
+            )
         if every is not None:
             every = checked(check_whole, "every", every, 1, MOST_FRAMES)
         if fps is not None:

@@ -47,7 +47,9 @@ class Scrubber(WithStill, VBox):
         self._video, self._analyzer = video, analyzer
         with VideoProcessor(video) as opened:
             self._fps = min(8.0, _MOST / max(opened.duration, 1e-9))
-            self._files = [encode(resize(f.image, _SIDE), "JPEG", quality=85) for f in opened.frames(fps=self._fps)]
+            self._files = [
+                encode(resize(f.image, _SIDE), "JPEG", quality=85) for f in opened.frames(fps=self._fps)
+            ]
             self._duration = opened.duration
         self._curve: tuple[np.ndarray, np.ndarray] | None = None
         self._shots: list[float] = []
@@ -56,9 +58,15 @@ class Scrubber(WithStill, VBox):
         wide = Layout(width="auto")
         self._picture = Image(format="jpeg", layout=Layout(width=f"{_SIDE}px", object_fit="contain"))
         self.slider = IntSlider(
-            value=first, min=0, max=max(1, len(self._files) - 1), readout=False, layout=Layout(width=f"{_WIDTH}px")
+            value=first,
+            min=0,
+            max=max(1, len(self._files) - 1),
+            readout=False,
+            layout=Layout(width=f"{_WIDTH}px"),
         )
-        self.text = Text(text, placeholder=say(zh="找什么？", en="Look for what?"), continuous_update=False, layout=wide)
+        self.text = Text(
+            text, placeholder=say(zh="找什么？", en="Look for what?"), continuous_update=False, layout=wide
+        )
         self._drawing, self._note = HTML(), HTML()
         self.slider.observe(lambda _: self._show(), "value")
         self.text.observe(lambda _: self._search(), "value")
@@ -78,7 +86,13 @@ class Scrubber(WithStill, VBox):
         spans = [self.moment[:2]] if self.moment else []
         times, values = self._curve
         drawn = plots.over_time(
-            times, {"": values}, cuts=self._shots[1:], spans=spans, at=self.second, title=self.text.value, width=6.0
+            times,
+            {"": values},
+            cuts=self._shots[1:],
+            spans=spans,
+            at=self.second,
+            title=self.text.value,
+            width=6.0,
         )
         return f'<div>{picture}<img src="{to_data_uri(figure_png(drawn))}"></div>'
 
@@ -107,7 +121,9 @@ class Scrubber(WithStill, VBox):
     def _draw(self) -> str:
         """The curve as SVG, which is drawn faster than any figure: dragging should not wait for one."""
         x = lambda second: _WIDTH * second / self._duration  # noqa: E731
-        parts = [f'<rect x="0" y="0" width="{_WIDTH}" height="{_HEIGHT}" fill="currentColor" opacity="0.05"/>']
+        parts = [
+            f'<rect x="0" y="0" width="{_WIDTH}" height="{_HEIGHT}" fill="currentColor" opacity="0.05"/>'
+        ]
         if self.moment:
             left, right = x(self.moment.start), x(self.moment.end)
             parts.append(
@@ -126,9 +142,13 @@ class Scrubber(WithStill, VBox):
             parts.append(f'<polyline points="{points}" fill="none" stroke="{_LINE}" stroke-width="2"/>')
             parts.append(f'<text x="4" y="12" font-size="11" fill="currentColor">{high:.2f}</text>')
         cursor = x(self.second)
-        parts.append(f'<line x1="{cursor:.1f}" y1="0" x2="{cursor:.1f}" y2="{_HEIGHT}" stroke="{_CURSOR}" stroke-width="2"/>')
+        parts.append(
+            f'<line x1="{cursor:.1f}" y1="0" x2="{cursor:.1f}" y2="{_HEIGHT}" stroke="{_CURSOR}" stroke-width="2"/>'
+        )
         for second in range(0, math.floor(self._duration) + 1, max(1, math.ceil(self._duration / 10))):
-            parts.append(f'<text x="{x(second):.1f}" y="{_HEIGHT + 13}" font-size="11" fill="currentColor">{second}</text>')
+            parts.append(
+                f'<text x="{x(second):.1f}" y="{_HEIGHT + 13}" font-size="11" fill="currentColor">{second}</text>'
+            )
         told = f"{self.second:.2f} s"
         if self.moment:
             told += f" · {self.moment.start:.2f}–{self.moment.end:.2f} s: {self.moment.score:.2f}"

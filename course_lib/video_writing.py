@@ -47,8 +47,12 @@ def write_video(
         with plainly(path.parent):  # FFmpeg would say it in its own words, and late
             unfinished.touch()
         # The absolute path, or FFmpeg takes what precedes a colon for a protocol.
-        with av.open(os.path.abspath(unfinished), "w", format="mp4", options={"movflags": "+faststart"}) as file:
-            options = {"crf": str(quality), "preset": "slow"} | ({"x264-params": "mbtree=0"} if repeatable else {})
+        with av.open(
+            os.path.abspath(unfinished), "w", format="mp4", options={"movflags": "+faststart"}
+        ) as file:
+            options = {"crf": str(quality), "preset": "slow"} | (
+                {"x264-params": "mbtree=0"} if repeatable else {}
+            )
             video = file.add_stream("libx264", rate=rate, options=options)
             if repeatable:
                 video.codec_context.thread_count = 1
@@ -59,7 +63,9 @@ def write_video(
             for count, picture in enumerate(frames, start=1):
                 pixels = np.asarray(open_image(picture))
                 if pixels.shape[0] % 2 or pixels.shape[1] % 2:
-                    pixels = np.pad(pixels, [(0, pixels.shape[0] % 2), (0, pixels.shape[1] % 2), (0, 0)], mode="edge")
+                    pixels = np.pad(
+                        pixels, [(0, pixels.shape[0] % 2), (0, pixels.shape[1] % 2), (0, 0)], mode="edge"
+                    )
                 if count == 1:
                     video.height, video.width = pixels.shape[:2]
                     video.pix_fmt = "yuv420p"

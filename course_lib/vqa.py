@@ -73,7 +73,12 @@ class VisualQA:
         fill(prompt, [])  # a prompt without {} is refused here
         try:
             self._client: VisionClient | SettingsError = VisionClient(
-                gpt4v_api_key, provider=provider, base_url=base_url, model=model, timeout=timeout, retries=retries
+                gpt4v_api_key,
+                provider=provider,
+                base_url=base_url,
+                model=model,
+                timeout=timeout,
+                retries=retries,
             )
         except SettingsError as error:  # a missing key is no matter to who only asks CLIP
             self._client = error
@@ -162,7 +167,9 @@ class VisualQA:
         """
         pairs = list(qa_pairs)
         if use_gpt4v:
-            return batch(lambda pair: self._chat(pair, evidence), pairs, max_workers=max_workers, progress=progress)
+            return batch(
+                lambda pair: self._chat(pair, evidence), pairs, max_workers=max_workers, progress=progress
+            )
         return self._clip(pairs)
 
     def answer_collection(
@@ -236,11 +243,15 @@ class VisualQA:
             else:
                 groups.setdefault(question, []).append(at)
         for question, positions in groups.items():
-            for at, verdict in zip(positions, self.reader.judge(question, vectors[[rows[at] for at in positions]])):
+            for at, verdict in zip(
+                positions, self.reader.judge(question, vectors[[rows[at] for at in positions]])
+            ):
                 outcomes[at] = Outcome(pairs[at], judged(question, verdict, sure=self.min_confidence))
         return outcomes
 
-    def _pictures(self, pairs: Mapping[int, Pair] | Sequence[Pair]) -> tuple[dict[int, int], np.ndarray, dict]:
+    def _pictures(
+        self, pairs: Mapping[int, Pair] | Sequence[Pair]
+    ) -> tuple[dict[int, int], np.ndarray, dict]:
         """Each pair's row among the vectors `(n, d)` of the distinct pictures, and the pairs whose picture failed."""
         items = pairs.items() if isinstance(pairs, Mapping) else enumerate(pairs)
         keys, sources = {}, {}
@@ -273,5 +284,3 @@ class VisualQA:
             )
         as_texts([pair["question"]])
         return dict(pair)
-
-

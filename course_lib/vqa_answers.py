@@ -57,7 +57,9 @@ class Evidence:
         rows = "".join(map(_row, self.scores))
         table = f'<table style="border-collapse:collapse">{rows}</table>' if rows else ""
         cells = "".join(map(_cell, self.pictures[:SHOWN]))
-        gallery = f'<div style="display:flex;flex-wrap:wrap;gap:10px;margin-top:6px">{cells}</div>' if cells else ""
+        gallery = (
+            f'<div style="display:flex;flex-wrap:wrap;gap:10px;margin-top:6px">{cells}</div>' if cells else ""
+        )
         return f'<div style="font-size:13px">{clip}{table}{gallery}</div>'
 
 
@@ -147,7 +149,9 @@ def _cell(one: PictureAnswer) -> str:
     picture = '<div style="width:96px;height:96px;background:#8883;border-radius:6px"></div>'
     if one.thumbnail is not None:
         data = to_data_uri(thumbnail(one.thumbnail, 96), "JPEG")
-        picture = f'<img src="{data}" alt="{escape(one.id)}" style="width:96px;height:96px;border-radius:6px">'
+        picture = (
+            f'<img src="{data}" alt="{escape(one.id)}" style="width:96px;height:96px;border-radius:6px">'
+        )
     sure = "" if one.confidence is None else f" {one.confidence:.0%}"
     cut = "overflow:hidden;text-overflow:ellipsis;white-space:nowrap"
     return (

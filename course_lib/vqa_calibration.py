@@ -153,7 +153,9 @@ def fit(features: np.ndarray, right: np.ndarray, *, ridge: float = 1e-3) -> tupl
     return (*(float(round(slope, 5)) for slope in slopes), float(round(weights[-1], 5)))
 
 
-def reliability(confidence: Iterable[float], right: Iterable[bool], bins: int = 8) -> list[tuple[float, float, int]]:
+def reliability(
+    confidence: Iterable[float], right: Iterable[bool], bins: int = 8
+) -> list[tuple[float, float, int]]:
     """(stated confidence, share that was right, how many) of answers in `bins` groups of equal size, the least sure
     first (Guo et al. 2017)."""
     confidence, right = np.asarray(list(confidence), float), np.asarray(list(right), float)

@@ -96,7 +96,9 @@ class ClipReader:
             lang: Candidates(self.calibration.candidates, candidates, lang=lang) for lang in ("zh", "en")
         }
         self._vectors: dict[str, np.ndarray] = {}  # of texts
-        self._rivals: dict[Phrase, tuple[list[str], list[str]]] = {}  # of a thing: statements, and what they speak for
+        self._rivals: dict[
+            Phrase, tuple[list[str], list[str]]
+        ] = {}  # of a thing: statements, and what they speak for
 
     def read(self, question: str, answers: Iterable[str] = ()) -> Question:
         """The question as it is understood. `answers` are candidates for this one."""
@@ -119,13 +121,17 @@ class ClipReader:
         shares, rows, scale = found.shares.copy(), np.arange(len(best)), self.service.logit_scale
         if found.there is not None:
             shares = np.column_stack([shares * found.there[:, None], 1 - found.there])
-        shares *= ((1 - sure) / np.maximum(1 - shares[rows, best], 1e-9))[:, None]  # the others keep their proportions
+        shares *= ((1 - sure) / np.maximum(1 - shares[rows, best], 1e-9))[
+            :, None
+        ]  # the others keep their proportions
         shares[rows, best] = sure
         return [
             Verdict(
                 answers[best[row]],
                 dict(zip(answers, map(float, shares[row]))),
-                tuple(s for contest in found.contests for s in contest.scores(row, scale)) if evidence else (),
+                tuple(s for contest in found.contests for s in contest.scores(row, scale))
+                if evidence
+                else (),
             )
             for row in rows
         ]
@@ -181,7 +187,10 @@ class ClipReader:
             things = [own.noun, *(value.answer for value in candidates["thing"] if value.answer != own.noun)]
             forms = [form for thing in things for form in _numbered(own.having("thing", thing), numbers)]
             statements = [statement(form, candidates) for form in forms]
-            self._rivals[own] = [*statements, *neutral], [*(form.noun for form in forms), *[""] * len(neutral)]
+            self._rivals[own] = (
+                [*statements, *neutral],
+                [*(form.noun for form in forms), *[""] * len(neutral)],
+            )
         statements, answers = self._rivals[own]
         logits = self._logits(statements, vectors)
         anything = np.logaddexp.reduce(logits[:, -len(neutral) :], axis=1)
@@ -193,7 +202,9 @@ class ClipReader:
         contest.probabilities = self.calibration.probability("exists", features)[:, None]
         return contest
 
-    def _contest(self, phrases: Sequence[Phrase], answers: list[str], slot: str, vectors: np.ndarray) -> _Contest:
+    def _contest(
+        self, phrases: Sequence[Phrase], answers: list[str], slot: str, vectors: np.ndarray
+    ) -> _Contest:
         """Which of the phrases fits best; they differ in `slot`, and exclude each other."""
         candidates = self.candidates[phrases[0].lang]
         statements = [statement(phrase, candidates) for phrase in phrases]
@@ -262,7 +273,9 @@ class ClipReader:
         about = question.about[0]
         if not about.noun:
             return _Judged(contest.answers, contest.probabilities, [contest])
-        return self._if_there(contest, about, vectors, "0" if question.slot == "number" else self._none_there(about))
+        return self._if_there(
+            contest, about, vectors, "0" if question.slot == "number" else self._none_there(about)
+        )
 
     def _claim(self, phrase: Phrase, slot: str, claimed: str, vectors: np.ndarray) -> _Contest | None:
         """One fact of a phrase against the other values it might have."""
@@ -276,7 +289,9 @@ class ClipReader:
     def _elsewhere(self, phrase: Phrase, vectors: np.ndarray) -> _Contest:
         """A setting that is none of the candidates, against those, or against no setting."""
         bare = replace(phrase, more=())
-        places = [value.answer for value in self.candidates[phrase.lang]["place"] if phrase.fact("place") is None]
+        places = [
+            value.answer for value in self.candidates[phrase.lang]["place"] if phrase.fact("place") is None
+        ]
         others = [bare.having("place", place) for place in places] or [bare]
         answers = [phrase.more[0], *(places or [""])]
         return self._contest([phrase, *others], answers, "place", vectors)
@@ -288,7 +303,11 @@ class ClipReader:
 
     def _none_there(self, phrase: Phrase) -> str:
         thing = named(phrase.only(), self.candidates[phrase.lang])
-        return f"图中没有{thing}" if phrase.lang == "zh" else f"There is no {thing.removeprefix('a ').removeprefix('an ')}"
+        return (
+            f"图中没有{thing}"
+            if phrase.lang == "zh"
+            else f"There is no {thing.removeprefix('a ').removeprefix('an ')}"
+        )
 
     def _logits(self, statements: list[str], vectors: np.ndarray) -> np.ndarray:
         """`(n, k)`: cosine x the model's scale. Texts are encoded once."""

@@ -72,7 +72,9 @@ def answer(
     query = question
     if asked.about:  # not the question: what a fitting picture shows
         query = statement(asked.about[0] if counted else _known(asked), vqa.reader.candidates[asked.lang])
-    hits = engine.search_by_text(query, top_k=max(1, min(most, len(engine))), where=where) if len(engine) else []
+    hits = (
+        engine.search_by_text(query, top_k=max(1, min(most, len(engine))), where=where) if len(engine) else []
+    )
     if not hits:
         text = say(zh="没有图片可问", en="there is no picture to ask")
         return VisualAnswer(NOT_SURE[asked.lang], answered=False, reason=text, evidence=Evidence(asked))
@@ -83,7 +85,9 @@ def answer(
         pictures, chances = _ask_clip(vqa, one, _vectors(vqa, engine, hits, images), hits, counted, share)
     if not counted:
         return _vote(asked, pictures, chances)
-    more = len(pictures) == most < len(engine) and any(p.answer == YES[asked.lang] for p in pictures[-AT_ONCE:])
+    more = len(pictures) == most < len(engine) and any(
+        p.answer == YES[asked.lang] for p in pictures[-AT_ONCE:]
+    )
     return _combine(asked, pictures, chances, vqa.min_confidence, more)
 
 
@@ -113,7 +117,9 @@ def _ask_clip(
         there = Question(question.text, lang, "yes/no", (about,))
         yes = np.ones(len(hits))
         if about.noun or about.facts:
-            yes = np.array([v.probabilities[YES[lang]] for v in vqa.reader.judge(there, vectors, evidence=False)])
+            yes = np.array(
+                [v.probabilities[YES[lang]] for v in vqa.reader.judge(there, vectors, evidence=False)]
+            )
         yes *= confident
     return [_picture(hit, a, float(c)) for hit, a, c in zip(hits, answers, confident)], yes
 
@@ -133,7 +139,10 @@ def _ask_chat(
         said = [_reply(str(o.value), question.lang) if counted else str(o.value) for o in outcomes if o.ok]
         good = [hit for hit, outcome in zip(some, outcomes) if outcome.ok]
         pictures += [_picture(hit, reply) for hit, reply in zip(good, said)]
-        chances += [1.0 if reply == YES[question.lang] else 0.5 if reply == NOT_SURE[question.lang] else 0.0 for reply in said]
+        chances += [
+            1.0 if reply == YES[question.lang] else 0.5 if reply == NOT_SURE[question.lang] else 0.0
+            for reply in said
+        ]
         if counted and YES[question.lang] not in said:
             break
     return pictures, np.array(chances) if counted else np.ones(len(pictures))
@@ -142,7 +151,9 @@ def _ask_chat(
 # -------------------------------------------------------------------------------------------------- combining
 
 
-def _combine(asked: Question, pictures: list[PictureAnswer], yes: np.ndarray, sure: float, more: bool) -> VisualAnswer:
+def _combine(
+    asked: Question, pictures: list[PictureAnswer], yes: np.ndarray, sure: float, more: bool
+) -> VisualAnswer:
     """One answer to "is there any", "which" and "how many": the pictures that are likelier to fit than not."""
     lang, zh = asked.lang, asked.lang == "zh"
     order = sorted(range(len(pictures)), key=lambda i: -yes[i])
@@ -238,5 +249,3 @@ def _image(hit: Result, images: Images) -> ImageSource:
 
 def _picture(hit: Result, text: str, confidence: float | None = None) -> PictureAnswer:
     return PictureAnswer(hit.id, hit.score, text, confidence, hit.thumbnail)
-
-

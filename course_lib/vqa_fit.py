@@ -49,7 +49,9 @@ def calibrate(
         some = vectors[[asked[position][0] for position in positions]]
         truth = [asked[position][2] for position in positions]
         sorts, winners, found = reader.features(question, some)
-        known = {value.answer for value in reader.candidates[question.lang][question.slot]} | set(question.options)
+        known = {value.answer for value in reader.candidates[question.lang][question.slot]} | set(
+            question.options
+        )
         known |= {YES[question.lang], NO[question.lang]} if question.sort == "yes/no" else set()
         for sort, winner, row, true in zip(sorts, winners, found, truth):
             if true in known and not (question.slot == "number" and true == "0"):
@@ -70,11 +72,18 @@ def calibrate(
     finals = _finals(service, vectors, asked, Calibration(weights, candidates=candidates))
     counts = {sort: len(rows) for sort, rows in right.items()}
     return Calibration(
-        weights, finals, dict(candidates), closed, fingerprint(service), made={**(made or {}), "examples": counts}
+        weights,
+        finals,
+        dict(candidates),
+        closed,
+        fingerprint(service),
+        made={**(made or {}), "examples": counts},
     )
 
 
-def _finals(service: Any, vectors: np.ndarray, asked: list[Asked], first: Calibration) -> dict[str, tuple[float, ...]]:
+def _finals(
+    service: Any, vectors: np.ndarray, asked: list[Asked], first: Calibration
+) -> dict[str, tuple[float, ...]]:
     """The second step: of whole answers, how often they are right at which odds."""
     reader = ClipReader(service, {}, first)
     rows: dict[str, list[tuple[float, ...]]] = defaultdict(list)
@@ -105,13 +114,17 @@ def verdicts(reader: ClipReader, vectors: np.ndarray, asked: list[Asked]) -> lis
     for text, positions in by_question((picture, question) for picture, question, _ in asked).items():
         question = reader.read(text)
         if question.sort != "refused":
-            judged = reader.judge(question, vectors[[asked[position][0] for position in positions]], evidence=False)
+            judged = reader.judge(
+                question, vectors[[asked[position][0] for position in positions]], evidence=False
+            )
             for position, verdict in zip(positions, judged):
                 found[position] = verdict
     return found
 
 
-def measure(reader: ClipReader, vectors: np.ndarray, asked: list[Asked], sorts: list[str], sure: float) -> dict:
+def measure(
+    reader: ClipReader, vectors: np.ndarray, asked: list[Asked], sorts: list[str], sure: float
+) -> dict:
     """Accuracy by sort: answering everything, and where the confidence is at least `sure`, with the coverage and the
     calibration error."""
     judged = verdicts(reader, vectors, asked)
@@ -131,5 +144,3 @@ def measure(reader: ClipReader, vectors: np.ndarray, asked: list[Asked], sorts: 
             "calibration error": round(calibration_error(confidence, right), 4),
         }
     return table
-
-

@@ -40,9 +40,7 @@ class XCLIPService:
     them, and is given that many, evenly spread. `batch_size` counts clips.
     """
 
-    def __init__(
-        self, model_name: str | os.PathLike, *, device: str | None = None, batch_size: int = 4
-    ):
+    def __init__(self, model_name: str | os.PathLike, *, device: str | None = None, batch_size: int = 4):
         self.name = str(model_name)
         self.device = loading.pick_device(device)
         self.batch_size = batch_size
@@ -67,7 +65,9 @@ class XCLIPService:
         """What is kept of one clip or many, to be compared with any number of texts; see `similarity`."""
         clips = _as_clips(clips)
         prepared = [[self.preprocessor.prepare(frame) for frame in self._evenly(clip)] for clip in clips]
-        seen = [self._watch(prepared[i : i + self.batch_size]) for i in range(0, len(prepared), self.batch_size)]
+        seen = [
+            self._watch(prepared[i : i + self.batch_size]) for i in range(0, len(prepared), self.batch_size)
+        ]
         return Watched(*(torch.cat(parts).cpu().numpy() for parts in zip(*seen)))
 
     @torch.inference_mode()
@@ -112,7 +112,9 @@ class XCLIPService:
         pixels = inputs["pixel_values"].flatten(end_dim=-4)
         seen = model.vision_model(pixel_values=pixels)
         frames = model.visual_projection(seen.pooler_output).view(n, self.num_frames, -1)
-        patches = model.prompts_visual_layernorm(seen.last_hidden_state[:, 1:]) @ model.prompts_visual_projection
+        patches = (
+            model.prompts_visual_layernorm(seen.last_hidden_state[:, 1:]) @ model.prompts_visual_projection
+        )
         patches = patches.view(n, self.num_frames, *patches.shape[1:]).mean(dim=1)
         return normalize(model.mit(frames).pooler_output, dim=-1), patches
 

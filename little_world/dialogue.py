@@ -186,8 +186,16 @@ def outside_turns(
     """Questions that only an honest "I don't know" answers. `test`: wordings that training never shows."""
     if not test and rng.random() < 0.4:
         thing = pick(rng, ELSEWHERE[lang])
-        return [Turn("unknown", f"图中有{thing}吗？" if lang == "zh" else f"Is there {words.article(thing)}?", UNKNOWN[lang])]
-    text = pick(rng, (UNSEEN if test else OUTSIDE)[lang]).replace("{a}", words.kind_name(pick(rng, things or KINDS), lang))
+        return [
+            Turn(
+                "unknown",
+                f"图中有{thing}吗？" if lang == "zh" else f"Is there {words.article(thing)}?",
+                UNKNOWN[lang],
+            )
+        ]
+    text = pick(rng, (UNSEEN if test else OUTSIDE)[lang]).replace(
+        "{a}", words.kind_name(pick(rng, things or KINDS), lang)
+    )
     return [Turn("unknown", text, UNKNOWN[lang])]
 
 

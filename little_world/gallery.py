@@ -144,10 +144,12 @@ def _sheets(rng: np.random.Generator) -> dict[str, list]:
     """72 signs and notices and 48 charts, half in either language, every sort of chart and trend equally often."""
     sides = ("zh", "en")
     documents = [
-        random_document(rng, lang=sides[i % 2], style=("sign", "sign", "notice")[i // 2 % 3]) for i in range(72)
+        random_document(rng, lang=sides[i % 2], style=("sign", "sign", "notice")[i // 2 % 3])
+        for i in range(72)
     ]
     charts = [
-        random_chart(rng, lang=sides[i % 2], type=TYPES[i // 2 % 3], trend=TRENDS[i // 6 % 4]) for i in range(48)
+        random_chart(rng, lang=sides[i % 2], type=TYPES[i // 2 % 3], trend=TRENDS[i // 6 % 4])
+        for i in range(48)
     ]
     return {"documents": documents, "charts": charts}
 

@@ -152,7 +152,9 @@ class StandIn:
 class WebUI(StandIn):
     """AUTOMATIC1111's API. `faults` maps the number of a painting request to what is answered in its place."""
 
-    def __init__(self, dialect: str = "a1111", *, auth: str | None = None, seconds: float = 0.0, slots: int = 64):
+    def __init__(
+        self, dialect: str = "a1111", *, auth: str | None = None, seconds: float = 0.0, slots: int = 64
+    ):
         super().__init__()
         self.dialect, self.auth, self.seconds = dialect, auth, seconds
         self.faults: dict[int, Callable] = {}
@@ -184,7 +186,11 @@ class WebUI(StandIn):
             return 200, [{"title": "tiny [abc]", "model_name": "tiny"}], {}
         if self.dialect != "sdcpp":
             if (method, route) == ("GET", "progress"):
-                return 200, {"progress": self.state["progress"], "eta_relative": 0.0, "state": {}, "textinfo": None}, {}
+                return (
+                    200,
+                    {"progress": self.state["progress"], "eta_relative": 0.0, "state": {}, "textinfo": None},
+                    {},
+                )
             if (method, route) == ("POST", "interrupt"):
                 self.interrupted.set()
                 return (204, b"", {}) if self.dialect == "sdnext" else (200, {}, {})
@@ -195,7 +201,9 @@ class WebUI(StandIn):
             number = len(self.painted)
             sent = json.loads(body)
             known = FIELDS | (IMG2IMG if route == "img2img" else {}) | DIALECTS[self.dialect]
-            fields = known | {name: value for name, value in sent.items() if name in known}  # the rest is ignored
+            fields = known | {
+                name: value for name, value in sent.items() if name in known
+            }  # the rest is ignored
             self.painted.append(fields)
         if number in self.faults:
             return self.faults[number](self)
@@ -223,7 +231,9 @@ class WebUI(StandIn):
             image = Image.new("RGB", size, colour(used["prompt"], seed + offset))
             if init is not None and fields["mask"] is not None:  # unmasked pixels are kept
                 image = Image.composite(image, init.convert("RGB"), opened(fields["mask"]).convert("L"))
-            text = f"{used['prompt']}\nSteps: {used['steps']}, Seed: {seed + offset}, Size: {size[0]}x{size[1]}"
+            text = (
+                f"{used['prompt']}\nSteps: {used['steps']}, Seed: {seed + offset}, Size: {size[0]}x{size[1]}"
+            )
             images.append(png(image, text))
             texts.append(text)
             seeds.append(seed + offset)
@@ -256,7 +266,11 @@ def no_picture(server: WebUI) -> tuple:
 
 def half_a_picture(server: WebUI) -> tuple:
     whole = base64.b64decode(png(Image.effect_noise((64, 64), 50)))
-    return 200, {"images": [base64.b64encode(whole[: len(whole) // 2]).decode()], "parameters": {}, "info": ""}
+    return 200, {
+        "images": [base64.b64encode(whole[: len(whole) // 2]).decode()],
+        "parameters": {},
+        "info": "",
+    }
 
 
 class Firefly(StandIn):
@@ -274,14 +288,20 @@ class Firefly(StandIn):
         if (method, path) == ("POST", "/ims/token/v3"):
             form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
             if (form.get("client_id"), form.get("client_secret")) != (self.CLIENT, self.SECRET):
-                return 400, {"error": "invalid_client", "error_description": f"no {form.get('client_secret')}"}, {}
+                return (
+                    400,
+                    {"error": "invalid_client", "error_description": f"no {form.get('client_secret')}"},
+                    {},
+                )
             return 200, {"access_token": self.TOKEN, "token_type": "bearer", "expires_in": 86399}, {}
         if path.startswith("/pictures/"):
             if "authorization" in headers:  # a store refuses two kinds of authentication at once
                 return 400, {"error": "InvalidRequest"}, {}
             job, _, number = path.removeprefix("/pictures/").partition("/")
             seed, size = self.jobs[job]["seeds"][int(number)], self.jobs[job]["size"]
-            content = base64.b64decode(png(Image.new("RGB", size, colour(self.jobs[job]["body"]["prompt"], seed))))
+            content = base64.b64decode(
+                png(Image.new("RGB", size, colour(self.jobs[job]["body"]["prompt"], seed)))
+            )
             return 200, content, {"Content-Type": "image/png"}
         if headers.get("authorization") != f"Bearer {self.TOKEN}" or headers.get("x-api-key") != self.CLIENT:
             return 401, {"error_code": "401013", "message": "Oauth token is not valid"}, {}
@@ -316,7 +336,8 @@ class Firefly(StandIn):
             if self.failure is not None:
                 return 200, {"jobId": name, "status": "failed", **self.failure}, {}
             outputs = [
-                {"seed": seed, "image": {"url": f"{self.url}/pictures/{name}/{i}"}} for i, seed in enumerate(job["seeds"])
+                {"seed": seed, "image": {"url": f"{self.url}/pictures/{name}/{i}"}}
+                for i, seed in enumerate(job["seeds"])
             ]
             width, height = job["size"]
             result = {"size": {"width": width, "height": height}, "outputs": outputs}
@@ -325,7 +346,9 @@ class Firefly(StandIn):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=0.5, help="what a picture takes (default 0.5)")
     parser.add_argument("--slots", type=int, default=4, help="pictures painted at once (default 4)")
     arguments = parser.parse_args()

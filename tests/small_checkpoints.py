@@ -79,7 +79,11 @@ def make_xclip(folder: Path, *, num_frames: int = 8, image_size: int = 32) -> Pa
     torch.manual_seed(7)
     model = XCLIPModel(
         XCLIPConfig(
-            text_config=text, vision_config=vision, projection_dim=24, prompt_layers=1, prompt_num_attention_heads=4
+            text_config=text,
+            vision_config=vision,
+            projection_dim=24,
+            prompt_layers=1,
+            prompt_num_attention_heads=4,
         )
     )
     with torch.no_grad():
@@ -91,8 +95,16 @@ def make_xclip(folder: Path, *, num_frames: int = 8, image_size: int = 32) -> Pa
             elif name == "prompts_generator.alpha":
                 parameter.fill_(0.5)  # texts are adapted to the clip clearly enough to be seen
     model.eval().save_pretrained(folder)
-    processor = {**_clip_images(image_size), "feature_extractor_type": "VideoMAEFeatureExtractor", "resample": 2}
-    processor |= {"processor_class": "XCLIPProcessor", "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+    processor = {
+        **_clip_images(image_size),
+        "feature_extractor_type": "VideoMAEFeatureExtractor",
+        "resample": 2,
+    }
+    processor |= {
+        "processor_class": "XCLIPProcessor",
+        "image_mean": [0.485, 0.456, 0.406],
+        "image_std": [0.229, 0.224, 0.225],
+    }
     (folder / "preprocessor_config.json").write_text(json.dumps(processor))
     return folder
 
@@ -247,7 +259,9 @@ def make_ltx(folder: Path) -> Path:
 
     words = Tokenizer(models.Unigram())
     words.pre_tokenizer = pre_tokenizers.Metaspace()
-    trainer = trainers.UnigramTrainer(vocab_size=150, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>")
+    trainer = trainers.UnigramTrainer(
+        vocab_size=150, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>"
+    )
     words.train_from_iterator(SENTENCES * 5, trainer)
     torch.manual_seed(7)
     five, four = (1,) * 5, (8,) * 4

@@ -86,7 +86,13 @@ def _sdxl(folder: Path) -> diffusers.DiffusionPipeline:
     words = folder.with_name(folder.name + "-words")
     words.mkdir()
     ids = clip_tokenizer(words)
-    tower = {**ids, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4}
+    tower = {
+        **ids,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+    }
     config = CLIPTextConfig(**tower, max_position_embeddings=77, projection_dim=24)
     unet = diffusers.UNet2DConditionModel(
         sample_size=8,
@@ -142,7 +148,9 @@ def _flux2_klein(folder: Path, *, is_distilled: bool = True) -> diffusers.Diffus
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     tokenizer = _qwen_tokenizer(folder)
-    text = Qwen3Config(**_QWEN, vocab_size=len(tokenizer), head_dim=8, num_hidden_layers=28, tie_word_embeddings=True)
+    text = Qwen3Config(
+        **_QWEN, vocab_size=len(tokenizer), head_dim=8, num_hidden_layers=28, tie_word_embeddings=True
+    )
     vae = diffusers.AutoencoderKLFlux2(**_VAE, latent_channels=8)
     torch.nn.init.normal_(vae.bn.running_mean, std=0.5)
     torch.nn.init.uniform_(vae.bn.running_var, 0.5, 4.0)
@@ -167,7 +175,9 @@ def _qwen_image(folder: Path, *, guidance_embeds: bool = False) -> diffusers.Dif
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
     tokenizer = _qwen_tokenizer(folder)
-    ids = tokenizer.convert_tokens_to_ids(["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"])
+    ids = tokenizer.convert_tokens_to_ids(
+        ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
+    )
     names = ("vision_start_token_id", "vision_end_token_id", "image_token_id", "video_token_id")
     rope = {"type": "default", "rope_type": "default", "mrope_section": [1, 1, 2]}
     text = {**_QWEN, "vocab_size": len(tokenizer), "num_hidden_layers": 2, "rope_scaling": rope}
@@ -210,7 +220,14 @@ def _qwen_tokenizer(folder: Path):
     words = folder.with_name(folder.name + "-words")
     words.mkdir()
     tokenizer.model.save(str(words))
-    marks = ["<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
+    marks = [
+        "<|im_start|>",
+        "<|im_end|>",
+        "<|vision_start|>",
+        "<|vision_end|>",
+        "<|image_pad|>",
+        "<|video_pad|>",
+    ]
     config = {
         "tokenizer_class": "Qwen2Tokenizer", "model_max_length": 131072, "add_bos_token": False, "padding_side": "right",
         "pad_token": "<|endoftext|>", "eos_token": "<|im_end|>", "unk_token": None, "bos_token": None,

@@ -57,7 +57,13 @@ def upload(box, *files: tuple[str, bytes]) -> None:
     """What a user's choice of files sets."""
     when = datetime(2026, 1, 1, tzinfo=timezone.utc)
     box.value = tuple(
-        {"name": name, "type": "image/png", "size": len(content), "content": memoryview(content), "last_modified": when}
+        {
+            "name": name,
+            "type": "image/png",
+            "size": len(content),
+            "content": memoryview(content),
+            "last_modified": when,
+        }
         for name, content in files
     )
 
@@ -128,7 +134,9 @@ def test_an_empty_question_asks_nothing(app, script):
 
 
 def test_all_that_are_shown_can_be_asked_one_question(app, script):
-    script.chat = lambda image, question: ServiceError("broken", kind="server") if len(script.asked) == 1 else "Yes."
+    script.chat = lambda image, question: (
+        ServiceError("broken", kind="server") if len(script.asked) == 1 else "Yes."
+    )
     script.clip = script.chat
     app.question_for_all.value = "Is it red?"
     app.send_all.click()
@@ -175,7 +183,9 @@ def test_what_a_model_or_a_file_says_is_shown_and_not_run(app, script):
     upload(app.add, ("<script>alert(2)</script>.png", encode(picture(99))), ("<b>.png", b"x"))
     app.cards[0].button.click()
     app.ask("<script>alert(3)</script>")
-    said = "".join([app.turns.value, app.facts.value, app.cards[0].caption.value, app.report.value, app.still()])
+    said = "".join(
+        [app.turns.value, app.facts.value, app.cards[0].caption.value, app.report.value, app.still()]
+    )
     assert "<script" not in said and "<img src=x" not in said and "<b>.png" not in said
 
 
@@ -290,7 +300,9 @@ def test_in_a_notebook_it_fills_while_it_is_used(folder):
 
     app, early, found = asyncio.run(use())
     assert early == 0 and len(found) == STEP  # what was there was searched
-    assert shown(app) == found and len(app.session.engine) == 2 * STEP + 5  # and is not swept away when all is in
+    assert (
+        shown(app) == found and len(app.session.engine) == 2 * STEP + 5
+    )  # and is not swept away when all is in
 
 
 def test_of_a_file_that_has_gone_the_thumbnail_is_shown(folder):
@@ -371,7 +383,9 @@ def test_the_page_says_what_is_missing(given, said, tmp_path, monkeypatch, capsy
 
 def test_a_file_that_windows_still_holds_does_not_end_the_page_with_a_traceback(tmp_path, monkeypatch):
     made, place = [], tempfile.TemporaryDirectory
-    monkeypatch.setattr(tempfile, "TemporaryDirectory", lambda **options: made.append(options) or place(**options))
+    monkeypatch.setattr(
+        tempfile, "TemporaryDirectory", lambda **options: made.append(options) or place(**options)
+    )
     monkeypatch.setattr(app_page, "find_spec", lambda name: True)
     monkeypatch.setattr(app_page, "command", lambda *_, **__: [sys.executable, "-c", ""])
     monkeypatch.setattr(app_page.signal, "signal", lambda *_: None)

@@ -62,8 +62,18 @@ def address(folder):
             **os.environ, "PYTHONPATH": str(ROOT), "COURSE_CLIP_MODEL": "mini-clip", "COURSE_VLM_BASE_URL": chat.url,
             "COURSE_VLM_PROVIDER": "compatible", "COURSE_VLM_MODEL": MODEL, "COURSE_VLM_API_KEY": "not-a-secret",
         }  # fmt: skip
-        line = [sys.executable, "-m", "course_lib.app", str(folder), "--no-browser", f"--port={port}", "--lang=en"]
-        process = subprocess.Popen(line, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        line = [
+            sys.executable,
+            "-m",
+            "course_lib.app",
+            str(folder),
+            "--no-browser",
+            f"--port={port}",
+            "--lang=en",
+        ]
+        process = subprocess.Popen(
+            line, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
         try:
             yield _answering(f"http://127.0.0.1:{port}/", process)
         finally:
@@ -124,7 +134,9 @@ def choose_files(page, title: str, *files: Path) -> None:
 def test_the_gallery_is_there_and_the_broken_file_is_explained(page):
     assert cards(page).count() == 18
     wait_for_text(page, ".ml-foot", "broken.png")
-    assert all(image.evaluate("i => i.naturalWidth") > 0 for image in page.locator(".ml-card:visible img").all())
+    assert all(
+        image.evaluate("i => i.naturalWidth") > 0 for image in page.locator(".ml-card:visible img").all()
+    )
 
 
 def test_typing_and_enter_searches(page):
@@ -159,7 +171,10 @@ def test_uploads_are_shown_and_refused_ones_explained(page, tmp_path):
     wait_for_text(page, ".ml-foot", "1 added")
     wait_for_text(page, ".ml-foot", "does not hold a picture")
     wait_for_text(page, ".ml-head", "21 pictures")
-    assert cards(page).count() == 1 and cards(page).first.locator(".ml-name").get_attribute("title") == "mine.png"
+    assert (
+        cards(page).count() == 1
+        and cards(page).first.locator(".ml-name").get_attribute("title") == "mine.png"
+    )
 
 
 def test_a_picture_can_be_searched_for(page, tmp_path, folder):
@@ -192,7 +207,9 @@ def test_on_a_narrow_screen_nothing_is_cut_off_and_what_was_clicked_is_on_top(pa
 
 
 def test_nothing_is_fetched_from_another_host(page, address):
-    assert {url.split("/")[2] for url in page.asked if url.startswith(("http", "ws"))} == {address.split("/")[2]}
+    assert {url.split("/")[2] for url in page.asked if url.startswith(("http", "ws"))} == {
+        address.split("/")[2]
+    }
 
 
 def test_sources_and_files_of_the_machine_are_not_served(address, page):

@@ -109,7 +109,10 @@ def checkout(tmp_path) -> Path:
         ('<a href="../../exercises/en/ex1.ipynb">', '<a href="../exercises/ex1.html">'),
         ("[words](../../docs/glossary.md)", "[words](../glossary.md)"),
         ("[code](../../course_lib/clip.py)", f"[code]({repository()}/blob/main/course_lib/clip.py)"),
-        ("[up](#a-heading) [out](https://example.org/x.ipynb)", "[up](#a-heading) [out](https://example.org/x.ipynb)"),
+        (
+            "[up](#a-heading) [out](https://example.org/x.ipynb)",
+            "[up](#a-heading) [out](https://example.org/x.ipynb)",
+        ),
     ],
 )
 def test_links_fit_the_site(checkout, text, expected):
@@ -124,7 +127,12 @@ def test_links_fit_the_site(checkout, text, expected):
 
 def test_a_link_to_nothing_stops_the_build(checkout):
     with pytest.raises(BookError, match="notebooks/en/01_a.ipynb links to 77_none.ipynb"):
-        relink("[x](77_none.ipynb)", checkout, "notebooks/en/01_a.ipynb", {"notebooks/en/01_a.ipynb": "lessons/01_a.ipynb"})
+        relink(
+            "[x](77_none.ipynb)",
+            checkout,
+            "notebooks/en/01_a.ipynb",
+            {"notebooks/en/01_a.ipynb": "lessons/01_a.ipynb"},
+        )
 
 
 def test_dead_links_and_foreign_scripts_are_found(tmp_path):
@@ -136,5 +144,7 @@ def test_dead_links_and_foreign_scripts_are_found(tmp_path):
     )
     (tmp_path / "b.html").write_text('<a name="there">', encoding="utf-8")
     (tmp_path / "p q.png").touch()
-    assert broken_links(tmp_path) == [f"a.html: {link}" for link in ("c.html", "b.html#nowhere", "#nowhere", "gone.png")]
+    assert broken_links(tmp_path) == [
+        f"a.html: {link}" for link in ("c.html", "b.html#nowhere", "#nowhere", "gone.png")
+    ]
     assert from_elsewhere(tmp_path) == ["a.html: https://example.org/x.js"]

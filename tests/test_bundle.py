@@ -45,7 +45,12 @@ def no_network(environment: dict[str, str]) -> dict[str, str]:
     """pip may ask an index, at an address where nobody answers."""
     nobody = "http://127.0.0.1:9"
     cut = {name: value for name, value in environment.items() if not name.startswith("PIP_")}
-    return cut | {"PIP_INDEX_URL": nobody, "PIP_RETRIES": "0", "HTTPS_PROXY": nobody, "PIP_CONFIG_FILE": os.devnull}
+    return cut | {
+        "PIP_INDEX_URL": nobody,
+        "PIP_RETRIES": "0",
+        "HTTPS_PROXY": nobody,
+        "PIP_CONFIG_FILE": os.devnull,
+    }
 
 
 # ------------------------------------------------------------------------------------------- in the room
@@ -62,7 +67,9 @@ def test_it_installs_from_its_own_wheels_without_a_network(room, bare):  # noqa:
     assert again.stdout.splitlines() == ["== where", result.stdout.splitlines()[-1]]
 
 
-@pytest.mark.parametrize(("lang", "words"), [("zh", ("Python 2.7", "离线包")), ("en", ("Python 2.7", "bundle"))])
+@pytest.mark.parametrize(
+    ("lang", "words"), [("zh", ("Python 2.7", "离线包")), ("en", ("Python 2.7", "bundle"))]
+)
 def test_another_machine_s_bundle_is_refused_in_a_sentence(room, bare, lang, words):  # noqa: F811
     manifest = json.loads((room / "wheels" / "manifest.json").read_text(encoding="utf-8"))
     manifest["platform"][2] = "Python 2.7"
@@ -73,7 +80,9 @@ def test_another_machine_s_bundle_is_refused_in_a_sentence(room, bare, lang, wor
     assert not (room / ".venv").exists()
 
 
-@pytest.mark.parametrize("harm", [lambda path: path.write_bytes(path.read_bytes()[:-1]), lambda path: path.unlink()])
+@pytest.mark.parametrize(
+    "harm", [lambda path: path.write_bytes(path.read_bytes()[:-1]), lambda path: path.unlink()]
+)
 def test_a_wheel_damaged_on_the_way_is_named(room, bare, harm):  # noqa: F811
     (wheel,) = (room / "wheels").glob("*.whl")
     harm(wheel)
@@ -123,7 +132,11 @@ def test_everything_that_git_keeps_goes_into_it():
 def test_the_room_s_requirements_are_the_course_s_the_workbench_s_the_teacher_s_and_the_build_s():
     names = {Requirement(text).name for text in bundle.requirements()}
     said = project()
-    lists = [said["dependencies"], said["optional-dependencies"]["lab"], said["optional-dependencies"]["teach"]]
+    lists = [
+        said["dependencies"],
+        said["optional-dependencies"]["lab"],
+        said["optional-dependencies"]["teach"],
+    ]
     meant = {Requirement(text).name for texts in lists for text in texts}
     assert names == meant - {"torch"} | {"hatchling", "editables"}
 
@@ -153,6 +166,8 @@ def test_torch_is_asked_for_in_its_cpu_build_and_one_that_cannot_be_had_is_a_sen
     asked.clear()
     annotated = "torch==2.13.0+cpu\n    # from https://example.org/whl/cpu\n"
     monkeypatch.setattr(
-        bundle.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 0, stdout=annotated, stderr="")
+        bundle.subprocess,
+        "run",
+        lambda command, **_: subprocess.CompletedProcess(command, 0, stdout=annotated, stderr=""),
     )
     assert bundle.cpu_index("2.13.0") == "https://example.org/whl/cpu"

@@ -144,7 +144,9 @@ def test_an_endless_loop_is_stopped(function, monkeypatch):
 
 def test_a_check_can_be_stopped_on_windows_where_nothing_interrupts_a_wait(monkeypatch):
     join, waits = threading.Thread.join, []
-    monkeypatch.setattr(threading.Thread, "join", lambda self, timeout=None: waits.append(timeout) or join(self, timeout))
+    monkeypatch.setattr(
+        threading.Thread, "join", lambda self, timeout=None: waits.append(timeout) or join(self, timeout)
+    )
     assert run(lambda x: time.sleep(0.5) or 2 * x).passed
     assert waits and None not in waits and max(waits) <= 0.2
 

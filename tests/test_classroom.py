@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 EXERCISES = sorted((ROOT / "lessons").glob("ex*.py"))
 each_exercise = pytest.mark.parametrize("source", EXERCISES, ids=[source.stem for source in EXERCISES])
 
-SMALL = '''\
+SMALL = """\
 # ---
 # kind: exercise
 # ---
@@ -55,7 +55,7 @@ def negative(x):
     ### END SOLUTION
 # %% points=1
 assert negative(2) == -2
-'''
+"""
 DOUBLE, TRIPLE, NEGATIVE = (f"def {name}(x):\n    return {value}" for name, value in (
     ("double", "2 * x"), ("triple", "3 * x"), ("negative", "-x")))  # fmt: skip
 
@@ -152,7 +152,9 @@ def test_the_table_of_steps_states_the_points_that_the_checks_give(source, lang)
         if line.startswith("|")
     ]
     column = rows[0].index({"zh": "分数", "en": "points"}[lang])
-    assert [int(row[column]) for row in rows[2:]] == [cell.metadata.nbgrader.points for cell in check_cells(nb)]
+    assert [int(row[column]) for row in rows[2:]] == [
+        cell.metadata.nbgrader.points for cell in check_cells(nb)
+    ]
 
 
 def test_making_it_again_changes_nothing_and_a_changed_source_only_its_exercise(small):
@@ -205,12 +207,19 @@ def test_what_cannot_be_sorted_in_is_told_and_the_rest_is_taken(small, tmp_path)
     nb = released(small, "ex9_small")
     nbformat.write(nb, folder / "ex9_small.ipynb")
     nbformat.write(nb, folder / "ada_ex9.ipynb")
-    nbformat.write(without(nb, [cell for cell in nb.cells if "nbgrader" in cell.metadata]), folder / "bob.ipynb")
+    nbformat.write(
+        without(nb, [cell for cell in nb.cells if "nbgrader" in cell.metadata]), folder / "bob.ipynb"
+    )
     (folder / "eve.ipynb").write_text("{", encoding="utf-8")
     (folder / "zoe.ipynb").write_text('{"cells": 7}', encoding="utf-8")
     taken, refused = small.collect(folder)
     assert taken == [("ada", "ex9_small")]
-    assert [sentence.split(":")[0] for sentence in refused] == ["bob.ipynb", "eve.ipynb", "ex9_small.ipynb", "zoe.ipynb"]
+    assert [sentence.split(":")[0] for sentence in refused] == [
+        "bob.ipynb",
+        "eve.ipynb",
+        "ex9_small.ipynb",
+        "zoe.ipynb",
+    ]
     for word in ("no check of any exercise", "no readable notebook", "NAME_ex9_small.ipynb"):
         assert any(word in sentence for sentence in refused)
 
@@ -243,7 +252,9 @@ def test_every_kind_of_submission_gets_its_points_and_feedback(small):
         hand_in(small, student, nb, "ex9_small")
     (small.folder / "submitted" / "kills" / "ex9_small" / "notes.txt").touch()  # an attachment is no harm
     seen = []
-    grades = {grade.student: grade for grade in small.grade(on_each=lambda grade, _: seen.append(grade.student))}
+    grades = {
+        grade.student: grade for grade in small.grade(on_each=lambda grade, _: seen.append(grade.student))
+    }
     assert {student: grade.points for student, grade in grades.items()} == {
         student: points for student, (_, points) in handed_in.items()
     }
@@ -271,7 +282,9 @@ def test_only_what_is_new_is_graded_again(small):
     assert graded == []
     time.sleep(1.1)  # nbgrader's time stamps are whole seconds
     hand_in(small, "ada", solved(small, DOUBLE, TRIPLE, None), "ex9_small")
-    assert [grade.points for grade in small.grade(on_each=lambda grade, _: graded.append(grade.student))] == [(2, 3, 0)]
+    assert [grade.points for grade in small.grade(on_each=lambda grade, _: graded.append(grade.student))] == [
+        (2, 3, 0)
+    ]
     assert graded == ["ada"]
 
 

@@ -65,7 +65,9 @@ def environment(tmp_path) -> SimpleNamespace:
     python = tmp_path / "env" / "bin" / "python"
     packages = next((tmp_path / "env" / "lib").glob("python*/site-packages"))
     for item in Path(sysconfig.get_path("purelib")).iterdir():
-        if not item.name.lower().startswith(("multimodal_course", "_multimodal_course", "_editable_impl_multi")):
+        if not item.name.lower().startswith(
+            ("multimodal_course", "_multimodal_course", "_editable_impl_multi")
+        ):
             if item.name != "google":  # protobuf's folder takes in google.colab
                 (packages / item.name).symlink_to(item)
     if (protobuf := Path(sysconfig.get_path("purelib")) / "google").is_dir():
@@ -94,7 +96,9 @@ def open_on_colab(environment: SimpleNamespace, source: Path, lang: str) -> dict
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Colab is Linux")
-def test_on_colab_a_notebook_alone_installs_the_course_and_nothing_of_colab_s_is_replaced(environment, tmp_path):
+def test_on_colab_a_notebook_alone_installs_the_course_and_nothing_of_colab_s_is_replaced(
+    environment, tmp_path
+):
     before = colab.versions(environment.python)
     assert "multimodal-course" not in before
     found = open_on_colab(environment, colab.build_wheel(tmp_path), "zh")

@@ -42,8 +42,18 @@ COLAB = {
 }
 # What that list was not read for, or does not have: the notebooks' first cell installs what is missing.
 INSTALLED_ON_COLAB = {
-    "av", "diffusers", "safetensors", "openai", "requests", "pydantic", "fastapi",
-    "uvicorn", "python-multipart", "llguidance", "faiss-cpu", "platformdirs",
+    "av",
+    "diffusers",
+    "safetensors",
+    "openai",
+    "requests",
+    "pydantic",
+    "fastapi",
+    "uvicorn",
+    "python-multipart",
+    "llguidance",
+    "faiss-cpu",
+    "platformdirs",
 }
 # conda's name for a package, where it differs; each installs the other's metadata, so that pip sees it there
 CONDA = {
@@ -125,7 +135,8 @@ def test_every_dependency_says_why_it_is_there():
         requirement.name
         for _, requirement in DIRECT
         if not any(
-            re.search(rf'^    "{re.escape(requirement.name)}(\[\w+\])?[<>=].*",\s+# \w+', line) for line in lines
+            re.search(rf'^    "{re.escape(requirement.name)}(\[\w+\])?[<>=].*",\s+# \w+', line)
+            for line in lines
         )
     ]
     assert wanting == []
@@ -171,7 +182,9 @@ def third_party_imports(folder: Path) -> set[str]:
 
 def test_what_the_packages_import_is_what_they_depend_on():
     imported = third_party_imports(ROOT / "course_lib") | third_party_imports(ROOT / "little_world")
-    names = {requirement.name for requirement in requirements("core")} - THROUGH_TRANSFORMERS - THROUGH_FASTAPI
+    names = (
+        {requirement.name for requirement in requirements("core")} - THROUGH_TRANSFORMERS - THROUGH_FASTAPI
+    )
     names |= {requirement.name for group in ("milvus", "ray") for requirement in requirements(group)}
     names |= {"milvus"}  # the server, which a learner adds if they want it
     assert imported == {IMPORTED_AS.get(name, name) for name in names}
@@ -223,7 +236,15 @@ def test_the_wheel_works_where_it_is_installed(wheel, tmp_path):
 def test_binder_reads_environment_yml_and_nothing_before_it():
     """repo2docker takes the first that it finds; these come before environment.yml, or hide it."""
     there = {path.name for path in ROOT.iterdir()}
-    assert not there & {"binder", ".binder", "Dockerfile", "Project.toml", "REQUIRE", "default.nix", "DESCRIPTION"}
+    assert not there & {
+        "binder",
+        ".binder",
+        "Dockerfile",
+        "Project.toml",
+        "REQUIRE",
+        "default.nix",
+        "DESCRIPTION",
+    }
     assert os.access(ROOT / "postBuild", os.X_OK)
 
 

@@ -55,7 +55,11 @@ def test_no_letter_is_an_empty_box():
 def test_the_font_has_every_chinese_character_of_the_course():
     """Any of them may stand in a figure; `python tools/make_font.py` adds what is missing."""
     root = Path(plots.__file__).parents[1]
-    files = [file for folder in ("lessons", "course_lib", "little_world") for file in root.glob(f"{folder}/**/*.py")]
+    files = [
+        file
+        for folder in ("lessons", "course_lib", "little_world")
+        for file in root.glob(f"{folder}/**/*.py")
+    ]
     used = {c for file in files for c in file.read_text("utf-8") if "\u4e00" <= c <= "\u9fff"}
     font = ImageFont.truetype(str(plots.FONT), 24)
     missing = bytes(font.getmask("\U0001f9ff"))

@@ -52,7 +52,9 @@ def number(image_id: str) -> int:
 
 
 def rows(store: Path) -> list[dict]:
-    return [row for path in (store / "embeddings").glob("*.parquet") for row in pq.read_table(path).to_pylist()]
+    return [
+        row for path in (store / "embeddings").glob("*.parquet") for row in pq.read_table(path).to_pylist()
+    ]
 
 
 def check_complete(store: Path, count: int) -> None:
@@ -74,7 +76,9 @@ def test_a_folder_becomes_shards_and_an_index(folder, tmp_path):
     report = embed(folder, tmp_path / "index", chunk=6, progress=False)
     assert (report.embedded, report.skipped, report.added) == (20, 0, 20)
     assert set(report.failed) == {"empty.png", "garbage.jpg"}
-    assert repr(report).startswith("20 embedded, 0 were already, 20 added to the index, 2 failed\n  empty.png: ")
+    assert repr(report).startswith(
+        "20 embedded, 0 were already, 20 added to the index, 2 failed\n  empty.png: "
+    )
     check_complete(tmp_path / "index", 20)
     places = list((tmp_path / "index" / "embeddings").iterdir())
     assert len(places) == 4 and all(path.suffix == ".parquet" for path in places)
@@ -197,7 +201,10 @@ def test_two_pictures_of_one_id_and_ids_that_are_none(tmp_path):
         (lambda place: place / "nowhere", "There is no folder"),
         (lambda place: place / "nowhere.parquet", "nowhere.parquet cannot be read"),
         (lambda place: write(place / "text.parquet", b"no parquet"), "text.parquet cannot be read"),
-        (lambda place: write(place / "other.parquet", pa.table({"x": [1]})), "neither a column image nor a column path"),
+        (
+            lambda place: write(place / "other.parquet", pa.table({"x": [1]})),
+            "neither a column image nor a column path",
+        ),
     ],
 )
 def test_a_source_that_is_none(tmp_path, make, message):

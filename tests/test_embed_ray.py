@@ -22,7 +22,8 @@ from course_lib.stores import Space, open_store
 ROOT = Path(__file__).resolve().parents[1]
 COUNT, CHUNK = 400, 8
 needs_ray = pytest.mark.skipif(
-    find_spec("ray") is None or not hasattr(os, "fork"), reason="Ray is not installed, or signals are not to be had"
+    find_spec("ray") is None or not hasattr(os, "fork"),
+    reason="Ray is not installed, or signals are not to be had",
 )
 
 
@@ -32,11 +33,25 @@ def _english(monkeypatch):
 
 
 def start(folder: Path, index: Path) -> subprocess.Popen:
-    command = [sys.executable, "-m", "course_lib.embed", str(folder), "--store", str(index), "--ray", "--workers", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "course_lib.embed",
+        str(folder),
+        "--store",
+        str(index),
+        "--ray",
+        "--workers",
+        "2",
+    ]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "COURSE_LANG": "en", "TQDM_DISABLE": "1"}
     environment.pop("RAY_ADDRESS", None)
     return subprocess.Popen(
-        [*command, "--chunk", str(CHUNK)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, "--chunk", str(CHUNK)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -86,7 +101,9 @@ def test_a_worker_killed_and_the_whole_started_again_embed_every_good_picture_on
     assert sorted(row["id"] for row in rows if row["ok"]) == sorted(names)
     assert {row["id"] for row in rows if not row["ok"]} == {"empty.png", "garbage.jpg"}
     store = open_store(index)
-    stored = {name: vector for some, vectors in store.batches() for name, vector in zip(some, vectors, strict=True)}
+    stored = {
+        name: vector for some, vectors in store.batches() for name, vector in zip(some, vectors, strict=True)
+    }
     assert len(store) == COUNT and set(stored) == set(names)
     some = range(0, COUNT, 40)
     meant = CLIPService("mini-clip", device="cpu").encode_image([picture(i) for i in some], progress=False)
@@ -99,7 +116,12 @@ def test_a_worker_killed_and_the_whole_started_again_embed_every_good_picture_on
         ({"CPU": 2}, None, 1, {"num_cpus": 1}),
         ({"CPU": 16}, None, 15, {"num_cpus": 1}),
         ({"CPU": 16}, 4, 4, {"num_cpus": 1}),
-        ({"CPU": 1}, None, 1, {"num_cpus": 0.5}),  # a whole one would leave nothing to read with: it would hang
+        (
+            {"CPU": 1},
+            None,
+            1,
+            {"num_cpus": 0.5},
+        ),  # a whole one would leave nothing to read with: it would hang
         ({"CPU": 32, "GPU": 4}, None, 4, {"num_cpus": 1, "num_gpus": 1}),
         ({"CPU": 3, "GPU": 8}, None, 2, {"num_cpus": 1, "num_gpus": 1}),
     ],
@@ -132,5 +154,7 @@ def test_a_cluster_that_is_not_there(monkeypatch):
 
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     monkeypatch.setattr(ray, "init", refuses)  # the real one takes half a minute to say so
-    with pytest.raises(CourseError, match="at RAY_ADDRESS=127.0.0.1:9 cannot be reached .*, please check the address"):
+    with pytest.raises(
+        CourseError, match="at RAY_ADDRESS=127.0.0.1:9 cannot be reached .*, please check the address"
+    ):
         run_once()

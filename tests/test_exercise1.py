@@ -46,7 +46,10 @@ def lang(request):
 def checks(clip):
     """One for each language: what a check draws is drawn once."""
     landscapes = {"zh": "风景", "en": "landscape"}
-    return {lang: Exercise1(clip, picture, {**labels("kind", lang), None: landscapes[lang]}) for lang in landscapes}
+    return {
+        lang: Exercise1(clip, picture, {**labels("kind", lang), None: landscapes[lang]})
+        for lang in landscapes
+    }
 
 
 @pytest.fixture
@@ -57,7 +60,9 @@ def check(checks, lang, monkeypatch):
 
 
 def functions(folder: str, clip, lang: str) -> dict:
-    return functions_of("ex1_image_classifier", folder, lang, {"np": np, "math": math, "clip": clip, "LANG": lang})
+    return functions_of(
+        "ex1_image_classifier", folder, lang, {"np": np, "math": math, "clip": clip, "LANG": lang}
+    )
 
 
 def ask(check: Exercise1, step: str, f):

@@ -133,7 +133,9 @@ def with_urllib(url, order, start=None):
                                      {"Content-Type": "application/json"})  # fmt: skip
     with urllib.request.urlopen(request, timeout=5) as answer:
         data = json.load(answer)
-    return Image.open(io.BytesIO(base64.b64decode(data["images"][0]))), json.loads(data["info"])["all_seeds"][0]
+    return Image.open(io.BytesIO(base64.b64decode(data["images"][0]))), json.loads(data["info"])["all_seeds"][
+        0
+    ]
 
 
 def with_the_service(url, order, start=None):
@@ -225,7 +227,11 @@ def planned(name=lambda order, number: digest(order), seed=lambda seed, number: 
         for chosen in combine(*choices.values()):
             told = dict(zip(choices, chosen))
             for value in seeds:
-                own = {"prompt": template.format(**told), "seed": seed(value, len(orders)), "facts": facts(told)}
+                own = {
+                    "prompt": template.format(**told),
+                    "seed": seed(value, len(orders)),
+                    "facts": facts(told),
+                }
                 order = common(shared) | own
                 orders.append(order | {"name": name(order, len(orders))})
         return orders
@@ -240,7 +246,9 @@ def with_loops(template, choices, seeds, common):
     for facts in found:
         for seed in seeds:
             order = {**common, "facts": facts, "seed": seed, "prompt": template.format_map(facts)}
-            spelled = uuid.uuid5(uuid.NAMESPACE_URL, json.dumps([sorted(common.items()), order["prompt"], seed]))
+            spelled = uuid.uuid5(
+                uuid.NAMESPACE_URL, json.dumps([sorted(common.items()), order["prompt"], seed])
+            )
             yield order | {"name": f"seed{seed}-{spelled}.png"}
 
 
@@ -326,7 +334,9 @@ def submitted(paint, orders, at_once, collect):
 def in_groups(paint, orders, at_once):
     found = []
     for i in range(0, len(orders), at_once):
-        found += submitted(paint, orders[i : i + at_once], at_once, lambda futures: [f.result() for f in futures])
+        found += submitted(
+            paint, orders[i : i + at_once], at_once, lambda futures: [f.result() for f in futures]
+        )
     return found
 
 
@@ -572,7 +582,10 @@ def by_classification(clip, pictures, orders, template, choices):
     for image, order in zip(pictures, orders):
         if image is None:
             continue
-        right = [clip.zero_shot_classify(image, words).label == order["facts"][fact] for fact, words in choices.items()]
+        right = [
+            clip.zero_shot_classify(image, words).label == order["facts"][fact]
+            for fact, words in choices.items()
+        ]
         for fact, one in zip(choices, right):
             counts[fact] += one
         both += all(right)
@@ -658,7 +671,9 @@ def montage(pictures, labels, columns):
         ImageDraw.Draw(cell).text((50, 98), text, "black", plots.font(12), anchor="ma")
         cells.append(np.asarray(cell))
     cells += [np.full_like(cells[0], 255)] * (-len(cells) % columns)
-    return Image.fromarray(np.vstack([np.hstack(cells[i : i + columns]) for i in range(0, len(cells), columns)]))
+    return Image.fromarray(
+        np.vstack([np.hstack(cells[i : i + columns]) for i in range(0, len(cells), columns)])
+    )
 
 
 @pytest.mark.parametrize(
@@ -697,7 +712,9 @@ def test_wrong_sheets_are_named(wrong, phrase, check, truth, lang):
 
 def test_the_studio_paints_what_the_library_asks_for():
     with studio.Studio() as server:
-        made = StableDiffusionService(server.url, progress=False).text_to_image("a cat", width=64, height=64, seed=0)
+        made = StableDiffusionService(server.url, progress=False).text_to_image(
+            "a cat", width=64, height=64, seed=0
+        )
         assert made.seed == 0 and studio.shows(made, "a cat", 0)
         server.stop()
         with pytest.raises(requests.ConnectionError):

@@ -225,7 +225,9 @@ def by_the_matrix(engine, words="", picture=None, top_k=12):
     return tuple([one["id"], one["similarity"]] for one in found)
 
 
-def finding(words=lambda w: w.strip() or None, picture=lambda p: p, top_k=lambda k: k, made=lambda found: found):
+def finding(
+    words=lambda w: w.strip() or None, picture=lambda p: p, top_k=lambda k: k, made=lambda found: found
+):
     """A `find` with one part replaced by another."""
 
     def find(engine, given="", query=None, most=12):
@@ -252,7 +254,10 @@ def numpy_scores(engine, words="", picture=None, top_k=12):
 
 
 def added_scores(engine, words="", picture=None, top_k=12):
-    both = numpy_scores(engine, words, None, 99), numpy_scores(engine, "", picture, 99) if picture is not None else []
+    both = (
+        numpy_scores(engine, words, None, 99),
+        numpy_scores(engine, "", picture, 99) if picture is not None else [],
+    )
     sums = Counter()
     for found in both:
         sums.update(dict(found))
@@ -644,7 +649,9 @@ def under_one_name(self, question):
     if self.chosen is None:
         self.note = "Choose first."
         return
-    self.turns.setdefault("all", []).append((question, app_core.ask(self.vqa, self.pictures[self.chosen], question)))
+    self.turns.setdefault("all", []).append(
+        (question, app_core.ask(self.vqa, self.pictures[self.chosen], question))
+    )
 
 
 def only_chat(self, question):

@@ -43,7 +43,9 @@ def tone(hertz: float, seconds: float, rate: int = RATE) -> np.ndarray:
 
 
 def test_a_higher_tone_is_in_a_higher_band():
-    bands = [log_mel(tone(hertz, WINDOW / RATE)).mean(axis=0).argmax() for hertz in (100, 300, 900, 2700, 7000)]
+    bands = [
+        log_mel(tone(hertz, WINDOW / RATE)).mean(axis=0).argmax() for hertz in (100, 300, 900, 2700, 7000)
+    ]
     assert bands == sorted(bands) and len(set(bands)) == 5
 
 
@@ -82,7 +84,12 @@ def test_the_sounds_of_the_gallery_are_named_by_texts(analyzer, lang):
     for example in load_clips():
         for shot in example.truth["shots"]:
             kinds = {actor["kind"] for actor in shot["actors"]} & set(SOUNDING)
-            if not kinds or not example.clip.sound or shot["background"] == "beach" or shot["end"] - shot["start"] < 1:
+            if (
+                not kinds
+                or not example.clip.sound
+                or shot["background"] == "beach"
+                or shot["end"] - shot["start"] < 1
+            ):
                 continue
             with VideoProcessor(example.path) as video:
                 sound = video.audio(shot["start"], shot["end"])
@@ -118,7 +125,9 @@ def test_picture_and_sound_help_each_other_out(analyzer):
             sound, frames = video.audio(), [frame.image for frame in video.sample(5)[1:4]]
         for name, (grain, decibels) in spoilt.items():
             pictures = [grainy(frame, grain, rng) for frame in frames]
-            fusion = analyzer.fuse_parts(pictures, Sound(noisy(sound.samples, decibels, rng), sound.rate), labels.values())
+            fusion = analyzer.fuse_parts(
+                pictures, Sound(noisy(sound.samples, decibels, rng), sound.rate), labels.values()
+            )
             right[name] += [result.label == labels[next(iter(kinds))] for result in fusion]
     assert tried >= 8
     for name, (picture, sound, both) in right.items():
@@ -133,7 +142,9 @@ def test_a_file_is_fused_from_its_frames_and_its_sound(analyzer):
     fusion = analyzer.fuse(example.path, labels, start=3.3, end=5.0)
     assert [result.label for result in fusion] == [labels[1]] * 3
     assert fusion.both[labels[1]] >= max(fusion.picture[labels[1]], fusion.sound[labels[1]]) - 1e-6
-    named = analyzer.fuse(example.path, ["dog", "duck", "cat"], template="a picture of a {}", start=3.3, end=5.0)
+    named = analyzer.fuse(
+        example.path, ["dog", "duck", "cat"], template="a picture of a {}", start=3.3, end=5.0
+    )
     assert named.both == pytest.approx(dict(zip(["dog", "duck", "cat"], fusion.both.values())))
 
 
@@ -146,7 +157,9 @@ def test_probabilities_are_calibrated_by_the_best_cosine():
     truth = rng.integers(3, size=3000)
     logits = rng.normal(0, 1, (3000, 3))
     logits[np.arange(3000), truth] += 1.0
-    a, b = fit_confidence(logits / 10, truth)  # the truth is 1 logit ahead: scaled by 10, whatever the best is
+    a, b = fit_confidence(
+        logits / 10, truth
+    )  # the truth is 1 logit ahead: scaled by 10, whatever the best is
     assert np.exp(a + b * np.median(logits.max(axis=1) / 10)) == pytest.approx(10, rel=0.15)
 
 

@@ -98,7 +98,10 @@ def test_exif_orientation_is_applied(orientation):
 def test_an_orientation_behind_the_pixels_of_a_png_is_applied_too():
     exif = Image.Exif()
     exif[0x0112] = 6
-    lying, content = saved(Image.fromarray(np.ascontiguousarray(np.rot90(PIXELS)))), b"eXIf" + exif.tobytes()[6:]
+    lying, content = (
+        saved(Image.fromarray(np.ascontiguousarray(np.rot90(PIXELS)))),
+        b"eXIf" + exif.tobytes()[6:],
+    )
     chunk = struct.pack(">I", len(content) - 4) + content + struct.pack(">I", zlib.crc32(content))
     end = lying.index(b"IEND") - 4
     assert same(images.open_image(lying[:end] + chunk + lying[end:]), PIXELS)
@@ -210,7 +213,9 @@ def test_a_file_cut_anywhere_is_whole_or_refused(cut, format):
     assert same(found, np.asarray(images.open_image(whole)))  # nothing but padding was lost
 
 
-@pytest.mark.parametrize("source, begins", [(b"no picture", "这张图片的内容"), ("notes.txt", "notes.txt 的内容")])
+@pytest.mark.parametrize(
+    "source, begins", [(b"no picture", "这张图片的内容"), ("notes.txt", "notes.txt 的内容")]
+)
 def test_a_chinese_sentence_has_a_space_after_latin_letters_alone(monkeypatch, tmp_path, source, begins):
     monkeypatch.setattr(settings, "_chosen", "zh")
     monkeypatch.chdir(tmp_path)
@@ -278,7 +283,10 @@ def test_base64_and_data_uris_come_back_as_the_same_picture():
 
 def test_base64_of_many_lines_as_mail_and_the_command_line_write_it():
     assert same(images.from_base64(base64.encodebytes(images.encode(PICTURE)).decode()), PIXELS)
-    assert same(images.from_base64(images.to_data_uri(PICTURE)[:200] + "\r\n" + images.to_data_uri(PICTURE)[200:]), PIXELS)
+    assert same(
+        images.from_base64(images.to_data_uri(PICTURE)[:200] + "\r\n" + images.to_data_uri(PICTURE)[200:]),
+        PIXELS,
+    )
 
 
 def test_base64_taken_for_a_path_is_not_quoted_whole():
@@ -298,7 +306,9 @@ def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
     ("format", "size"), [("XBM", (4, 4)), ("JPEG", (65_501, 1)), ("WEBP", (1, 16_384)), ("GIF", (65_536, 1))]
 )
 def test_what_a_format_does_not_hold_gets_a_sentence(format, size):
-    with pytest.raises(ImageError, match=f"{size[0]} x {size[1]} pixels cannot be written as {format}, please use PNG"):
+    with pytest.raises(
+        ImageError, match=f"{size[0]} x {size[1]} pixels cannot be written as {format}, please use PNG"
+    ):
         images.encode(Image.new("RGB", size), format)
 
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from little_world import HELD_OUT, KINDS, Scene, load_charts, load_documents, load_gallery
 from little_world import gallery as gallery_module
+from little_world.captions import FULL, Plan, caption, questions, random_plan
 from little_world.charts import TRENDS, TYPES, draw_chart
 from little_world.documents import draw_document
-from little_world.captions import FULL, Plan, caption, questions, random_plan
 from little_world.drawing import draw
 from little_world.paths import WORLD
 from little_world.scenes import (

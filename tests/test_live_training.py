@@ -75,7 +75,9 @@ def test_whether_bfloat16_pays_is_measured(monkeypatch):
 
 def test_a_batch_is_what_the_image_processor_makes(closeups):
     variant = np.random.default_rng([live.RECIPE.seed, 0]).integers(3, size=len(live.PAIRS))[0]
-    expected = live.tiny_processor()(images=closeups.pixels[variant, 0], return_tensors="pt")["pixel_values"][0]
+    expected = live.tiny_processor()(images=closeups.pixels[variant, 0], return_tensors="pt")["pixel_values"][
+        0
+    ]
     assert torch.allclose(closeups.batch(0)[0], expected, atol=1e-5)
 
 

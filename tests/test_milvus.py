@@ -31,7 +31,9 @@ def _english(monkeypatch):
 
 @pytest.fixture(scope="module")
 def server():
-    with LocalMilvus({"proxy.timeTickInterval": 10}) as server:  # ms: a consistent read waits for the next tick
+    with LocalMilvus(
+        {"proxy.timeTickInterval": 10}
+    ) as server:  # ms: a consistent read waits for the next tick
         yield server
 
 
@@ -106,7 +108,9 @@ def test_killed_while_adding_what_was_acknowledged_is_there_and_whole(server, ad
 @needs_server
 def test_another_dimension_and_another_model_are_refused(address):
     ImageSearchEngine(PixelEncoder(), store=address).add_image("p1", picture(1))
-    with pytest.raises(StoreError, match=r"made with the model pixels \(48\).*pixels \(16\), please open it with"):
+    with pytest.raises(
+        StoreError, match=r"made with the model pixels \(48\).*pixels \(16\), please open it with"
+    ):
         ImageSearchEngine(PixelEncoder(dim=16), store=address)
     with pytest.raises(StoreError, match="another version of pixels"):
         ImageSearchEngine(PixelEncoder(seed=1), store=address)
@@ -119,7 +123,9 @@ def test_another_dimension_and_another_model_are_refused(address):
 def test_a_collection_that_is_somebody_elses_is_left_alone(server, address):
     client = filled(f"{server.address}/any", 1)._client
     client.create_collection("theirs", dimension=4)
-    with pytest.raises(StoreError, match="collection theirs was not made by the course, please use another name"):
+    with pytest.raises(
+        StoreError, match="collection theirs was not made by the course, please use another name"
+    ):
         ImageSearchEngine(PixelEncoder(), store=f"{server.address}/theirs")
     assert client.describe_collection("theirs")["fields"][1]["params"] == {"dim": 4}
 
@@ -130,7 +136,9 @@ def test_a_collection_that_somebody_removed_or_released(address):
     store._client.release_collection(store.collection)
     assert len(store) == 5 and len(store.search(rows(1), 9)[0]) == 5  # loaded again
     store._client.drop_collection(store.collection)
-    with pytest.raises(StoreError, match="The collection was removed from Milvus .*, please open this index again"):
+    with pytest.raises(
+        StoreError, match="The collection was removed from Milvus .*, please open this index again"
+    ):
         store.search(rows(1), 1)
     assert len(open_store(address)) == 0
 
@@ -140,7 +148,9 @@ def test_a_server_that_asks_who_you_are(monkeypatch):
     with LocalMilvus({"authorization_enabled": True, "proxy.timeTickInterval": 10}) as server:
         for token in ("", "root:a wrong password"):
             monkeypatch.setenv("MILVUS_TOKEN", token)
-            with pytest.raises(StoreError, match="wants to know who you are, please put .* into MILVUS_TOKEN") as caught:
+            with pytest.raises(
+                StoreError, match="wants to know who you are, please put .* into MILVUS_TOKEN"
+            ) as caught:
                 open_store(f"{server.address}/a").bind(SPACE)
             assert "wrong password" not in str(caught.value)
         monkeypatch.setenv("MILVUS_TOKEN", "root:Milvus")
@@ -167,7 +177,9 @@ def test_no_server_at_the_address():
     ],
 )
 def test_an_address_that_is_none(address):
-    with pytest.raises(StoreError, match="is no address of Milvus, please write milvus.http://host:19530/coll") as caught:
+    with pytest.raises(
+        StoreError, match="is no address of Milvus, please write milvus.http://host:19530/coll"
+    ) as caught:
         open_store(address)
     assert "secret" not in str(caught.value)
 
@@ -276,8 +288,13 @@ def test_more_than_a_request_holds(address, monkeypatch):
 @needs_server
 def test_the_engine_works_as_on_any_other_store(address):
     engine = ImageSearchEngine(PixelEncoder(), store=address)
-    report = engine.add_images({f"p{i}": picture(i) for i in range(30)}, metadata=lambda name: metadata(int(name[1:])))
-    assert len(report.added) == len(engine) == 30 and repr(engine) == f"ImageSearchEngine(30 pictures, pixels, {address})"
+    report = engine.add_images(
+        {f"p{i}": picture(i) for i in range(30)}, metadata=lambda name: metadata(int(name[1:]))
+    )
+    assert (
+        len(report.added) == len(engine) == 30
+        and repr(engine) == f"ImageSearchEngine(30 pictures, pixels, {address})"
+    )
     assert engine.add_images({"p1": picture(1), "q": picture(40)}).skipped == ["p1"]
     assert engine.search_by_image(picture(7), 2, where={"even": False}).ids[0] == "p7"
     engine.update("p7", metadata={"new": True})

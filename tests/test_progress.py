@@ -106,7 +106,9 @@ def test_many_kernels_at_once_lose_nothing(file):
     assert progress.passed() == {("Exercise1", f"{n}-{i}") for n in range(6) for i in range(10)}
 
 
-@pytest.mark.parametrize("spoil", [lambda file: file.write_text("not a database" * 100), lambda file: file.mkdir()])
+@pytest.mark.parametrize(
+    "spoil", [lambda file: file.write_text("not a database" * 100), lambda file: file.mkdir()]
+)
 def test_a_spoilt_file_is_a_sentence_and_the_check_goes_on(file, spoil):
     file.parent.mkdir()
     spoil(file)
@@ -138,7 +140,9 @@ def test_it_shows_what_is_done_and_what_comes_next(lang, monkeypatch):
     (name, exercise), first = next(iter(EXERCISES.items())), dashboard().rows[0]
     titles = [title for title, _ in first.steps]
     assert (first.done, first.title, dashboard().next) == (0, exercise.title(lang), (first, titles[0]))
-    assert {"zh": f"先学第 {exercise.lesson} 课", "en": f"lesson {exercise.lesson}, then"}[lang] in repr(dashboard())
+    assert {"zh": f"先学第 {exercise.lesson} 课", "en": f"lesson {exercise.lesson}, then"}[lang] in repr(
+        dashboard()
+    )
 
     steps = list(checking.steps(getattr(checking, name)))
     progress.record(name, steps[0])

@@ -145,7 +145,13 @@ def test_open_questions_ask_for_one_fact_of_the_picture(texts, slot):
 
 
 def test_what_is_somewhere_is_a_question_of_its_own():
-    for text in ("画面左边是什么？", "画面上方是什么？", "左边有什么", "What is on the left?", "What is at the top?"):
+    for text in (
+        "画面左边是什么？",
+        "画面上方是什么？",
+        "左边有什么",
+        "What is on the left?",
+        "What is at the top?",
+    ):
         question = read(text)
         assert question.kind == "thing at" and question.about[0].fact("position"), text
 
@@ -228,7 +234,14 @@ def test_no_question_is_an_error(text):
 
 def test_a_question_of_little_world_is_never_misread():
     """Each is read as the sort it is, or refused: measured on every wording the world's own grammar has."""
-    expected = {"count": "number", "where": "position", "background": "place", "color": "color", "time": "time", "absent": "color"}
+    expected = {
+        "count": "number",
+        "where": "position",
+        "background": "place",
+        "color": "color",
+        "time": "time",
+        "absent": "color",
+    }
     candidates = {lang: Candidates(world.candidates(), lang=lang) for lang in words.LANGUAGES}
     for index, scene in enumerate(world.scenes_of(2, 400_000_000, 40)):
         for lang in words.LANGUAGES:
@@ -281,7 +294,13 @@ def test_english_plurals_and_chinese_measure_words():
         if one != "glass":  # "glasses" is also a word of its own
             assert singular(many) == one
         assert singular(one) == one
-    assert [measure_word(noun) for noun in ("猫", "小汽车", "飞机", "沙发", "书")] == ["只", "辆", "架", "个", "本"]
+    assert [measure_word(noun) for noun in ("猫", "小汽车", "飞机", "沙发", "书")] == [
+        "只",
+        "辆",
+        "架",
+        "个",
+        "本",
+    ]
     assert article("umbrella") == "an umbrella" and article("red cat") == "a red cat"
     for kind, (zh, measure, one, many) in words.KIND.items():
         assert plural(one) == many and singular(many) == one, kind

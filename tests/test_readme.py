@@ -13,7 +13,9 @@ ROOT = Path(__file__).parents[1]
 READMES = ("README.md", "README.zh-CN.md")
 
 
-@pytest.mark.parametrize("name", [*READMES, "docs/architecture.md", "docs/teaching.md", "docs/teaching.zh-CN.md"])
+@pytest.mark.parametrize(
+    "name", [*READMES, "docs/architecture.md", "docs/teaching.md", "docs/teaching.zh-CN.md"]
+)
 def test_local_links_exist(name):
     text = (ROOT / name).read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
@@ -22,7 +24,9 @@ def test_local_links_exist(name):
 
 def test_the_guide_and_its_twin_have_the_same_shape():
     """As many headings, table rows and list items in the one as in the other."""
-    texts = [(ROOT / name).read_text(encoding="utf-8") for name in ("docs/teaching.md", "docs/teaching.zh-CN.md")]
+    texts = [
+        (ROOT / name).read_text(encoding="utf-8") for name in ("docs/teaching.md", "docs/teaching.zh-CN.md")
+    ]
     shapes = [re.findall(r"^(?:#+ |\||- |\d\. )", text, re.MULTILINE) for text in texts]
     assert shapes[0] == shapes[1] and len(shapes[0]) > 50
 
@@ -47,12 +51,7 @@ def test_both_languages_have_the_same_commands_and_links(pair):
         ]
 
     def links(name):
-        text = (
-            (ROOT / name)
-            .read_text(encoding="utf-8")
-            .replace("/zh/", "/en/")
-            .replace(".zh-CN.md", ".md")
-        )
+        text = (ROOT / name).read_text(encoding="utf-8").replace("/zh/", "/en/").replace(".zh-CN.md", ".md")
         return set(re.findall(r"\]\((?!#)([^)]+)\)", text))
 
     assert code(pair[0]) == code(pair[1])

@@ -35,7 +35,13 @@ def engine() -> ImageSearchEngine:
 
 
 def upload(panel, content: bytes) -> None:
-    file = {"name": "x.png", "type": "image/png", "size": len(content), "content": content, "last_modified": datetime.now()}
+    file = {
+        "name": "x.png",
+        "type": "image/png",
+        "size": len(content),
+        "content": content,
+        "last_modified": datetime.now(),
+    }
     panel.upload.value = (file,)
 
 
@@ -73,7 +79,14 @@ def test_a_question_goes_to_the_chosen_picture_or_to_all(engine):
 def test_a_chat_answers_where_it_is_chosen(engine):
     with FaultServer(completion("A <b>cat</b>.")) as server:
         vqa = VisualQA(clip_service=engine.clip_service, base_url=server.url, model="m")
-        panel = search_panel(engine, vqa=vqa, query="a cat", question="What is it?", chat=True, images=lambda _: Image.new("RGB", (8, 8)))
+        panel = search_panel(
+            engine,
+            vqa=vqa,
+            query="a cat",
+            question="What is it?",
+            chat=True,
+            images=lambda _: Image.new("RGB", (8, 8)),
+        )
         assert panel.answer == "A <b>cat</b>." and "<b>cat" not in panel._answered.value
 
 
@@ -86,7 +99,9 @@ def test_of_a_picture_that_images_lacks_the_thumbnail_is_asked_about(engine):
             panel.about.value, panel.question.value = chosen.id, "What is it?"
             panel.ask.click()
             assert panel.answer == "a cat"
-        sizes = [from_base64(r.json["messages"][0]["content"][1]["image_url"]["url"]).size for r in server.requests]
+        sizes = [
+            from_base64(r.json["messages"][0]["content"][1]["image_url"]["url"]).size for r in server.requests
+        ]
     assert sizes[0] == panel.results[0].thumbnail.size and sizes[1] == (8, 8)
 
 

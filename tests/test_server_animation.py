@@ -20,7 +20,13 @@ from little_world.server.animation import Animation, AnimationEngine
 from little_world.server.errors import ApiError
 from little_world.server.worker import Cancelled
 
-ABOUT = {"num_frames": 6, "frame_rate": 5, "num_inference_steps": 3, "guidance_scale": 4.0, "first_frame": True}
+ABOUT = {
+    "num_frames": 6,
+    "frame_rate": 5,
+    "num_inference_steps": 3,
+    "guidance_scale": 4.0,
+    "first_frame": True,
+}
 PICTURE = Image.effect_noise((64, 64), 80).convert("RGB")
 
 
@@ -81,7 +87,13 @@ def test_the_same_again_and_every_argument_counts(engine):
 
 def test_habits_are_those_the_adapter_was_trained_with(engine, base, tmp_path):
     habits = engine.habits
-    assert (habits.frames, habits.rate, habits.steps, habits.guidance, habits.first_frame) == (6, 5, 3, 4.0, True)
+    assert (habits.frames, habits.rate, habits.steps, habits.guidance, habits.first_frame) == (
+        6,
+        5,
+        3,
+        4.0,
+        True,
+    )
     assert (habits.width, habits.height, habits.most) == (64, 64, 12)
     silent = opened(small_checkpoints.make_motion_adapter(tmp_path / "silent", base), base)
     assert (silent.habits.frames, silent.habits.rate, silent.habits.first_frame) == (12, 8, False)
@@ -123,7 +135,11 @@ def test_stable_diffusion_1_5_gets_the_noise_that_its_adapters_know(tmp_path):
     base = small_checkpoints.make_stable_diffusion(tmp_path / "sd15", zero_snr=False)
     engine = opened(small_checkpoints.make_motion_adapter(tmp_path / "moving", base), base)
     config = engine.pipe.scheduler.config
-    assert (config.beta_schedule, config.clip_sample, config.timestep_spacing) == ("linear", False, "linspace")
+    assert (config.beta_schedule, config.clip_sample, config.timestep_spacing) == (
+        "linear",
+        False,
+        "linspace",
+    )
     assert np.isfinite(make(engine)).all()
     engine.close()
 

@@ -15,7 +15,8 @@ from little_world.server.errors import ApiError
 
 # What the constrained decoder can say at all, so that a random model says it.
 FORBIDDEN, ALLOWED = (
-    {"type": "json_schema", "json_schema": {"name": "said", "schema": {"enum": [word]}}} for word in ("forbidden", "allowed")
+    {"type": "json_schema", "json_schema": {"name": "said", "schema": {"enum": [word]}}}
+    for word in ("forbidden", "allowed")
 )
 
 
@@ -67,7 +68,9 @@ def test_the_course_calls_it_a_refusal(server):
         vision.ask(Image.new("RGB", (8, 8)), "Is this forbidden?")
 
 
-@pytest.mark.parametrize(("text", "caught"), [("a Cat!", True), ("a category", False), ("大猫在睡", True), ("", False)])
+@pytest.mark.parametrize(
+    ("text", "caught"), [("a Cat!", True), ("a category", False), ("大猫在睡", True), ("", False)]
+)
 def test_latin_terms_are_words_and_chinese_ones_need_no_bounds(text, caught):
     messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}]
     blocklist = Blocklist(["cat", "猫"])

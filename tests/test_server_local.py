@@ -55,7 +55,9 @@ def test_it_starts_inside_a_running_event_loop_and_says_nothing(folder, capfd):
 
 def test_what_the_libraries_report_while_they_are_imported_is_not_shown():
     code = "import course_lib; from diffusers import AutoPipelineForText2Image; from little_world.server import LocalServer"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr == ""
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr == ""
+    )
 
 
 def test_closing_frees_the_port_and_ends_the_threads(folder):

@@ -421,7 +421,9 @@ def test_a_413_reaches_a_client_that_is_still_sending(server, length):
     framing = f"Content-Length: {34 << 20}" if length else "Transfer-Encoding: chunked"
     piece = b"x" * (1 << 20)
     with socket.create_connection((host, int(port)), timeout=30) as connection:
-        connection.sendall(f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}:{port}\r\n{framing}\r\n\r\n".encode())
+        connection.sendall(
+            f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}:{port}\r\n{framing}\r\n\r\n".encode()
+        )
         for sent in range(34):
             connection.sendall(piece if length else b"100000\r\n" + piece + b"\r\n")
             if sent in (0, 32):  # time in which a hasty server would have hung up
@@ -435,7 +437,9 @@ def test_a_request_that_never_ends_is_refused_all_the_same(server, monkeypatch):
     monkeypatch.setattr(guard, "PATIENCE", 0.3)
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=30) as connection:
-        connection.sendall(f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nContent-Length: {40 << 20}\r\n\r\nx".encode())
+        connection.sendall(
+            f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nContent-Length: {40 << 20}\r\n\r\nx".encode()
+        )
         assert connection.recv(1 << 16).startswith(b"HTTP/1.1 413")
 
 

@@ -200,7 +200,10 @@ def test_how_much_of_a_prompt_is_not_read(engine):
     tokenizer("a cat", padding="max_length", truncation=True)
     padding, truncation = tokenizer.backend_tokenizer.padding, tokenizer.backend_tokenizer.truncation
     engine.beyond("a cat")
-    assert padding and (tokenizer.backend_tokenizer.padding, tokenizer.backend_tokenizer.truncation) == (padding, truncation)
+    assert padding and (tokenizer.backend_tokenizer.padding, tokenizer.backend_tokenizer.truncation) == (
+        padding,
+        truncation,
+    )
 
 
 def test_nothing_is_loaded_before_it_is_wanted(folder):

@@ -30,7 +30,9 @@ from little_world.server.painting import Painting, PaintingEngine, Settings
 from little_world.server.samplers import SAMPLERS, choose, is_flow
 
 SMALL = {"width": 64, "height": 64, "steps": 4, "seed": 1, "prompt": "a red car"}
-PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype="uint8"))  # the same each time
+PICTURE = Image.fromarray(
+    np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype="uint8")
+)  # the same each time
 MASK = Image.new("L", (64, 64))
 MASK.paste(255, (16, 16, 48, 48))
 
@@ -64,7 +66,9 @@ def post(server, route: str = "txt2img", **body) -> requests.Response:
     return requests.post(f"{server.url}/sdapi/v1/{route}", json={**SMALL, **body}, timeout=60)
 
 
-def over(server, picture: Image.Image = PICTURE, mask: Image.Image | None = None, **body) -> requests.Response:
+def over(
+    server, picture: Image.Image = PICTURE, mask: Image.Image | None = None, **body
+) -> requests.Response:
     if mask is not None:
         body = {"mask": images.to_base64(mask), "mask_blur": 0, **body}
     return post(server, "img2img", init_images=[images.to_base64(picture)], **body)
@@ -99,7 +103,10 @@ def test_the_parts_are_of_the_full_size_models_classes(engine, family):
     pipe = engine.pipes["text"]
     parts = {name: type(part).__name__ for name, part in pipe.components.items()}
     if family == "sdxl":
-        assert (parts["text_encoder"], parts["text_encoder_2"]) == ("CLIPTextModel", "CLIPTextModelWithProjection")
+        assert (parts["text_encoder"], parts["text_encoder_2"]) == (
+            "CLIPTextModel",
+            "CLIPTextModelWithProjection",
+        )
     else:
         text = {"z-image": "Qwen3Model", "flux2-klein": "Qwen3ForCausalLM"}
         assert parts["text_encoder"] == text.get(family, "Qwen2_5_VLForConditionalGeneration")
@@ -188,7 +195,9 @@ def test_a_qwen_image_that_reads_its_guidance(tmp_path):
     """`guidance_scale` is an input of a distilled transformer, and the second prediction is left out."""
     engine = PaintingEngine(small_painters.make("qwen-image", tmp_path / "distilled", guidance_embeds=True))
     pipe = type("Pipe", (), {"__call__": diffusers.QwenImagePipeline.__call__})()
-    pipe.transformer = diffusers.QwenImageTransformer2DModel.from_pretrained(engine.source, subfolder="transformer")
+    pipe.transformer = diffusers.QwenImageTransformer2DModel.from_pretrained(
+        engine.source, subfolder="transformer"
+    )
     assert families.guidance(pipe, 4.0) == {"guidance_scale": 4.0, "true_cfg_scale": 1.0}
     pipe.transformer.register_to_config(guidance_embeds=False)
     assert families.guidance(pipe, 4.0) == {"true_cfg_scale": 4.0}
@@ -259,7 +268,9 @@ def test_a_prompt_that_is_too_long_says_how_much_of_it_is_lost(server):
     assert "Prompt cut by" not in notes(post(server))
 
 
-def interrupted(engine, how: Settings, after: int) -> tuple[Painting, Image.Image | None, list[Image.Image], int]:
+def interrupted(
+    engine, how: Settings, after: int
+) -> tuple[Painting, Image.Image | None, list[Image.Image], int]:
     """A painting that is stopped `after` steps: with its preview, its picture, and how often the model was called."""
     queue: Queue = Queue()
     painting = Painting(["a red car"], [""], [1], how)
@@ -294,7 +305,9 @@ def test_the_last_preview_is_the_picture(engine):
         gate.hook.remove()
         state = dict(vars(vae))
         previews = [np.asarray(engine.preview(painting)).astype(int) for _ in range(2)]
-        assert all(vars(vae)[name] is value for name, value in state.items())  # Qwen-Image's keeps its place there
+        assert all(
+            vars(vae)[name] is value for name, value in state.items()
+        )  # Qwen-Image's keeps its place there
         gate.event.set()
         (picture,) = queue.get(timeout=30)
     assert (np.asarray(picture) == undisturbed).all()
@@ -313,7 +326,9 @@ def test_over_a_picture(server, family):
     weak, strong = (over(server, steps=10, denoising_strength=strength) for strength in (0.2, 0.9))
     assert pixels(weak)[0].shape == (64, 64, 3)
     assert (pixels(over(server, steps=10, denoising_strength=0.9))[0] == pixels(strong)[0]).all()
-    assert (pixels(over(server, PICTURE.rotate(90), steps=10, denoising_strength=0.9))[0] != pixels(strong)[0]).any()
+    assert (
+        pixels(over(server, PICTURE.rotate(90), steps=10, denoising_strength=0.9))[0] != pixels(strong)[0]
+    ).any()
     if family == "flux2-klein":  # the picture is looked at
         assert (pixels(weak)[0] == pixels(strong)[0]).all()
         assert "Denoising strength" in notes(weak)["Without effect"]
@@ -404,7 +419,9 @@ def test_what_diffusers_does_not_have_is_one_sentence(klein, monkeypatch, task):
 
 def index(folder, name: str, **parts):
     folder.mkdir()
-    (folder / "model_index.json").write_text(json.dumps({"_class_name": name, "_diffusers_version": "0.99.0", **parts}))
+    (folder / "model_index.json").write_text(
+        json.dumps({"_class_name": name, "_diffusers_version": "0.99.0", **parts})
+    )
     (folder / "vae").mkdir()
     (folder / "vae" / "diffusion_pytorch_model.safetensors").touch()
     return folder
@@ -503,7 +520,11 @@ def halved(family, tmp_path_factory, monkeypatch):
 
 def test_everything_works_in_half_precision(halved, family):
     engine, half = halved
-    models = {name: part for name, part in engine.pipes["text"].components.items() if isinstance(part, torch.nn.Module)}
+    models = {
+        name: part
+        for name, part in engine.pipes["text"].components.items()
+        if isinstance(part, torch.nn.Module)
+    }
     assert {model.dtype for model in models.values()} == {half}
     if family != "sdxl":  # the angles of positions are not rounded: at token 500 that would be far off
         angles = [part for name, part in models["text_encoder"].named_buffers() if name.endswith("inv_freq")]

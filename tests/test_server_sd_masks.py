@@ -133,8 +133,12 @@ def test_what_is_written_is_read_back(prompt, negative, more):
     assert (parsed["Size-1"], parsed["Size-2"]) == ("128", "64")
 
 
-_WIDE = re.compile(r'\s*(\w[\w /-]*):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')  # as it was: the same, but not in linear time
-_PIECES = st.sampled_from([*'aZ_9 ,:"/-', "\\", '\\"', "Steps: 20", ", ", ": ", "  ", "，", "é", "\t", "64x32"])
+_WIDE = re.compile(
+    r'\s*(\w[\w /-]*):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)'
+)  # as it was: the same, but not in linear time
+_PIECES = st.sampled_from(
+    [*'aZ_9 ,:"/-', "\\", '\\"', "Steps: 20", ", ", ": ", "  ", "，", "é", "\t", "64x32"]
+)
 
 
 @given(st.lists(_PIECES, max_size=40).map("".join))

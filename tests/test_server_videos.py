@@ -24,7 +24,13 @@ from little_world.server.errors import ApiError
 from little_world.server.shelf import Shelf
 
 KEY = "sk-a-key-for-the-tests"
-ABOUT = {"num_frames": 6, "frame_rate": 5, "num_inference_steps": 2, "guidance_scale": 4.0, "first_frame": True}
+ABOUT = {
+    "num_frames": 6,
+    "frame_rate": 5,
+    "num_inference_steps": 2,
+    "guidance_scale": 4.0,
+    "first_frame": True,
+}
 PICTURE = Image.effect_noise((80, 64), 80).convert("RGB")
 
 
@@ -44,7 +50,10 @@ def server(folders):
 
 @pytest.fixture
 def client(server):
-    with openai.OpenAI(base_url=server.url + "/v1", api_key=KEY, max_retries=0) as client, warnings.catch_warnings():
+    with (
+        openai.OpenAI(base_url=server.url + "/v1", api_key=KEY, max_retries=0) as client,
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore", DeprecationWarning)
         yield client
 
@@ -97,7 +106,9 @@ def frames_of(data: bytes) -> np.ndarray:
 
 
 def test_the_stock_sdk_creates_polls_and_downloads(client):
-    video = client.videos.create(model="moving", prompt="a red car moves to the right", seconds="1", size="64x64")
+    video = client.videos.create(
+        model="moving", prompt="a red car moves to the right", seconds="1", size="64x64"
+    )
     assert (video.object, video.seconds, video.size) == ("video", "1", "64x64")
     assert video.status in ("queued", "in_progress")
     video = client.videos.poll(video.id)
@@ -110,7 +121,9 @@ def test_the_stock_sdk_creates_polls_and_downloads(client):
         assert (clip.total_frames, round(clip.duration, 3)) == (5, 1.0)
         assert clip.read_frame(0).image.shape == (64, 64, 3)
     assert data == client.videos.download_content(video.id, variant="video").read()  # as often as one likes
-    with Image.open(BytesIO(client.videos.download_content(video.id, variant="thumbnail").read())) as thumbnail:
+    with Image.open(
+        BytesIO(client.videos.download_content(video.id, variant="thumbnail").read())
+    ) as thumbnail:
         assert (thumbnail.format, thumbnail.size) == ("WEBP", (64, 64))
     with Image.open(BytesIO(client.videos.download_content(video.id, variant="spritesheet").read())) as sheet:
         assert (sheet.format, sheet.size) == ("JPEG", (4 * 64, 2 * 64))
@@ -148,7 +161,9 @@ def test_a_first_frame_may_come_as_an_object_or_as_a_file(call):
 
 def test_list_and_delete(client):
     made = [client.videos.create_and_poll(prompt=f"cat {i}", poll_interval_ms=20).id for i in range(3)]
-    assert [video.id for video in client.videos.list(limit=2)][:3] == made[::-1]  # it turns the pages by itself
+    assert [video.id for video in client.videos.list(limit=2)][:3] == made[
+        ::-1
+    ]  # it turns the pages by itself
     oldest_first = [video.id for video in client.videos.list(limit=2, order="asc")]
     assert [number for number in oldest_first if number in made] == made
     deleted = client.videos.delete(made[1])
@@ -181,7 +196,14 @@ def test_json_and_form_say_the_same_and_a_seed_decides(call):
         call("POST", "/v1/videos", json={**asked, "negative_prompt": "blue"}).json(),
     ]
     made = [wait_for(call, answer["id"], "completed", "failed") for answer in answers]
-    wanted = {"seed": 7, "num_frames": 4, "fps": 4, "num_inference_steps": 3, "guidance_scale": 2.5, "seconds": "1"}
+    wanted = {
+        "seed": 7,
+        "num_frames": 4,
+        "fps": 4,
+        "num_inference_steps": 3,
+        "guidance_scale": 2.5,
+        "seconds": "1",
+    }
     assert {name: made[0][name] for name in wanted} == wanted
     files = [call("GET", f"/v1/videos/{video['id']}/content").content for video in made]
     assert files[0] == files[1] == files[2]
@@ -210,7 +232,9 @@ def test_a_video_waits_begins_and_is_polled_without_effect(call, held):
 
 def test_more_than_there_are_places_for(call, held, server):
     places = server.app.state.animation.places
-    accepted = [call("POST", "/v1/videos", json={"prompt": "a cat"}).json()["id"] for _ in range(places.bound)]
+    accepted = [
+        call("POST", "/v1/videos", json={"prompt": "a cat"}).json()["id"] for _ in range(places.bound)
+    ]
     refused = call("POST", "/v1/videos", json={"prompt": "a cat"})
     assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
     assert int(refused.headers["retry-after"]) >= 1
@@ -286,7 +310,11 @@ def test_bad_bodies_and_files(call, server):
     kinds = {"content-type": "application/x-www-form-urlencoded"}
     assert call("POST", "/v1/videos", data="prompt=a&prompt=b", headers=kinds).status_code == 400
     assert requests.post(f"{server.url}/v1/videos", json={"prompt": "a"}, timeout=10).status_code == 401
-    for path in ("/v1/videos/video_nowhere", "/v1/videos/video_nowhere/content", "/v1/videos?after=video_nowhere"):
+    for path in (
+        "/v1/videos/video_nowhere",
+        "/v1/videos/video_nowhere/content",
+        "/v1/videos?after=video_nowhere",
+    ):
         assert call("GET", path).status_code == 404, path
     number = call("POST", "/v1/videos", json={"prompt": "a cat"}).json()["id"]
     assert call("GET", f"/v1/videos/{number}/content?variant=gif").status_code == 400
@@ -338,7 +366,9 @@ def test_the_shelf_keeps_so_many_so_much_and_so_long():
     assert [video.id for video in shelf.page(None, 9, "asc")[0]] == [video.id for video in videos[2:]]
     waiting = order(shelf)
     now[0] += 61
-    assert [video.id for video in shelf.page(None, 9, "asc")[0]] == [waiting.id]  # what is not done does not age
+    assert [video.id for video in shelf.page(None, 9, "asc")[0]] == [
+        waiting.id
+    ]  # what is not done does not age
     with pytest.raises(ApiError, match="not found"):
         shelf.get(videos[3].id)
     finish(shelf)
@@ -348,7 +378,9 @@ def test_the_shelf_keeps_so_many_so_much_and_so_long():
     for _ in range(3):
         last = order(small)
         finish(small)
-    assert [video.id for video in small.page(None, 9, "asc")[0]] == [last.id]  # the newest stays, whatever its size
+    assert [video.id for video in small.page(None, 9, "asc")[0]] == [
+        last.id
+    ]  # the newest stays, whatever its size
 
 
 def test_the_shelf_takes_and_gives_back_places():

@@ -30,7 +30,9 @@ def server(tmp_path_factory):
 @pytest.mark.parametrize("mode", schemathesis.GenerationMode, ids=lambda mode: mode.name.lower())
 def test_the_server_keeps_to_its_own_description(server, mode):
     found = schemathesis.openapi.from_url(server.url + "/openapi.json").get_all_operations()
-    operations = [operation for operation in (result.ok() for result in found) if VIDEOS.match(operation.path)]
+    operations = [
+        operation for operation in (result.ok() for result in found) if VIDEOS.match(operation.path)
+    ]
     assert len(operations) == 5
     if mode == schemathesis.GenerationMode.NEGATIVE:  # nothing can be wrong about a path
         operations = [operation for operation in operations if operation.body or operation.query]
@@ -39,7 +41,9 @@ def test_the_server_keeps_to_its_own_description(server, mode):
     def check(case):
         if isinstance(case.body, dict):
             case.body.pop("model", None)
-            case.body.update(ASKED if mode == schemathesis.GenerationMode.POSITIVE else {"num_inference_steps": 1})
+            case.body.update(
+                ASKED if mode == schemathesis.GenerationMode.POSITIVE else {"num_inference_steps": 1}
+            )
         case.validate_response(case.call(), checks=CHECKS)
 
     for operation in operations:
@@ -58,4 +62,6 @@ FIELDS = [
 def test_any_value_in_any_field(server, field, value):
     body = json.dumps({**ASKED, field: value}).encode("utf-8", "surrogatepass")
     headers = {"content-type": "application/json"}
-    assert_refused_or_answered(requests.post(f"{server.url}/v1/videos", data=body, headers=headers, timeout=120))
+    assert_refused_or_answered(
+        requests.post(f"{server.url}/v1/videos", data=body, headers=headers, timeout=120)
+    )

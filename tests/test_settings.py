@@ -119,7 +119,12 @@ def test_a_mirror_in_a_dotenv_is_there_before_the_hubs_library_looks(tmp_path):
     code = "from course_lib import CLIPService; import huggingface_hub.constants as hub; print(hub.ENDPOINT)"
     environment = {name: value for name, value in os.environ.items() if name != "HF_ENDPOINT"}
     found = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert found.stdout.strip() == "http://127.0.0.1:9"
 

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from painting_servers import WebUI, broken, colour, half_a_picture, no_base64, no_picture, png
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from course_lib import output, plots, settings
 from course_lib.errors import CourseWarning, OutputError, SettingsError, TextError

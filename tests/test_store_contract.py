@@ -23,7 +23,6 @@ DIM = 16
 SPACE = Space("some-model", DIM, "", tuple(np.eye(DIM)[0].tolist()))
 
 
-
 def on_milvus(folder: Path) -> VectorStore:
     """One collection, emptied: to make another takes Milvus three seconds."""
     store = open_store(f"{milvus().address}/contract")
@@ -36,7 +35,9 @@ def on_milvus(folder: Path) -> VectorStore:
 def milvus() -> LocalMilvus:
     if reason := unavailable():
         pytest.skip(reason)
-    return LocalMilvus({"proxy.timeTickInterval": 10})  # ms; a strongly consistent read waits for the next tick
+    return LocalMilvus(
+        {"proxy.timeTickInterval": 10}
+    )  # ms; a strongly consistent read waits for the next tick
 
 
 # Each makes an empty store; it may use the folder.

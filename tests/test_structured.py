@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
-from course_lib.errors import AnswerError
 from course_lib.chat.structured import MAX_CHARACTERS, in_words, parse_json, response_format
+from course_lib.errors import AnswerError
 
 
 class Fruit(BaseModel):

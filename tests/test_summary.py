@@ -20,7 +20,10 @@ from little_world.paths import MODELS
 def test_a_card_counts_parameters_samples_and_hours_of_all_parts(tmp_path):
     folder = tmp_path / "mini-new"
     (folder / "unet").mkdir(parents=True)
-    save_file({"a": np.zeros((3, 4), np.float16), "b": np.zeros(5, np.float16)}, folder / "unet" / "model.safetensors")
+    save_file(
+        {"a": np.zeros((3, 4), np.float16), "b": np.zeros(5, np.float16)},
+        folder / "unet" / "model.safetensors",
+    )
     save_file({"c": np.zeros((2, 2), np.float32)}, folder / "vae.safetensors")
     record = {
         "rows": {"kind": {"zh": 0.5, "en": 0.25}},
@@ -118,7 +121,11 @@ def test_every_name_on_the_map_fits_into_its_box_and_absent_parts_are_dashed():
     made = columns(boxes, [("CLIPService", "/v1/chat/completions")], absent={"mini-sd"})
     made.canvas.draw()
     axis = made.axes[0]
-    drawn = [patch for patch in axis.patches if patch.get_linewidth() and patch.get_zorder() == 2 and patch.get_edgecolor()[3]]
+    drawn = [
+        patch
+        for patch in axis.patches
+        if patch.get_linewidth() and patch.get_zorder() == 2 and patch.get_edgecolor()[3]
+    ]
     extents = [patch.get_window_extent() for patch in drawn]
     for text in axis.texts:
         if text.get_text() in names:

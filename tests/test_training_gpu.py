@@ -14,7 +14,9 @@ import torch
 
 from little_world.training import gpu
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="batches come from forked processes")
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="batches come from forked processes"
+)
 
 
 class Batch(NamedTuple):
@@ -78,7 +80,9 @@ def test_a_step_loses_the_same_on_either_way(monkeypatch):
     monkeypatch.setenv("COURSE_CUDA_GRAPHS", "0")
     torch.manual_seed(0)
     model = torch.nn.Linear(4, 1)
-    plain, moved = (gpu.stepwise(model, lambda b: squared(model, b), Batches(), device) for device in ("cpu", "cpu:0"))
+    plain, moved = (
+        gpu.stepwise(model, lambda b: squared(model, b), Batches(), device) for device in ("cpu", "cpu:0")
+    )
     for step in (0, 1, 2):
         (a, shown), (b, again) = plain(step), moved(step)
         assert torch.equal(a, b) and torch.equal(shown["error"], again["error"])
@@ -89,11 +93,17 @@ def test_a_step_loses_the_same_on_either_way(monkeypatch):
 def test_what_is_recorded_holds_the_models_weights_and_takes_a_batchs_tensors(monkeypatch):
     seen = []
     monkeypatch.setattr(gpu, "autocast", lambda device: contextlib.nullcontext())
-    monkeypatch.setattr(torch.cuda, "make_graphed_callables", lambda *args, **how: seen.append(args) or args[0])
+    monkeypatch.setattr(
+        torch.cuda, "make_graphed_callables", lambda *args, **how: seen.append(args) or args[0]
+    )
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
     model = torch.nn.Linear(4, 1)
     gpu.stepwise(model, lambda batch: squared(model, batch), Batches(), "cpu:0")
     ((module, sample),) = seen
     assert {*module.parameters()} == {*model.parameters()}
     loss, shown = module(*sample)
-    assert torch.equal(loss, squared(model, Batches()[0])[0]) and loss.requires_grad and not shown["error"].requires_grad
+    assert (
+        torch.equal(loss, squared(model, Batches()[0])[0])
+        and loss.requires_grad
+        and not shown["error"].requires_grad
+    )

@@ -74,7 +74,13 @@ def no_glance():
 
 
 def animate(pipe, prompt="a red car moves to the right", seed=0, **more):
-    options = {"num_frames": FRAMES, "num_inference_steps": 2, "output_type": "np", "height": 128, "width": 128}
+    options = {
+        "num_frames": FRAMES,
+        "num_inference_steps": 2,
+        "output_type": "np",
+        "height": 128,
+        "width": 128,
+    }
     generator = torch.Generator().manual_seed(seed)
     return np.asarray(pipe(prompt, generator=generator, **options, **more).frames[0])
 
@@ -126,7 +132,9 @@ def test_where_nothing_is_nothing_is_followed(tracker):
 
 @pytest.mark.parametrize("motion_name", MOTIONS)
 def test_a_path_is_named_wherever_and_however_large(motion_name):
-    path = np.array([Actor("ball", "red", motion_name).center(k / RATE, FRAMES / RATE) for k in range(FRAMES)])
+    path = np.array(
+        [Actor("ball", "red", motion_name).center(k / RATE, FRAMES / RATE) for k in range(FRAMES)]
+    )
     rng = np.random.default_rng(1)
     for scale in (0.5, 1.0, 1.2):
         noisy = 0.5 + (path - path.mean(0)) * scale + rng.normal(0, 0.012, path.shape)
@@ -185,9 +193,13 @@ def test_a_batch_follows_from_its_step(trained, base):
     for value, same, another in zip(first, again, other):
         assert torch.equal(value, same) and not torch.equal(value, another)
     # spread evenly but for the root: most of them are late
-    assert (first.timesteps.sort().values / 1000 - ((torch.arange(120) + 0.5) / 120).sqrt()).abs().max() < 0.07
+    assert (
+        first.timesteps.sort().values / 1000 - ((torch.arange(120) + 0.5) / 120).sqrt()
+    ).abs().max() < 0.07
     assert 0.3 < first.given.float().mean() < 0.7
-    pixels = draw_clip(motion_clip(int(np.random.default_rng([stage.seed, 3]).integers(SMALL.clips, size=120)[5])))
+    pixels = draw_clip(
+        motion_clip(int(np.random.default_rng([stage.seed, 3]).integers(SMALL.clips, size=120)[5]))
+    )
     with torch.no_grad():
         wanted = base.vae.encode(as_tensor(pixels)).latent_dist.mean * scale
     assert torch.allclose(first.latents[5].transpose(0, 1), wanted, atol=0.02)  # bfloat16 on the way
@@ -195,7 +207,9 @@ def test_a_batch_follows_from_its_step(trained, base):
 
 def test_two_processes_share_a_batch(trained, base, monkeypatch):
     known = motion_data.clip_latents(base.vae, SMALL.clips)
-    batches = motion_data.ClipBatches(known, 1.0, base.tokenizer, 1000, replace(SMALL.stages[1], batch_size=4))
+    batches = motion_data.ClipBatches(
+        known, 1.0, base.tokenizer, 1000, replace(SMALL.stages[1], batch_size=4)
+    )
     whole, parts = batches[0], []
     monkeypatch.setattr(parallel, "_world", 2)
     for rank in range(2):
@@ -242,16 +256,23 @@ def test_a_given_first_frame_stands_without_noise_and_is_not_judged(base):
 
     loss, _ = motion.motion_loss(Blind(), scheduler, batch)
     assert torch.equal(shown[0][0, :, 0], clean[0, :, 0])
-    assert shown[0][0, :, 1:].abs().max() == shown[0][1].abs().max() == 0  # at the last timestep no signal is left
+    assert (
+        shown[0][0, :, 1:].abs().max() == shown[0][1].abs().max() == 0
+    )  # at the last timestep no signal is left
     assert float(loss) == pytest.approx(100.0**2 / FRAMES / 2, rel=1e-4)
 
 
 def test_the_unet_rests_and_the_text_encoder_learns_where_its_stage_says(trained, base, cache):
     unet, before = base.unet.state_dict(), base.text_encoder.state_dict()
     words, first, last = (
-        torch.load(cache / SMALL.name / name, weights_only=True)["model"] for name in ("words.pt", "motion-1.pt", "motion-2.pt")
+        torch.load(cache / SMALL.name / name, weights_only=True)["model"]
+        for name in ("words.pt", "motion-1.pt", "motion-2.pt")
     )
-    text = {name.removeprefix("text_encoder."): value for name, value in words.items() if name.startswith("text_encoder.")}
+    text = {
+        name.removeprefix("text_encoder."): value
+        for name, value in words.items()
+        if name.startswith("text_encoder.")
+    }
     assert any(not torch.equal(value, before[name]) for name, value in text.items())
     assert all(torch.equal(words[f"before.{name}"], value) for name, value in before.items())
     for name, value in unet.items():
@@ -266,7 +287,10 @@ def test_the_text_encoder_learns_the_words_for_motion_and_stays_near_what_it_was
     clip = sd_model.build_text_encoder(MODELS / "mini-clip")  # the small base's own knows no words at all
     tokenizer = sd_model.build_tokenizer(MODELS / "mini-clip")
     recipe = replace(SMALL.words, batch_size=64)
-    words, batches = motion.Words(clip, tokenizer.eos_token_id), motion_data.CaptionBatches(7, tokenizer, recipe)
+    words, batches = (
+        motion.Words(clip, tokenizer.eos_token_id),
+        motion_data.CaptionBatches(7, tokenizer, recipe),
+    )
     optimizer = torch.optim.AdamW([p for p in words.parameters() if p.requires_grad], lr=1e-3)
     shown = []
     for step in range(25):  # seven captions are soon known
@@ -326,7 +350,12 @@ def test_motion_modules_learn(base):
         latents[:, :, k, :, 2 * k : 2 * k + 2] = 2.0
     ids = base.tokenizer("a cat", padding="max_length", return_tensors="pt").input_ids
     cells = torch.zeros(1, FRAMES, 2, 8, 8).long()
-    noise, times, right, given = torch.randn_like(latents), torch.tensor([700]), torch.tensor([0]), torch.tensor([False])
+    noise, times, right, given = (
+        torch.randn_like(latents),
+        torch.tensor([700]),
+        torch.tensor([0]),
+        torch.tensor([False]),
+    )
     batch = motion_data.ClipBatch(latents, noise, times, ids, cells, right, given)
     losses = [loss for loss, _ in learn(mover, base, batch, 12, naming=0.05)]
     assert losses[-1] < 0.8 * losses[0]
@@ -339,7 +368,9 @@ def test_the_text_encoder_learns_what_the_unet_hears_of_a_motion(base):
     ids = base.tokenizer(["goes up", "goes down"], padding="max_length", return_tensors="pt").input_ids
     noise = torch.randn(1, 4, FRAMES, 16, 16).expand(2, -1, -1, -1, -1)
     cells, motions = torch.zeros(2, FRAMES, 2, 8, 8).long(), torch.tensor([2, 3])
-    batch = motion_data.ClipBatch(noise, noise, torch.tensor([999, 999]), ids, cells, motions, torch.tensor([False, False]))
+    batch = motion_data.ClipBatch(
+        noise, noise, torch.tensor([999, 999]), ids, cells, motions, torch.tensor([False, False])
+    )
     told = [float(seen["telling"]) for _, seen in learn(mover, base, batch, 30, telling=1.0)]
     assert told[-1] < 0.5 * np.log(2) < np.log(2) < told[0]  # less than who knows that it is one of the two
 
@@ -394,7 +425,9 @@ def test_a_clip_can_begin_with_a_picture(trained, base_folder):
         wanted = pipe.vae.encode(pixels).latent_dist.mode() * pipe.vae.config.scaling_factor
     assert torch.equal(made[:, :, 0], wanted)
     assert steps == [0, 1, 2]
-    free = pipe("a cat", **{**options, "generator": [torch.Generator().manual_seed(0)]}, output_type="latent").frames
+    free = pipe(
+        "a cat", **{**options, "generator": [torch.Generator().manual_seed(0)]}, output_type="latent"
+    ).frames
     assert not torch.equal(free[:, :, 0], wanted)
     assert not torch.allclose(made[:, :, 5], free[:, :, 5])  # the other frames look at the first one
 

@@ -13,7 +13,9 @@ import torch
 from little_world.training import parallel
 from little_world.training.loop import Recipe, fit
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are forked on Linux alone")
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="processes are forked on Linux alone"
+)
 
 
 @pytest.fixture(autouse=True)

@@ -284,8 +284,12 @@ def test_naming_reaches_the_unet_and_weighs_nothing_at_zero(trained):
     painter, scheduler = sd_model.build_painter(SMALL, CLIP), sd_model.build_scheduler()
     tokenizer = sd_model.build_tokenizer(CLIP)
     batch = sd_data.Batches(sd.all_latents(SMALL), 1.0, tokenizer, 1000, SMALL.stages[0])[0]
-    (plain, _), (taught, shown) = (sd.diffusion_loss(painter, scheduler, batch, naming) for naming in (0.0, 0.5))
-    assert float(taught.detach()) == pytest.approx(float(plain.detach()) + 0.5 * float(shown["naming"]), rel=1e-5)
+    (plain, _), (taught, shown) = (
+        sd.diffusion_loss(painter, scheduler, batch, naming) for naming in (0.0, 0.5)
+    )
+    assert float(taught.detach()) == pytest.approx(
+        float(plain.detach()) + 0.5 * float(shown["naming"]), rel=1e-5
+    )
     (taught - plain).backward()
     middle = [p.grad for p in painter.unet.mid_block.parameters() if p.grad is not None]
     assert max(float(g.abs().max()) for g in middle) > 0
@@ -353,7 +357,12 @@ def test_crops_aimed_at_a_thing_hold_one():
         if scene.things:
             assert any(top <= 128 * t.y <= top + 64 and left <= 128 * t.x <= left + 64 for t in scene.things)
     batch = crops[3]
-    assert batch.pixels.shape == (stage.batch_size, 3, 64, 64) and batch.noise.shape == (stage.batch_size, 4, 8, 8)
+    assert batch.pixels.shape == (stage.batch_size, 3, 64, 64) and batch.noise.shape == (
+        stage.batch_size,
+        4,
+        8,
+        8,
+    )
     assert all(torch.equal(a, b) for a, b in zip(batch, crops[3]))
     assert -1 <= batch.pixels.min() < batch.pixels.max() <= 1
 
@@ -379,13 +388,17 @@ def test_decoder_and_critic_each_learn_from_their_own_half_of_the_loss():
         contest.zero_grad()
         contest.loss(batch, stage, error)[0].backward()
         parts = contest.vae.decoder, contest.critic
-        return tuple(sum(float(p.grad.abs().sum()) for p in part.parameters() if p.grad is not None) for part in parts)
+        return tuple(
+            sum(float(p.grad.abs().sum()) for p in part.parameters() if p.grad is not None) for part in parts
+        )
 
     nothing = lambda made, wanted: 0 * made.sum()  # noqa: E731
     decoder, critic = gradients(stage, nothing)
     assert decoder == 0 and critic > 0  # what tells drawings from pictures changes no picture
     with_judgement = gradients(replace(stage, adversarial=1.0, alike=1.0), nothing)
-    assert with_judgement[0] > 0 and with_judgement[1] == pytest.approx(critic)  # to be taken for a drawing blinds no critic
+    assert with_judgement[0] > 0 and with_judgement[1] == pytest.approx(
+        critic
+    )  # to be taken for a drawing blinds no critic
     assert all(p.grad is None for p in contest.vae.encoder.parameters())
 
 

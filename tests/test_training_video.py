@@ -55,7 +55,9 @@ def test_mini_sound_is_trained_stored_and_read_again(cache, monkeypatch):
     ears = SoundEncoder(CLIPService("mini-clip"), str(cache / "ears"))
     assert set(ears.confidence) == {"picture", "sound"}
     rows = json.loads((cache / "ears" / "metrics.json").read_text())["rows"]
-    assert any("clean" in row for row in rows) and "| both |" in (cache / "ears" / "README.md").read_text(encoding="utf-8")
+    assert any("clean" in row for row in rows) and "| both |" in (cache / "ears" / "README.md").read_text(
+        encoding="utf-8"
+    )
 
 
 # ------------------------------------------------------------------------------------------------ its data
@@ -76,7 +78,9 @@ def test_a_clip_played_backwards_does_the_opposite():
         forwards = event.features[0, 0] < event.features[-1, 0]
         assert event.event == ("vanish" if forwards else "appear")
         values = event.features[:, 0]
-        if (np.abs(np.diff(values)) > 0.5).all():  # no frame is held: half a second is at moment 4, at any pace
+        if (
+            np.abs(np.diff(values)) > 0.5
+        ).all():  # no frame is held: half a second is at moment 4, at any pace
             shown.append(np.interp(event.at * FPS, np.arange(len(values)), values))
     assert len(shown) > 5 and shown == pytest.approx([4] * len(shown), abs=0.7)
     for sort in ("stop", "turn"):
@@ -156,7 +160,9 @@ def test_close_peaks_are_one():
 
 def test_mini_action_tells_what_a_mean_of_frames_cannot(analyzer, cache):
     """On clips of its own test stream: left and right look alike on average, and mini-action tells them apart."""
-    pairs = [i for i in range(0, 18 * 9, 2) if MOTIONS[i // 2 % len(MOTIONS)] in ("right", "left", "up", "down")]
+    pairs = [
+        i for i in range(0, 18 * 9, 2) if MOTIONS[i // 2 % len(MOTIONS)] in ("right", "left", "up", "down")
+    ]
     clips = [action.clip_of(i, action.TEST) for i in pairs[:24]]
     right = 0
     for clip in clips:
@@ -165,7 +171,9 @@ def test_mini_action_tells_what_a_mean_of_frames_cannot(analyzer, cache):
         forwards, backwards = (Course(x, motion, None, 0.0) for x in (features, features[::-1].copy()))
         said = evaluate_action.answers(analyzer.actions, [forwards, backwards])
         right += (MOTIONS[said[0]] == motion) + (MOTIONS[said[1]] == BACKWARDS[motion])
-    assert right / (2 * len(clips)) >= 0.9  # both have the same mean: who knows only that gets half of them right
+    assert (
+        right / (2 * len(clips)) >= 0.9
+    )  # both have the same mean: who knows only that gets half of them right
 
 
 def test_the_card_says_what_was_measured():

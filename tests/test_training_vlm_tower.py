@@ -38,7 +38,10 @@ def test_what_a_sign_says_can_be_read_back_from_its_slots():
     for i in range(300):
         document = random_document(scene_rng(9, i))
         facts = tower.document_facts(document)
-        lines = ["".join(facts[f"letter {i} {j}"].removeprefix("letter ") for j in range(tower.LETTERS)) for i in range(tower.LINES)]
+        lines = [
+            "".join(facts[f"letter {i} {j}"].removeprefix("letter ") for j in range(tower.LETTERS))
+            for i in range(tower.LINES)
+        ]
         assert "\n".join(line.rstrip("-") for line in lines).rstrip("\n") == document.text
 
 
@@ -56,7 +59,10 @@ def test_a_scene_names_its_groups_as_its_description_does():
     for i in range(300):
         scene = random_scene(scene_rng(9, i))
         facts = tower.scene_facts(scene)
-        named = [(facts[f"kind {j}"], facts.get(f"color {j}"), int(facts[f"count {j}"])) for j in range(tower.GROUPS)]
+        named = [
+            (facts[f"kind {j}"], facts.get(f"color {j}"), int(facts[f"count {j}"]))
+            for j in range(tower.GROUPS)
+        ]
         assert {g for g in named if g[2]} == {(g.kind, g.color, g.count) for g in scene.groups}
         text, places = describe(scene, "en"), []
         for kind, _, count in named:
@@ -67,7 +73,9 @@ def test_a_scene_names_its_groups_as_its_description_does():
 
 @pytest.fixture
 def drawn():
-    pixels = {sort: np.random.default_rng(0).integers(0, 255, (4, 128, 128, 3), np.uint8) for sort in tower.SLOTS}
+    pixels = {
+        sort: np.random.default_rng(0).integers(0, 255, (4, 128, 128, 3), np.uint8) for sort in tower.SLOTS
+    }
     return SimpleNamespace(pixels=pixels)
 
 

@@ -22,7 +22,11 @@ from little_world.training.vlm_words import Naming
 @pytest.fixture(scope="module")
 def processor(tmp_path_factory):
     names = [words.kind_name(k, lang, n) for k in KINDS for lang in ("zh", "en") for n in (1, 2)]
-    texts = [f"{before}{name}" for name in names + [c for t in words.COLOR.values() for c in t.values()] for before in ("", " ")]
+    texts = [
+        f"{before}{name}"
+        for name in names + [c for t in words.COLOR.values() for c in t.values()]
+        for before in ("", " ")
+    ]
     return vlm.build_processor(vlm.train_tokenizer(texts * 9, tmp_path_factory.mktemp("tokenizer"), 700))
 
 
@@ -47,7 +51,10 @@ def vectors(model, processor, names):
 def test_patches_that_lie_at_the_right_words_cost_least(model, processor, naming):
     cells = torch.from_numpy(scene_cells(training_scene(3)))[None]
     assert (cells[0, 0] > 0).any()
-    names = [[words.kind_name(k, "zh") for k in KINDS], *([" " + words.kind_name(k, "en", n) for k in KINDS] for n in (1, 2))]
+    names = [
+        [words.kind_name(k, "zh") for k in KINDS],
+        *([" " + words.kind_name(k, "en", n) for k in KINDS] for n in (1, 2)),
+    ]
     kinds = sum(vectors(model, processor, some) for some in names)
     colors = vectors(model, processor, [words.COLOR["zh"][c] for c in COLORS])
     colors += vectors(model, processor, [" " + words.COLOR["en"][c] for c in COLORS])
@@ -99,7 +106,9 @@ def test_questions_that_name_a_thing_come_up_most():
 
 def test_the_words_rest_while_the_tower_learns_to_say_them(model, naming, tmp_path):
     noise = np.random.default_rng(0)
-    drawn = SimpleNamespace(pixels={sort: noise.integers(0, 255, (4, 128, 128, 3), np.uint8) for sort in SLOTS})
+    drawn = SimpleNamespace(
+        pixels={sort: noise.integers(0, 255, (4, 128, 128, 3), np.uint8) for sort in SLOTS}
+    )
     reader, mean = Reader(model.model.vision_tower), torch.ones(3, 1, 1) / 2
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     stage = vlm.Stage(steps=2, batch_size=12, learning_rate=1e-3, warmup=1)

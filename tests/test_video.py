@@ -185,7 +185,11 @@ def test_a_sample_near_keyframes_is_still_even(uneven, count):
         places = np.linspace(0, video.timestamps[-1], count)
         moved = 0
         for place, frame, even_one in zip(places, frames, exact):
-            near = [key / 1000 for key in keys if abs(key / 1000 - place) < video.timestamps[-1] / max(1, count - 1) / 3]
+            near = [
+                key / 1000
+                for key in keys
+                if abs(key / 1000 - place) < video.timestamps[-1] / max(1, count - 1) / 3
+            ]
             if count <= 8:  # few enough that no frame has to give way
                 expected = min(near, key=lambda t: abs(t - place)) if near else even_one.timestamp
                 assert frame.timestamp == pytest.approx(expected)
@@ -216,7 +220,9 @@ def test_what_cannot_be_opened_twice_is_read_in_one_go(tmp_path, monkeypatch):
     monkeypatch.setattr(video_parallel, "read_parts", None)
     path = video_files.write(tmp_path / "a.mp4", EVEN, options={"bf": "0", "g": "5"})
     with path.open("rb") as file, VideoProcessor(file) as video:
-        assert [number(frame.image) for frame in video.sample(7)] == [frame.frame_id for frame in video.sample(7)]
+        assert [number(frame.image) for frame in video.sample(7)] == [
+            frame.frame_id for frame in video.sample(7)
+        ]
 
 
 def test_while_one_thread_listens_to_ffmpeg_another_does_not_close(even):
@@ -326,7 +332,9 @@ def test_one_pass_gives_frames_and_shots(uneven):
         assert scan.shots == video.detect_shots() and len(scan.shots) == 6
     with VideoProcessor(uneven) as video:
         shown = [number(frame.image) for frame in video.scan(fps=10)]  # a slow video's frame comes again
-        assert shown == [number(frame.image) for frame in video.frames(fps=10)] and len(set(shown)) < len(shown)
+        assert shown == [number(frame.image) for frame in video.frames(fps=10)] and len(set(shown)) < len(
+            shown
+        )
         assert [number(frame.image) for frame in video.scan()] == list(range(50))
 
 

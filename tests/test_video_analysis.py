@@ -103,7 +103,11 @@ def test_frames_are_encoded_in_batches(monkeypatch):
     service = CLIPService("mini-clip", batch_size=16)
     sizes = []
     encode = service.encode_image
-    monkeypatch.setattr(service, "encode_image", lambda images, **given: (sizes.append(len(images)), encode(images, **given))[1])
+    monkeypatch.setattr(
+        service,
+        "encode_image",
+        lambda images, **given: (sizes.append(len(images)), encode(images, **given))[1],
+    )
     VideoAnalyzer(service).analyze_video(CAR, 40)
     assert sizes == [16, 16, 8]
 
@@ -119,7 +123,14 @@ def test_correction_32_the_mean_of_unit_vectors_is_scaled_to_length_1(analyzer):
 
 
 def test_correction_33_a_clip_played_backwards_is_told_apart(analyzer, again):
-    for name in ("00_car_right", "01_car_left", "02_balloon_up", "03_airplane_down", "06_dog_enter", "07_bus_leave"):
+    for name in (
+        "00_car_right",
+        "01_car_left",
+        "02_balloon_up",
+        "03_airplane_down",
+        "06_dog_enter",
+        "07_bus_leave",
+    ):
         path = CLIPS[name].path
         backwards, slow = again(path, step=-1), again(path, pace=0.5)
         assert analyzer.compare_videos(path, backwards) > 0.99  # the trap is there
@@ -156,7 +167,9 @@ def test_the_alignment_is_the_cheapest_of_all():
         cost = np.random.default_rng(seed).random((4, 5))
         found = [tuple(pair) for pair in alignment(cost)]
         assert found in ways(3, 4)
-        assert sum(cost[pair] for pair in found) == pytest.approx(min(sum(cost[p] for p in way) for way in ways(3, 4)))
+        assert sum(cost[pair] for pair in found) == pytest.approx(
+            min(sum(cost[p] for p in way) for way in ways(3, 4))
+        )
 
 
 # ------------------------------------------------------------------------------------------------ moments
@@ -182,7 +195,12 @@ def test_moments_cover_the_video_and_begin_at_cuts():
 
 def test_overlap_is_intersection_over_union():
     moment = Moment(1.0, 3.0, 0.0)
-    assert [moment.overlap(*span) for span in ((1, 3), (2, 4), (3, 5), (4, 5))] == [1, pytest.approx(1 / 3), 0, 0]
+    assert [moment.overlap(*span) for span in ((1, 3), (2, 4), (3, 5), (4, 5))] == [
+        1,
+        pytest.approx(1 / 3),
+        0,
+        0,
+    ]
 
 
 @pytest.mark.parametrize("lang", ["zh", "en"])
@@ -201,7 +219,9 @@ def test_moments_are_ranked_by_their_similarity(analyzer):
     scores = [moment.score for moment in found]
     assert scores == sorted(scores, reverse=True) and scores[0] > scores[1] + 0.1
     assert found[0][:2] == (pytest.approx(1.5, abs=0.01), pytest.approx(2.5, abs=0.01))  # exactly the shot
-    both = analyzer.search_moments(CLIPS["12_six_shots"].path, [phrase("ball", "black", lang) for lang in ("zh", "en")])
+    both = analyzer.search_moments(
+        CLIPS["12_six_shots"].path, [phrase("ball", "black", lang) for lang in ("zh", "en")]
+    )
     assert both[0][:2] == found[0][:2]
 
 
@@ -211,7 +231,11 @@ def test_a_video_is_encoded_once_for_many_questions(monkeypatch, tmp_path):
     service = CLIPService("mini-clip")
     looked = []
     encode = service.encode_image
-    monkeypatch.setattr(service, "encode_image", lambda images, **given: (looked.append(len(images)), encode(images, **given))[1])
+    monkeypatch.setattr(
+        service,
+        "encode_image",
+        lambda images, **given: (looked.append(len(images)), encode(images, **given))[1],
+    )
     analyzer = VideoAnalyzer(service)
     first = analyzer.timeline(path)
     analyzer.search_moments(str(path), "a cat")
@@ -247,7 +271,9 @@ def test_a_video_is_described_from_frames_with_their_times_in_one_request():
         chat = ImageAnalyzer(base_url=server.url, model="m", lang="en")
         analyzer = VideoAnalyzer(CLIPService("mini-clip"), image_analyzer=chat)
         assert analyzer.describe_video(CAR, num_frames=4) == "a car passes"
-        assert analyzer.describe_video(CAR, "What passes?", num_frames=2, start=1.0, end=2.0) == "a car passes"
+        assert (
+            analyzer.describe_video(CAR, "What passes?", num_frames=2, start=1.0, end=2.0) == "a car passes"
+        )
         assert analyzer.describe_video(CAR, num_frames=3, times=False) == "a car passes"
         contents = [request.json["messages"][0]["content"] for request in server.requests]
     assert len(contents) == 3
@@ -283,7 +309,9 @@ def test_a_vision_language_model_answers_about_a_video(tmp_path):
 
 @pytest.fixture(scope="module")
 def temporal(tmp_path_factory) -> VideoAnalyzer:
-    return VideoAnalyzer(XCLIPService(small_checkpoints.make_xclip(tmp_path_factory.mktemp("xclip")), device="cpu"))
+    return VideoAnalyzer(
+        XCLIPService(small_checkpoints.make_xclip(tmp_path_factory.mktemp("xclip")), device="cpu")
+    )
 
 
 def test_x_clip_through_the_same_class(temporal):
@@ -305,7 +333,9 @@ def test_x_clip_ranks_moments_by_its_own_similarity(temporal):
     assert len(timeline.shots) == 6 and (np.diff(timeline.times) > 0).all()
     with VideoProcessor(path) as video:
         frames = [frame.image for frame in video.frames(fps=8)]
-    expected = temporal.clip_service.similarity([frames[start : start + 8] for start in range(0, 57, 4)], [text])
+    expected = temporal.clip_service.similarity(
+        [frames[start : start + 8] for start in range(0, 57, 4)], [text]
+    )
     np.testing.assert_allclose(timeline.similarity(text), expected[:, 0], atol=1e-5)
     found = temporal.search_moments(path, text, fps=8)
     assert min(m.start for m in found) == 0 and max(m.end for m in found) == pytest.approx(8.0, abs=1e-3)
@@ -345,8 +375,16 @@ def test_what_cannot_be_analysed_is_one_sentence(analyzer, tmp_path):
         (lambda: analyzer.classify_action(CAR, start=2.0, end=1.0), VideoError, "no span"),
         (lambda: analyzer.fuse(silent, ["cat", "dog"]), VideoError, "no sound"),
         (lambda: analyzer.fuse(CAR, []), TextError, "empty"),
-        (lambda: analyzer.fuse_parts([], (np.zeros(16_000, np.float32), 16_000), ["cat"]), ImageError, "picture"),
-        (lambda: analyzer.fuse_parts([np.zeros((8, 8, 3), np.uint8)], (np.zeros(0), 16_000), ["cat"]), VideoError, "samples"),
+        (
+            lambda: analyzer.fuse_parts([], (np.zeros(16_000, np.float32), 16_000), ["cat"]),
+            ImageError,
+            "picture",
+        ),
+        (
+            lambda: analyzer.fuse_parts([np.zeros((8, 8, 3), np.uint8)], (np.zeros(0), 16_000), ["cat"]),
+            VideoError,
+            "samples",
+        ),
         (lambda: analyzer.describe_video(CAR, " "), TextError, "question is empty"),
         (lambda: analyzer.timeline(CAR, fps=-1), VideoError, "fps must be a number"),
     ]:

@@ -151,7 +151,9 @@ def test_a_sample_by_several_decoders_at_once(file, monkeypatch, exact):
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
     last, used = len(times) - 1, []
     read_parts = video_parallel.read_parts
-    monkeypatch.setattr(video_parallel, "read_parts", lambda runs, *rest: (used.append(runs), read_parts(runs, *rest))[1])
+    monkeypatch.setattr(
+        video_parallel, "read_parts", lambda runs, *rest: (used.append(runs), read_parts(runs, *rest))[1]
+    )
     with VideoProcessor(path) as video:
         for count in (3, 9, 20, len(times)):
             frames = video.sample(count, exact=exact)

@@ -29,7 +29,13 @@ from course_lib import (
 )
 from little_world.server import LocalServer
 
-ABOUT = {"num_frames": 6, "frame_rate": 5, "num_inference_steps": 2, "guidance_scale": 4.0, "first_frame": True}
+ABOUT = {
+    "num_frames": 6,
+    "frame_rate": 5,
+    "num_inference_steps": 2,
+    "guidance_scale": 4.0,
+    "first_frame": True,
+}
 FRAMES = [Image.new("RGB", (64, 48), (40 * i, 30, 200 - 30 * i)) for i in range(6)]
 KEY = "sk-a-key-for-the-tests"
 
@@ -82,11 +88,21 @@ def scripted(clip, *states, created=None):
 
     def answer(method, path, form):
         if method == "POST":
-            return 200, {"id": "video_1", "object": "video", "status": "queued", "progress": 0, **(created or {})}
+            return 200, {
+                "id": "video_1",
+                "object": "video",
+                "status": "queued",
+                "progress": 0,
+                **(created or {}),
+            }
         if path.endswith("/content"):
             return 200, clip.data
         state = left.pop(0) if len(left) > 1 else left[0]
-        return 200, {"id": "video_1", "object": "video", **(state if isinstance(state, dict) else {"status": state})}
+        return 200, {
+            "id": "video_1",
+            "object": "video",
+            **(state if isinstance(state, dict) else {"status": state}),
+        }
 
     return answer
 
@@ -160,7 +176,16 @@ def test_a_server_that_is_full_says_so(server, generator):
 def test_the_request_is_a_form_that_any_server_of_this_shape_takes(standing, clip):
     other = standing(scripted(clip, "completed"))
     video = VideoGenerator(other.url + "/v1/videos/", KEY, model="wan", progress=False).image_to_video(
-        FRAMES[0], "a cat", "dog", seconds=4, width=1280, height=720, steps=30, guidance_scale=5, seed=0, flow_shift=3.0
+        FRAMES[0],
+        "a cat",
+        "dog",
+        seconds=4,
+        width=1280,
+        height=720,
+        steps=30,
+        guidance_scale=5,
+        seed=0,
+        flow_shift=3.0,
     )
     method, path, form, headers = other.asked[0]
     assert (method, path, headers["Authorization"]) == ("POST", "/v1/videos", f"Bearer {KEY}")
@@ -178,7 +203,9 @@ def test_the_request_is_a_form_that_any_server_of_this_shape_takes(standing, cli
 
 
 def test_it_waits_while_the_video_is_made_whatever_that_is_called(standing, clip):
-    other = standing(scripted(clip, "queued", {"status": "in_progress", "progress": 40}, "processing", "succeeded"))
+    other = standing(
+        scripted(clip, "queued", {"status": "in_progress", "progress": 40}, "processing", "succeeded")
+    )
     assert VideoGenerator(other.url, progress=False).text_to_video("a cat").data == clip.data
     assert len(other.asked) == 6
 
@@ -192,7 +219,11 @@ def test_what_the_server_did_otherwise_is_told(standing, clip):
 
 
 FAILURES = {
-    "failed": ({"status": "failed", "error": {"code": "oom", "message": "no memory"}}, ServiceError, "no memory"),
+    "failed": (
+        {"status": "failed", "error": {"code": "oom", "message": "no memory"}},
+        ServiceError,
+        "no memory",
+    ),
     "failed without a word": ({"status": "failed", "error": None}, ServiceError, "failed"),
     "filtered": ({"status": "failed", "error": {"code": "moderation_blocked"}}, RefusalError, "filter"),
     "cancelled": ({"status": "cancelled"}, ServiceError, "cancelled"),
@@ -225,7 +256,11 @@ def test_an_answer_that_is_no_video_is_an_error(standing, case):
 
 def test_content_that_is_no_video_is_an_error(standing, clip):
     def answer(method, path, form):
-        return (200, b"not a video") if path.endswith("/content") else scripted(clip, "completed")(method, path, form)
+        return (
+            (200, b"not a video")
+            if path.endswith("/content")
+            else scripted(clip, "completed")(method, path, form)
+        )
 
     with pytest.raises(VideoError):
         VideoGenerator(standing(answer).url, progress=False).text_to_video("a cat")
@@ -393,7 +428,9 @@ def test_the_same_frames_give_the_same_file_whatever_memory_held_before():
 def test_the_home_folder_may_be_written_as_a_tilde(clip, tmp_path, monkeypatch):
     for name in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(name, str(tmp_path))
-    assert clip.save("~/clip.mp4") == tmp_path / "clip.mp4" and (tmp_path / "clip.mp4").read_bytes() == clip.data
+    assert (
+        clip.save("~/clip.mp4") == tmp_path / "clip.mp4" and (tmp_path / "clip.mp4").read_bytes() == clip.data
+    )
 
 
 def test_a_prompt_is_no_markup():

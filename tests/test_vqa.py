@@ -111,7 +111,10 @@ def test_row_37_things_are_counted(vqa):
     for count in (1, 2, 3, 4):
         for kind in ("cat", "car", "flower", "house", "umbrella", "turtle"):
             drawn = draw(several(rng, kind=kind, count=count) if count > 1 else single(rng, kind=kind))
-            for question in (f"How many {words.kind_name(kind, 'en', 2)} are there?", f"图中有几{words.KIND[kind][1]}{words.kind_name(kind, 'zh')}？"):
+            for question in (
+                f"How many {words.kind_name(kind, 'en', 2)} are there?",
+                f"图中有几{words.KIND[kind][1]}{words.kind_name(kind, 'zh')}？",
+            ):
                 pairs.append({"image": drawn, "question": question})
                 truth.append(str(count))
     found = [outcome.result() for outcome in vqa.batch_answer(pairs, use_gpt4v=False)]
@@ -138,7 +141,15 @@ def test_row_37_asking_clip_alone_needs_no_key(mini, monkeypatch):
 
 ONE_KIND = {"exists": (0.95, 0.5), "number": (0.9, 0.5), "color": (0.97, 1 / 8), "is color": (0.97, 0.5), "position": (0.96, 0.2),
             "thing": (0.95, 1 / 25), "place": (0.95, 1 / 7), "time": (0.96, 1 / 3), "choice": (0.97, 0.5), "size": (0.9, 0.5)}  # fmt: skip
-ALL = {"exists": 0.86, "number": 0.65, "color": 0.66, "is color": 0.75, "position": 0.55, "place": 0.95, "time": 0.96}
+ALL = {
+    "exists": 0.86,
+    "number": 0.65,
+    "color": 0.66,
+    "is color": 0.75,
+    "position": 0.55,
+    "place": 0.95,
+    "time": 0.96,
+}
 
 
 def test_accuracy_by_question_type_is_above_its_floor_and_far_above_chance(vqa, held_out):
@@ -163,7 +174,14 @@ def test_where_it_is_sure_it_is_right_more_often(vqa, held_out):
 
 def test_confidence_is_calibrated(held_out):
     _, _, asked, sorts, judged = held_out
-    for sort, most in {"exists": 0.05, "number": 0.1, "color": 0.12, "is color": 0.08, "place": 0.04, "time": 0.04}.items():
+    for sort, most in {
+        "exists": 0.05,
+        "number": 0.1,
+        "color": 0.12,
+        "is color": 0.08,
+        "place": 0.04,
+        "time": 0.04,
+    }.items():
         pairs = [(v.confidence, v.answer == a[2]) for v, a, s in zip(judged, asked, sorts) if s == sort]
         assert calibration_error(*zip(*pairs)) <= most, sort
 
@@ -171,7 +189,9 @@ def test_confidence_is_calibrated(held_out):
 def test_risk_falls_with_coverage(held_out):
     _, _, asked, sorts, judged = held_out
     for sort in ("exists", "number", "color", "is color", "position"):
-        confidence, right = zip(*[(v.confidence, v.answer == a[2]) for v, a, s in zip(judged, asked, sorts) if s == sort])
+        confidence, right = zip(
+            *[(v.confidence, v.answer == a[2]) for v, a, s in zip(judged, asked, sorts) if s == sort]
+        )
         coverage, risk = risk_coverage(confidence, right)
         at = {share: risk[np.searchsorted(coverage, share)] for share in (0.3, 0.6, 1.0)}
         assert at[0.3] <= at[0.6] <= at[1.0], (sort, at)
@@ -188,7 +208,9 @@ def test_a_higher_least_confidence_answers_less(mini, vqa, held_out):
     _, _, asked, sorts, judged = held_out
     answered = [sum(v.confidence >= sure for v in judged if v is not None) for sure in (0, 0.75, 0.95, 1)]
     assert answered == sorted(answered, reverse=True) and answered[0] > answered[-1]
-    never = VisualQA(clip_service=mini, min_confidence=1).answer(scene("cat"), "Is there a cat?", use_gpt4v=False)
+    never = VisualQA(clip_service=mini, min_confidence=1).answer(
+        scene("cat"), "Is there a cat?", use_gpt4v=False
+    )
     assert (never, never.answered) == ("not sure", False) and "none reaches 100%" in never.reason
     always = VisualQA(clip_service=mini, min_confidence=0).answer(RED, "Is there a cat?", use_gpt4v=False)
     assert always.answered
@@ -215,7 +237,10 @@ def test_a_refusal_names_its_reason_in_the_questions_language(vqa, question, rea
     assert not said.answered and reason in said and reason in said.reason and said.confidence is None
 
 
-@pytest.mark.parametrize("question", ["Is there a giraffe?", "图中有长颈鹿吗？", "How many giraffes are there?", "Is there a cat on a sofa?"])
+@pytest.mark.parametrize(
+    "question",
+    ["Is there a giraffe?", "图中有长颈鹿吗？", "How many giraffes are there?", "Is there a cat on a sofa?"],
+)
 def test_a_closed_model_says_which_word_it_never_learned(vqa, question):
     said = vqa.answer(scene("cat"), question, use_gpt4v=False)
     assert (said, said.answered) in {("not sure", False), ("不确定", False)}
@@ -231,7 +256,10 @@ def test_what_is_taken_for_granted_and_is_not_there_is_the_answer(vqa):
 
 def test_answers_can_be_given_for_one_question(vqa):
     picture = scene("car", "blue")
-    assert vqa.answer(picture, "What sort of thing would you drive?", False, candidates=["a car", "a cat"]) == "a car"
+    assert (
+        vqa.answer(picture, "What sort of thing would you drive?", False, candidates=["a car", "a cat"])
+        == "a car"
+    )
     assert vqa.answer(picture, "What color is the car?", False, candidates=["red", "blue"]) == "blue"
     with pytest.raises(TextError, match="more than once"):
         vqa.answer(picture, "What color is the car?", False, candidates=["red", "red"])
@@ -239,7 +267,10 @@ def test_answers_can_be_given_for_one_question(vqa):
 
 def test_the_evidence_shows_the_statements_and_their_scores(vqa):
     said = vqa.answer(scene("cat"), "What color is the cat?", use_gpt4v=False)
-    best = max((s for s in said.evidence.scores if s.probability is not None and s.answer == "red"), key=lambda s: s.probability)
+    best = max(
+        (s for s in said.evidence.scores if s.probability is not None and s.answer == "red"),
+        key=lambda s: s.probability,
+    )
     assert best.statement == "a picture of a red cat" and best.cosine == pytest.approx(
         float(vqa.clip_service.similarity(scene("cat"), [best.statement])[0]), abs=1e-4
     )
@@ -251,7 +282,11 @@ def test_the_evidence_shows_the_statements_and_their_scores(vqa):
 def test_an_answer_is_text_and_survives_pickling(vqa):
     said = vqa.answer(scene("cat"), "Is there a cat?", use_gpt4v=False)
     again = pickle.loads(pickle.dumps(said))
-    assert again == said == "yes" and again.confidence == said.confidence and again.evidence.scores == said.evidence.scores
+    assert (
+        again == said == "yes"
+        and again.confidence == said.confidence
+        and again.evidence.scores == said.evidence.scores
+    )
 
 
 # --------------------------------------------------------------------- row 38: batches, and what may be asked
@@ -280,10 +315,16 @@ def test_row_38_each_failure_is_its_own_and_the_order_is_kept(vqa):
 
 def test_row_38_a_picture_is_encoded_once_and_alone_or_in_a_batch_is_answered_alike(vqa, mini, monkeypatch):
     pictures = [scene("cat"), scene("car", "blue")]
-    pairs = [{"image": p, "question": q} for p in pictures for q in ("Is there a cat?", "What place is this?", "图中有猫吗？")]
+    pairs = [
+        {"image": p, "question": q}
+        for p in pictures
+        for q in ("Is there a cat?", "What place is this?", "图中有猫吗？")
+    ]
     calls = []
     encode = mini.encode_image
-    monkeypatch.setattr(mini, "encode_image", lambda images, **o: calls.append(len(images)) or encode(images, **o))
+    monkeypatch.setattr(
+        mini, "encode_image", lambda images, **o: calls.append(len(images)) or encode(images, **o)
+    )
     together = vqa.batch_answer(pairs, use_gpt4v=False)
     assert calls == [2]
     alone = [vqa.answer(p["image"], p["question"], use_gpt4v=False) for p in pairs]
@@ -299,8 +340,12 @@ def test_many_pictures_are_decoded_a_few_at_a_time(vqa, mini, monkeypatch, tmp_p
     files[5].write_bytes(b"no picture")
     calls = []
     encode = mini.encode_image
-    monkeypatch.setattr(mini, "encode_image", lambda images, **o: calls.append(len(images)) or encode(images, **o))
-    found = vqa.batch_answer([{"image": f, "question": "What colour is the car?"} for f in [*files, *files]], use_gpt4v=False)
+    monkeypatch.setattr(
+        mini, "encode_image", lambda images, **o: calls.append(len(images)) or encode(images, **o)
+    )
+    found = vqa.batch_answer(
+        [{"image": f, "question": "What colour is the car?"} for f in [*files, *files]], use_gpt4v=False
+    )
     assert calls == [TOGETHER - 1, 6]
     said = [o.value if o.ok else o.error for o in found]
     assert isinstance(said[5], ImageError) and said[:70] == said[70:]
@@ -331,15 +376,23 @@ def test_row_38_a_chat_is_asked_several_at_a_time():
 
 def test_a_chat_gets_the_prompt_and_its_evidence_is_clips_opinion(mini):
     with FaultServer(completion("Yes, a red one.")) as server:
-        qa = VisualQA(clip_service=mini, base_url=server.url, model="m", prompt="Answer in a word: {}", max_tokens=9)
+        qa = VisualQA(
+            clip_service=mini, base_url=server.url, model="m", prompt="Answer in a word: {}", max_tokens=9
+        )
         said = qa.answer(scene("cat"), "Is there a cat?", evidence=True)
         request = server.requests[0].json
-        assert request["messages"][0]["content"][0]["text"] == "Answer in a word: Is there a cat?" and request["max_tokens"] == 9
+        assert (
+            request["messages"][0]["content"][0]["text"] == "Answer in a word: Is there a cat?"
+            and request["max_tokens"] == 9
+        )
         assert said == "Yes, a red one." and said.usage["prompt_tokens"] == 70 and said.confidence is None
         assert said.evidence.clip == "yes" and said.evidence.scores
         assert qa.answer(RED, "Is there a cat?").evidence is None
         qa.answer(RED, "Is there a cat?", candidates=["yes", "no"])
-        assert "answer with one of these: yes, no" in server.requests[-1].json["messages"][0]["content"][0]["text"]
+        assert (
+            "answer with one of these: yes, no"
+            in server.requests[-1].json["messages"][0]["content"][0]["text"]
+        )
 
 
 def test_a_small_model_of_mini_vlms_architecture_answers_through_the_local_server(tmp_path_factory):
@@ -376,7 +429,9 @@ def test_any_clip_answers_uncalibrated(family, tmp_path_factory):
         }.items():  # fmt: skip
             said = qa.answer(RED, question, use_gpt4v=False)
             assert said in answers and sum(said.probabilities.values()) == pytest.approx(1)
-        assert qa.answer(RED, "What place is this?", use_gpt4v=False).reason.startswith("CLIP can only choose")
+        assert qa.answer(RED, "What place is this?", use_gpt4v=False).reason.startswith(
+            "CLIP can only choose"
+        )
 
 
 def test_an_english_model_warns_of_a_chinese_question(monkeypatch, tmp_path_factory):

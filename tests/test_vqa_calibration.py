@@ -56,7 +56,9 @@ def test_the_fit_finds_the_weights_that_made_the_data():
     right = rng.random(20_000) < 1 / (1 + np.exp(-(x @ true - 0.7)))
     *slopes, constant = fit(x, right.astype(float))
     # A slope is known as well as its feature varies: the standard error of slope x spread is 0.02 here.
-    assert slopes * spread == pytest.approx(true * spread, abs=0.06) and constant == pytest.approx(-0.7, abs=0.06)
+    assert slopes * spread == pytest.approx(true * spread, abs=0.06) and constant == pytest.approx(
+        -0.7, abs=0.06
+    )
 
 
 def test_a_feature_that_never_varies_gets_no_slope_and_separable_data_stay_finite():
@@ -67,7 +69,10 @@ def test_a_feature_that_never_varies_gets_no_slope_and_separable_data_stay_finit
 
 def test_reliability_says_how_often_a_stated_confidence_holds():
     confidence, right = [0.2] * 10 + [0.8] * 10, [1, 1] + [0] * 8 + [1] * 8 + [0] * 2
-    assert reliability(confidence, right, bins=2) == [(pytest.approx(0.2), 0.2, 10), (pytest.approx(0.8), 0.8, 10)]
+    assert reliability(confidence, right, bins=2) == [
+        (pytest.approx(0.2), 0.2, 10),
+        (pytest.approx(0.8), 0.8, 10),
+    ]
     assert calibration_error(confidence, right, bins=2) == pytest.approx(0)
     assert calibration_error([0.9] * 10, [1] * 5 + [0] * 5, bins=1) == pytest.approx(0.4)
 
@@ -87,7 +92,10 @@ def test_the_stored_calibration_is_small_belongs_to_mini_clip_and_tells_how_it_w
     with open(path, encoding="utf-8") as file:
         assert len(file.read()) < 20_000
     assert "training" in stored.made["fitted on"] and "test stream" in stored.made["measured on"]
-    assert stored.made["by"] == "python -m little_world.training.vqa" and min(stored.made["examples"].values()) > 500
+    assert (
+        stored.made["by"] == "python -m little_world.training.vqa"
+        and min(stored.made["examples"].values()) > 500
+    )
     assert dict(stored.candidates) == world.candidates()
     assert VisualQA(clip_service=mini).calibration == stored
 
@@ -123,7 +131,9 @@ def test_a_file_that_is_none_gets_a_sentence(tmp_path, text, mini):
         load(tmp_path / "missing.json")
 
 
-def test_a_folder_that_is_not_there_gets_a_sentence_and_the_home_folder_may_be_a_tilde(tmp_path, mini, monkeypatch):
+def test_a_folder_that_is_not_there_gets_a_sentence_and_the_home_folder_may_be_a_tilde(
+    tmp_path, mini, monkeypatch
+):
     calibration = load(f"{locate('mini-clip')}/{FILE}")
     with pytest.raises(OutputError, match="please use another folder"):
         calibration.save(tmp_path / "nowhere" / FILE)
@@ -138,7 +148,9 @@ def test_a_folder_that_is_not_there_gets_a_sentence_and_the_home_folder_may_be_a
 # --------------------------------------------------------------------------------- one model's, not another's
 
 
-def test_another_models_calibration_is_refused_where_it_is_given_and_passed_over_where_it_lies(other, mini, tmp_path):
+def test_another_models_calibration_is_refused_where_it_is_given_and_passed_over_where_it_lies(
+    other, mini, tmp_path
+):
     stored = load(f"{locate('mini-clip')}/{FILE}")
     with pytest.raises(SettingsError, match="another model"):
         VisualQA(clip_service=other, calibration=stored).calibration  # noqa: B018
@@ -168,10 +180,16 @@ def test_a_calibration_is_fitted_on_ones_own_pictures_and_used_from_then_on(othe
             {"image": picture, "question": "What is this?", "answer": thing.kind},
             {"image": picture, "question": "Why?", "answer": "because"},
         ]
-    qa = VisualQA(clip_service=other, candidates={"thing": ["cat", "dog"], "color": ["red", "white", "blue", "green"]})
+    qa = VisualQA(
+        clip_service=other, candidates={"thing": ["cat", "dog"], "color": ["red", "white", "blue", "green"]}
+    )
     before = [qa.answer(e["image"], e["question"], use_gpt4v=False) for e in examples[:40]]
     found = qa.calibrate(examples)
-    assert qa.calibration is found and found.fits(other) and set(found.made["examples"]) == {"color", "exists", "thing"}
+    assert (
+        qa.calibration is found
+        and found.fits(other)
+        and set(found.made["examples"]) == {"color", "exists", "thing"}
+    )
     after = [qa.answer(e["image"], e["question"], use_gpt4v=False) for e in examples[:40]]
     assert sum(a.answered for a in after) < sum(a.answered for a in before)
     found.save(tmp_path / "mine.json")
@@ -192,11 +210,26 @@ def test_too_little_to_calibrate_on_gets_a_sentence(mini):
 
 
 def test_without_a_calibration_the_confidence_is_the_models_own(mini):
-    bare = VisualQA(clip_service=mini, calibration=Calibration(fingerprint=load(f"{locate('mini-clip')}/{FILE}").fingerprint))
-    picture = draw(single(np.random.default_rng(0), kind="cat", color="white", place="center", size="large", time="day", background="snow"))
+    bare = VisualQA(
+        clip_service=mini,
+        calibration=Calibration(fingerprint=load(f"{locate('mini-clip')}/{FILE}").fingerprint),
+    )
+    picture = draw(
+        single(
+            np.random.default_rng(0),
+            kind="cat",
+            color="white",
+            place="center",
+            size="large",
+            time="day",
+            background="snow",
+        )
+    )
     said = bare.answer(picture, "Is it day or night?", use_gpt4v=False)
     cosines = mini.similarity(picture, ["a picture by day", "a picture at night"])
-    assert said == "day" and said.confidence == pytest.approx(float(mini.to_probabilities(cosines).max()), abs=1e-4)
+    assert said == "day" and said.confidence == pytest.approx(
+        float(mini.to_probabilities(cosines).max()), abs=1e-4
+    )
 
 
 def test_an_open_vocabulary_answers_what_a_closed_one_refuses(mini):

@@ -40,7 +40,13 @@ def vqa(engine) -> VisualQA:
     return VisualQA(clip_service=engine.clip_service)
 
 
-def fitting(kind: str | None = None, *, color: str | None = None, background: str | None = None, time: str | None = None) -> set[str]:
+def fitting(
+    kind: str | None = None,
+    *,
+    color: str | None = None,
+    background: str | None = None,
+    time: str | None = None,
+) -> set[str]:
     return {
         e.id
         for e in GALLERY
@@ -65,12 +71,24 @@ def test_how_many_and_which_pictures_fit(vqa, engine):
         for word, kind in kinds.items():
             said = ask(vqa, engine, template.format(word))
             found = set() if said in ("none", "没有") else set(said.split(", "))
-            named, right, wanted = named + len(found), right + len(found & fitting(kind)), wanted + len(fitting(kind))
+            named, right, wanted = (
+                named + len(found),
+                right + len(found & fitting(kind)),
+                wanted + len(fitting(kind)),
+            )
     assert right / named >= 0.7 and right / wanted >= 0.6
 
 
 def test_how_many_pictures_show_a_place(vqa, engine):
-    places = {"meadow": "草地", "beach": "海滩", "city": "城市", "snow": "雪地", "desert": "沙漠", "forest": "森林", "room": "房间"}
+    places = {
+        "meadow": "草地",
+        "beach": "海滩",
+        "city": "城市",
+        "snow": "雪地",
+        "desert": "沙漠",
+        "forest": "森林",
+        "room": "房间",
+    }
     wrong = 0
     for place, zh in places.items():
         for question in (f"How many pictures show the {place}?", f"有多少张图是{zh}？"):
@@ -96,12 +114,24 @@ def test_pictures_are_asked_for_by_where_and_when_they_are(vqa, engine, how_many
 def test_is_there_any(vqa, engine):
     assert ask(vqa, engine, "Is there a picture of a tree?") == "yes"
     assert ask(vqa, engine, "有没有哪张图里有树？") == "是"
-    assert ask(vqa, engine, "Is there a picture of a yellow cat in the city?", where={"part": "landscape"}) == "no"
+    assert (
+        ask(vqa, engine, "Is there a picture of a yellow cat in the city?", where={"part": "landscape"})
+        == "no"
+    )
 
 
 def test_an_open_question_is_put_to_the_pictures_that_fit(vqa, engine):
-    chosen = next(e for e in GALLERY if e.part == "single" and e.color and e.kind != "cat" and len(fitting(e.kind, background=e.scene.background)) == 1)
-    said = ask(vqa, engine, f"What color is the {chosen.kind} {words.BACKGROUND['en'][chosen.scene.background]}?")
+    chosen = next(
+        e
+        for e in GALLERY
+        if e.part == "single"
+        and e.color
+        and e.kind != "cat"
+        and len(fitting(e.kind, background=e.scene.background)) == 1
+    )
+    said = ask(
+        vqa, engine, f"What color is the {chosen.kind} {words.BACKGROUND['en'][chosen.scene.background]}?"
+    )
     assert said.evidence.pictures[0].id == chosen.id
     assert said in (chosen.color, "not sure")
     assert ask(vqa, engine, "这是什么地方？", where={"part": "none"}) == "不确定"
@@ -126,7 +156,9 @@ def test_a_filter_limits_what_is_asked(vqa, engine):
 
 
 def test_the_expected_share_matters(vqa, engine):
-    counts = [int(ask(vqa, engine, "How many pictures show a cat?", share=share)) for share in (0.01, 0.1, 0.5)]
+    counts = [
+        int(ask(vqa, engine, "How many pictures show a cat?", share=share)) for share in (0.01, 0.1, 0.5)
+    ]
     assert counts[0] <= counts[1] < counts[2]
 
 
@@ -190,7 +222,16 @@ def test_a_chat_is_asked_about_one_picture_and_not_about_how_many(engine, questi
 
 
 def test_a_chats_free_words_are_counted(engine):
-    replies = ["Yes, there is.", "yes", "是的，有一只猫。", "有", "No, there isn't.", "没有", "I don't know", "There are no cats"]
+    replies = [
+        "Yes, there is.",
+        "yes",
+        "是的，有一只猫。",
+        "有",
+        "No, there isn't.",
+        "没有",
+        "I don't know",
+        "There are no cats",
+    ]
     with FaultServer(*map(completion, replies), completion("no")) as server:
         said = chat(server, engine).answer_collection(engine, "How many pictures show a cat?")
     assert said == "4" and said.reason == "1 picture is in doubt" and len(server.requests) == 16
@@ -224,5 +265,7 @@ def test_a_chat_sees_the_pictures_it_is_given(engine):
     sizes = []
     with FaultServer(completion("no")) as server:
         big = Image.new("RGB", (400, 300), "red")
-        chat(server, engine).answer_collection(engine, "Which pictures show a cat?", images=lambda name: sizes.append(name) or big)
+        chat(server, engine).answer_collection(
+            engine, "Which pictures show a cat?", images=lambda name: sizes.append(name) or big
+        )
     assert len(sizes) == 8 and len(json.dumps(server.requests[0].json)) > 500

@@ -46,7 +46,9 @@ def clip(seed: int, count: int = 8) -> list[Image.Image]:
 def forward(folder: Path, clips: list[list], texts: list[str]):
     """The model on the processor's output, as the transformers documentation does it."""
     processor = AutoImageProcessor.from_pretrained(folder, use_fast=False)
-    pixels = torch.cat([processor(frames, return_tensors="pt")["pixel_values"].flatten(end_dim=-4)[None] for frames in clips])
+    pixels = torch.cat(
+        [processor(frames, return_tensors="pt")["pixel_values"].flatten(end_dim=-4)[None] for frames in clips]
+    )
     tokens = AutoTokenizer.from_pretrained(folder)(texts, padding=True, return_tensors="pt")
     with torch.no_grad():
         return AutoModel.from_pretrained(folder).eval()(pixel_values=pixels, **tokens)
@@ -87,7 +89,9 @@ def test_one_clip_and_many_as_lists_and_as_arrays(service):
     for many in (arrays, np.stack(arrays), [clip(5), clip(5)]):
         np.testing.assert_allclose(service.encode_video(many), np.repeat(one, 2, axis=0), atol=1e-5)
     small = XCLIPService(service.name, device="cpu", batch_size=1)
-    np.testing.assert_allclose(small.encode_video([clip(5), clip(6)]), service.encode_video([clip(5), clip(6)]), atol=1e-5)
+    np.testing.assert_allclose(
+        small.encode_video([clip(5), clip(6)]), service.encode_video([clip(5), clip(6)]), atol=1e-5
+    )
 
 
 def test_a_clip_played_backwards_is_another_clip(service):
@@ -99,7 +103,9 @@ def test_labels_are_ranked_for_a_clip(service):
     result = service.zero_shot_classify(clip(8), TEXTS)
     assert list(result) == TEXTS and sum(result.values()) == pytest.approx(1, abs=1e-5)
     assert result.label == max(result.similarities, key=result.similarities.get)
-    assert result.similarities == pytest.approx(dict(zip(TEXTS, service.similarity(clip(8), TEXTS)[0].tolist())))
+    assert result.similarities == pytest.approx(
+        dict(zip(TEXTS, service.similarity(clip(8), TEXTS)[0].tolist()))
+    )
 
 
 def test_what_cannot_be_is_one_sentence(service, tmp_path):

@@ -29,7 +29,11 @@ ROOT = Path(__file__).resolve().parents[1]
 SITE = Path(__file__).resolve().parent / "book_site"
 LANGUAGES = ("zh", "en")
 BRANCH = "main"
-FOLDERS = {"notebooks": "lessons", "exercises": "exercises", "solutions": "solutions"}  # in the checkout, on the site
+FOLDERS = {
+    "notebooks": "lessons",
+    "exercises": "exercises",
+    "solutions": "solutions",
+}  # in the checkout, on the site
 DOCS = {  # a page of the site, and where it comes from
     "teaching": {"zh": "docs/teaching.zh-CN.md", "en": "docs/teaching.md"},
     "glossary": {"zh": "docs/glossary.md", "en": "docs/glossary.md"},
@@ -95,7 +99,9 @@ def stage(root: Path, lang: str, target: Path) -> None:
             path.write_text(relink(text, root, source, pages), encoding="utf-8")
     trees = []
     for place, captions in _CAPTIONS.items():
-        names = [page for page in pages.values() if posixpath.dirname(page) == ("" if place == "docs" else place)]
+        names = [
+            page for page in pages.values() if posixpath.dirname(page) == ("" if place == "docs" else place)
+        ]
         if names:
             listed = "\n".join(posixpath.splitext(name)[0] for name in names)
             trees.append(f"```{{toctree}}\n:caption: {captions[lang]}\n:maxdepth: 1\n\n{listed}\n```")
@@ -109,7 +115,9 @@ def _for_reading(nb: NotebookNode, relinked) -> None:
     for index, cell in enumerate(nb.cells):
         if cell.cell_type == "markdown":
             text = cell.source
-            if _BADGE.search(text):  # the badges: plain links, and no language, which the site's own switch has
+            if _BADGE.search(
+                text
+            ):  # the badges: plain links, and no language, which the site's own switch has
                 text = " · ".join(f"[{name}]({target})" for name, target in _BADGE.findall(text))
             cell.source = relinked(text)
             continue
@@ -161,7 +169,9 @@ def build(out: Path, root: Path = ROOT) -> None:
             command = [sys.executable, "-m", "sphinx", "-b", "html", "-q", "-W", "--keep-going"]
             command += ["-d", str(Path(folder, "doctrees", lang)), str(Path(folder, lang)), str(site / lang)]
             environment = os.environ | {"COURSE_BOOK_LANG": lang}
-            result = subprocess.run(command, env=environment, capture_output=True, text=True, encoding="utf-8")
+            result = subprocess.run(
+                command, env=environment, capture_output=True, text=True, encoding="utf-8"
+            )
             if result.returncode:
                 raise BookError(result.stderr.replace(folder + os.sep, ""))
             (site / lang / ".buildinfo").unlink(missing_ok=True)

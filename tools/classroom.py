@@ -36,7 +36,7 @@ from course_lib.settings import language, say, set_language
 from tools import kernels
 from tools.build_lessons import write as write_notebook
 from tools.handed_in import ClassroomError, read_notebook, student_name
-from tools.lessons import LANGUAGES, SOLUTION_STUB, Lesson, make_notebook, read_lessons
+from tools.lessons import LANGUAGES, SOLUTION_STUB, make_notebook, read_lessons
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = "nbgrader_config.py"
@@ -117,10 +117,10 @@ class Classroom:
                     en=f"{self.folder} holds other things: name an empty folder, or a new one.",
                 )
             )
-        meant = {
-            lesson.name: make_notebook(lesson, "source", lang, self._root) for lesson in self.exercises
+        meant = {lesson.name: make_notebook(lesson, "source", lang, self._root) for lesson in self.exercises}
+        stored = {
+            name: read_notebook(path) for name in meant if (path := self._path("source", name)).exists()
         }
-        stored = {name: read_notebook(path) for name in meant if (path := self._path("source", name)).exists()}
         if any(nb.metadata.course.lang != lang for nb in stored.values()):
             raise ClassroomError(
                 say(
@@ -181,7 +181,13 @@ class Classroom:
     def _exercise_of(self, nb: NotebookNode) -> str:
         ids = {cell.metadata.get("nbgrader", {}).get("grade_id") for cell in nb.cells} - {None}
         shared = {
-            name: len(ids & {cell.metadata.nbgrader.grade_id for cell in _graded(read_notebook(self._path("source", name)))})
+            name: len(
+                ids
+                & {
+                    cell.metadata.nbgrader.grade_id
+                    for cell in _graded(read_notebook(self._path("source", name)))
+                }
+            )
             for name in self._names()
         }
         best = max(shared, key=shared.__getitem__, default=None)
@@ -202,14 +208,20 @@ class Classroom:
             grade_id = released.metadata.get("nbgrader", {}).get("grade_id")
             if grade_id is None:
                 continue
-            there = [i for i, c in enumerate(nb.cells) if c.metadata.get("nbgrader", {}).get("grade_id") == grade_id]
+            there = [
+                i
+                for i, c in enumerate(nb.cells)
+                if c.metadata.get("nbgrader", {}).get("grade_id") == grade_id
+            ]
             if not there:
                 nb.cells.insert(place, nbformat.v4.new_code_cell(released.source, metadata=released.metadata))
             place = (there or [place])[0] + 1
 
     # ------------------------------------------------------------------------------------------ grading
 
-    def grade(self, *, again: bool = False, on_each: Callable[[Grade, float], None] | None = None) -> list[Grade]:
+    def grade(
+        self, *, again: bool = False, on_each: Callable[[Grade, float], None] | None = None
+    ) -> list[Grade]:
         """Grade every submission that is new since it was last graded (all of them, if `again`).
 
         Writes feedback/ and grades.csv. `on_each(grade, seconds)` is called after each. Returns all grades.
@@ -249,7 +261,9 @@ class Classroom:
         checks = [cell.metadata.nbgrader for cell in _graded(read_notebook(self._path("source", exercise)))]
         of = tuple(float(check.points) for check in checks)
         if problem or not self._path("autograded", exercise, student).exists():
-            return Grade(student, exercise, (0.0,) * len(of), of, problem or say(zh="未批改", en="not graded"))
+            return Grade(
+                student, exercise, (0.0,) * len(of), of, problem or say(zh="未批改", en="not graded")
+            )
         with self._api.gradebook as book:
             try:
                 found = {
@@ -264,9 +278,13 @@ class Classroom:
         """A row a learner and exercise: points, of how many, points of each step, and what went wrong."""
         steps = max((len(grade.of) for grade in grades), default=0)
         temporary = self.folder / (GRADES + ".tmp")
-        with open(temporary, "w", newline="", encoding="utf-8-sig") as file:  # so that Excel reads Chinese names
+        with open(
+            temporary, "w", newline="", encoding="utf-8-sig"
+        ) as file:  # so that Excel reads Chinese names
             rows = csv.writer(file)
-            rows.writerow(["student", "exercise", "points", "of", *(f"step {i + 1}" for i in range(steps)), "note"])
+            rows.writerow(
+                ["student", "exercise", "points", "of", *(f"step {i + 1}" for i in range(steps)), "note"]
+            )
             for grade in grades:
                 each = [*grade.points, *[""] * (steps - len(grade.points))]
                 rows.writerow(
@@ -281,7 +299,9 @@ class Classroom:
         if self._loaded is None:
             self._require()
             # nbgrader calls `alembic` by name, to make its database
-            os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+            os.environ["PATH"] = os.pathsep.join(
+                [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+            )
             config = PyFileConfigLoader(CONFIG, str(self.folder)).load_config()
             config.CourseDirectory.root = str(self.folder)
             self._loaded = NbGraderAPI(CourseDirectory(config=config), config=config)

@@ -112,7 +112,9 @@ def main(argv: list[str] | None = None) -> int:
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
         source = str(build_wheel(Path(folder)))
-        paths = [p for top in ("notebooks", "solutions") for p in sorted((ROOT / top / args.lang).glob("*.ipynb"))]
+        paths = [
+            p for top in ("notebooks", "solutions") for p in sorted((ROOT / top / args.lang).glob("*.ipynb"))
+        ]
         for path in paths:
             if args.only and not path.stem.startswith(tuple(args.only)):
                 continue

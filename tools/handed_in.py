@@ -23,7 +23,9 @@ def student_name(shown: Path, exercise: str) -> str:
     short = exercise.partition("_")[0]
     rest = re.sub(r"\s*\(\d+\)$", "", shown.stem)  # a browser's second download
     rest = re.sub(rf"(?<![A-Za-z0-9])(?:{exercise}|{short})(?![A-Za-z0-9])", "", rest)
-    name = rest.strip(" _-.") or re.sub(r"_\d+_assignsubmission_file_?$", "", shown.parent.name)  # Moodle's folders
+    name = rest.strip(" _-.") or re.sub(
+        r"_\d+_assignsubmission_file_?$", "", shown.parent.name
+    )  # Moodle's folders
     if not name.strip(" ."):
         raise ClassroomError(
             say(
@@ -41,6 +43,9 @@ def read_notebook(path: Path) -> NotebookNode:
         nbformat.validate(nb)
     except (ValueError, AttributeError, KeyError, TypeError, nbformat.ValidationError) as error:
         raise ClassroomError(
-            say(zh="这不是能打开的笔记本，请要求重新提交。", en="it is no readable notebook, ask for it again.")
+            say(
+                zh="这不是能打开的笔记本，请要求重新提交。",
+                en="it is no readable notebook, ask for it again.",
+            )
         ) from error
     return nb

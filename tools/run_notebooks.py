@@ -39,7 +39,9 @@ def run(path: Path, bar: tqdm, env: dict[str, str]) -> tuple[Path, float, str | 
     """Run one notebook; returns it with its seconds and the error's last lines, or None."""
     nb, started, problem = nbformat.read(path, as_version=4), time.perf_counter(), None
     try:
-        kernels.run_notebook(nb, path.parent, lang=path.parent.name, env=env, on_cell=lambda index: bar.update())
+        kernels.run_notebook(
+            nb, path.parent, lang=path.parent.name, env=env, on_cell=lambda index: bar.update()
+        )
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         problem = kernels.plain(error)
     return path, time.perf_counter() - started, problem

@@ -58,7 +58,11 @@ def jupyterlab(folder: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    env = os.environ | {"JUPYTERLAB_SETTINGS_DIR": str(settings), "PYTHONPATH": str(ROOT), "COURSE_PROGRESS": "off"}
+    env = os.environ | {
+        "JUPYTERLAB_SETTINGS_DIR": str(settings),
+        "PYTHONPATH": str(ROOT),
+        "COURSE_PROGRESS": "off",
+    }
     line = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", "--port-retries=0", "--allow-root",
             f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={folder}"]  # fmt: skip
     process = subprocess.Popen(line, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -98,7 +102,11 @@ class Walk:
 
     def rest(self, patience: float = 600, seconds: float = 2) -> None:
         """Wait until the kernel has been idle for some seconds."""
-        light, end, quiet = self.page.locator(".jp-Notebook-ExecutionIndicator").first, time.time() + patience, 0
+        light, end, quiet = (
+            self.page.locator(".jp-Notebook-ExecutionIndicator").first,
+            time.time() + patience,
+            0,
+        )
         while quiet < 2 * seconds:
             if time.time() > end:
                 raise TimeoutError(f"the kernel was still busy after {patience:.0f} s")
@@ -117,11 +125,21 @@ class Walk:
 
     def use_controls(self, lang: str, picture: Path) -> None:
         """Type into every field, move every slider, choose in every menu, press every button, hand in a picture."""
-        self._each(".jupyter-widgets input[type=text], .jupyter-widgets textarea", lambda one: one.fill(SENTENCE[lang]))
-        self._each(".noUi-handle", lambda one: [one.focus(), one.press("ArrowRight"), one.press("ArrowRight")])
-        self._each(".jupyter-widgets select", lambda one: one.select_option(index=one.locator("option").count() - 1))
+        self._each(
+            ".jupyter-widgets input[type=text], .jupyter-widgets textarea",
+            lambda one: one.fill(SENTENCE[lang]),
+        )
+        self._each(
+            ".noUi-handle", lambda one: [one.focus(), one.press("ArrowRight"), one.press("ArrowRight")]
+        )
+        self._each(
+            ".jupyter-widgets select", lambda one: one.select_option(index=one.locator("option").count() - 1)
+        )
         self._each("button.widget-upload", lambda one: self._hand_in(one, picture))
-        self._each(".jupyter-widgets input[type=checkbox], .jupyter-widgets input[type=radio]", lambda one: one.click())
+        self._each(
+            ".jupyter-widgets input[type=checkbox], .jupyter-widgets input[type=radio]",
+            lambda one: one.click(),
+        )
         self._each("button.jupyter-button:not(.widget-upload)", lambda one: one.click(timeout=5000))
 
     def _hand_in(self, button: Locator, picture: Path) -> None:
@@ -152,7 +170,9 @@ class Walk:
         """The notebook from top to bottom, a picture a screenful."""
         folder.mkdir(parents=True, exist_ok=True)
         scroller = ".jp-WindowedPanel-outer"
-        height, seen = self.page.evaluate(f"(n => [n.scrollHeight, n.clientHeight])(document.querySelector('{scroller}'))")
+        height, seen = self.page.evaluate(
+            f"(n => [n.scrollHeight, n.clientHeight])(document.querySelector('{scroller}'))"
+        )
         for i, top in enumerate(range(0, height, max(1, seen - 40))):
             self.page.evaluate(f"document.querySelector('{scroller}').scrollTop = {top}")
             self.page.wait_for_timeout(400)
@@ -183,10 +203,17 @@ def walk(names: list[str], pictures: Path | None = None, root: Path = ROOT) -> d
                 except (Error, TimeoutError) as problem:
                     visit.problems.append(str(problem)[:300])
                 page.close()
-                for kernel in requests.get(f"{address}/api/kernels", params={"token": TOKEN}, timeout=30).json():
-                    requests.delete(f"{address}/api/kernels/{kernel['id']}", params={"token": TOKEN}, timeout=60)
+                for kernel in requests.get(
+                    f"{address}/api/kernels", params={"token": TOKEN}, timeout=30
+                ).json():
+                    requests.delete(
+                        f"{address}/api/kernels/{kernel['id']}", params={"token": TOKEN}, timeout=60
+                    )
                 found[name] = visit.problems
-                print(f"{name:42} {seconds:6.1f} s {visit.used:4} controls  {'WRONG' if visit.problems else 'well'}", flush=True)
+                print(
+                    f"{name:42} {seconds:6.1f} s {visit.used:4} controls  {'WRONG' if visit.problems else 'well'}",
+                    flush=True,
+                )
                 for problem in visit.problems:
                     print("    " + " ".join(problem.split()), flush=True)
         browser.close()
@@ -194,8 +221,12 @@ def walk(names: list[str], pictures: Path | None = None, root: Path = ROOT) -> d
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", help='how their names begin, such as "02"; all of them, if none is given')
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "names", nargs="*", help='how their names begin, such as "02"; all of them, if none is given'
+    )
     parser.add_argument("--lang", choices=("zh", "en"))
     parser.add_argument("--pictures", type=Path, help="where screenshots of all that is to be seen go")
     args = parser.parse_args()

@@ -119,9 +119,7 @@ class Bounded(openai.DefaultHttpxClient):
         deadline = None if seconds is None else time.monotonic() + seconds
         response = super().send(request, stream=True, **options)
         streamed = stream and response.is_success
-        response.iter_bytes = _at_most(
-            response.iter_bytes, self.max_bytes, None if streamed else deadline
-        )
+        response.iter_bytes = _at_most(response.iter_bytes, self.max_bytes, None if streamed else deadline)
         if not stream:
             try:
                 response.read()

@@ -53,8 +53,12 @@ class Candidates:
         self._values: dict[str, list[Value]] = {}
         for source in (DEFAULTS, *sources):
             for slot, given in source.items():
-                phrases = given if isinstance(given, Mapping) else {answer: answer for answer in as_labels(given)}
-                found = [Value(a, p) for a, p in phrases.items() if a.isdigit() or is_chinese(a) == (lang == "zh")]
+                phrases = (
+                    given if isinstance(given, Mapping) else {answer: answer for answer in as_labels(given)}
+                )
+                found = [
+                    Value(a, p) for a, p in phrases.items() if a.isdigit() or is_chinese(a) == (lang == "zh")
+                ]
                 if found or source is not DEFAULTS:
                     self._values[slot] = found
 
@@ -70,7 +74,9 @@ class Candidates:
         text = text.strip()
         spellings = [text, SYNONYMS[self.lang].get(text, "")]
         if self.lang == "zh":
-            spellings += [text.removesuffix("的"), text + "色"] if slot == "color" else [text.removesuffix("的")]
+            spellings += (
+                [text.removesuffix("的"), text + "色"] if slot == "color" else [text.removesuffix("的")]
+            )
         else:
             bare = text.split(" ", 1)[1] if text.startswith(("the ", "a ", "an ")) else text
             spellings += [bare, singular(bare), SYNONYMS["en"].get(bare, "")]

@@ -29,7 +29,10 @@ RULES = (
     ("how many pictures", "(有|)(多少|几)(张|幅)(有|画着|){np}的<pics>"),
     ("which", "(哪|哪些|哪几)<piece><pics>(是|)在{loc}"),
     ("how many pictures", "(有|)(多少|几)(张|幅)<pics>(是|)在{loc}"),
-    ("any picture", "(有没有|有|是否有)(哪|任何|)(一|)(张|幅|)(图片|图像|照片|图画|图|画)(里面|里|中|上|)(有|画着|画了|是|包含){np}<q>"),
+    (
+        "any picture",
+        "(有没有|有|是否有)(哪|任何|)(一|)(张|幅|)(图片|图像|照片|图画|图|画)(里面|里|中|上|)(有|画着|画了|是|包含){np}<q>",
+    ),
     ("any picture", "(有没有|是否有)(一张|)(画着|有|包含|){np}的(图片|图像|照片|图|画)<q>"),
     # one picture: which fact
     ("color", "<this>(是|)(什么|啥|哪种)颜色(的|)"),
@@ -63,11 +66,15 @@ RULES = (
     ("candidates", "{anything}(什么|哪|啥)"),
 )
 
-_FILLER = re.compile("请问|请你|请根据图片回答问题|请回答|请|麻烦|告诉我|你能|能不能|可以|看看|一共|总共|合计|共有(?=[多几])|大概|目前|主要")
+_FILLER = re.compile(
+    "请问|请你|请根据图片回答问题|请回答|请|麻烦|告诉我|你能|能不能|可以|看看|一共|总共|合计|共有(?=[多几])|大概|目前|主要"
+)
 _ENDS = re.compile("[吧啊呀哦嘛]+$")
 _COUNTED = re.compile(f"^([{''.join(NUMBER_WORDS['zh'])}二\\d]+)([{MEASURE_WORDS}])")
 _POINTED = re.compile(f"^[这那该]([{MEASURE_WORDS}]|些|几[{MEASURE_WORDS}])?")
-_IN_PICTURE = re.compile("^(?:在|)(?:这张|这幅|该|)(?:图片|图像|照片|画面|图|画)(?:的|)(?:里面|里|中(?![间央部])|上(?![方面边部])|内|)(?:的|)")
+_IN_PICTURE = re.compile(
+    "^(?:在|)(?:这张|这幅|该|)(?:图片|图像|照片|画面|图|画)(?:的|)(?:里面|里|中(?![间央部])|上(?![方面边部])|内|)(?:的|)"
+)
 _LOCATIVE = ("上面", "里面", "上", "里", "中", "边", "下", "内")
 
 
@@ -164,7 +171,14 @@ def location(text: str, candidates: Candidates) -> Phrase | None:
 
 def beside(text: str, candidates: Candidates) -> bool:
     """Whether a place is told by another thing: 狗的左边, 狗左边, but not 画面左边."""
-    ends = [value.answer for value in candidates["position"]] + ["左侧", "右侧", "左面", "右面", "上面", "下面"]
+    ends = [value.answer for value in candidates["position"]] + [
+        "左侧",
+        "右侧",
+        "左面",
+        "右面",
+        "上面",
+        "下面",
+    ]
     text = text.removeprefix("是").removeprefix("在")
     before = next((text[: -len(end)] for end in ends if text.endswith(end)), "").removesuffix("的")
     return bool(_IN_PICTURE.sub("", before)) and _fact(before, candidates) is None

@@ -39,7 +39,10 @@ RULES = (
     ("number", "how many {np} <be> {loc}"),
     ("number", "how many {np}"),
     ("number", "(count|count up|what is the number of) {np}"),
-    ("place", "(what|which|what kind of|what sort of) (place|setting|background|scenery) <be> (this|it|that|shown|there)"),
+    (
+        "place",
+        "(what|which|what kind of|what sort of) (place|setting|background|scenery) <be> (this|it|that|shown|there)",
+    ),
     ("place", "what <be> the (place|setting|background)"),
     ("place", "where (<be> (this|it|that|we)|was (this|it) taken)"),
     ("time", "(what time of day|what time|when) <be> (it|this|that)"),
@@ -138,7 +141,13 @@ def settings(words: list[str], candidates: Candidates) -> tuple[dict[str, str], 
         if not inner or set(inner.split()) & CLOSED["en"]:
             return None
         found = next(
-            ((s, v) for s in ("position", "time", "place") for t in (text, inner) if (v := candidates.find(s, t))), None
+            (
+                (s, v)
+                for s in ("position", "time", "place")
+                for t in (text, inner)
+                if (v := candidates.find(s, t))
+            ),
+            None,
         )
         if found is None:
             more.append(text)

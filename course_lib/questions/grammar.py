@@ -81,7 +81,11 @@ def parse(
     else:
         for name, pattern in _compiled(lang):
             if match := pattern.fullmatch(f"{normal} " if lang == "en" else normal):
-                parts = {key.rstrip("0123456789"): value.strip() for key, value in match.groupdict().items() if value}
+                parts = {
+                    key.rstrip("0123456789"): value.strip()
+                    for key, value in match.groupdict().items()
+                    if value
+                }
                 try:
                     asked = _FORMS.get(name, _open)(asked, name, parts, language, candidates)
                     break
@@ -100,7 +104,9 @@ def _with_answers(asked: Question, answers: list[str], candidates: Candidates) -
         phrases = tuple(asked.about[0].having(asked.slot, answer) for answer in answers)
     else:
         phrases = tuple(Phrase(asked.lang, answer, bare=True) for answer in answers)
-    return replace(asked, sort="choice", about=phrases, options=tuple(answers), slot=asked.slot or "thing", reason="")
+    return replace(
+        asked, sort="choice", about=phrases, options=tuple(answers), slot=asked.slot or "thing", reason=""
+    )
 
 
 # ------------------------------------------------------------------------------------------------ meanings
@@ -149,7 +155,9 @@ def _open(asked: Question, slot: str, parts: dict, language: ModuleType, candida
     return replace(asked, sort="open", about=(about,), slot=slot, reason="")
 
 
-def _exists(asked: Question, name: str, parts: dict, language: ModuleType, candidates: Candidates) -> Question:
+def _exists(
+    asked: Question, name: str, parts: dict, language: ModuleType, candidates: Candidates
+) -> Question:
     """Whether there is one, or which of several there is."""
     where = Phrase(asked.lang)
     if "np" in parts and "loc" in parts:
@@ -169,7 +177,9 @@ def _exists(asked: Question, name: str, parts: dict, language: ModuleType, candi
     return replace(asked, sort="yes/no", about=about, scope=SCOPES.get(name, "picture"), reason="")
 
 
-def _property(asked: Question, name: str, parts: dict, language: ModuleType, candidates: Candidates) -> Question:
+def _property(
+    asked: Question, name: str, parts: dict, language: ModuleType, candidates: Candidates
+) -> Question:
     """Whether a thing that is taken for granted is so, or which of several it is."""
     first, *others = language.options(parts["sentence"])
     for subject, predicate in language.splits(first):
@@ -197,7 +207,9 @@ def _claim(thing: Phrase, said: Phrase) -> Phrase:
     noun = said if said.noun else thing
     merged = {**dict(thing.facts), **dict(said.facts)}
     # what is claimed stands last
-    ordered = {key: merged[key] for key in [*(k for k in merged if k not in dict(said.facts)), *dict(said.facts)]}
+    ordered = {
+        key: merged[key] for key in [*(k for k in merged if k not in dict(said.facts)), *dict(said.facts)]
+    }
     return replace(noun, facts=tuple(ordered.items()), more=thing.more + said.more)
 
 

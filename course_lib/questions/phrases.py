@@ -58,7 +58,9 @@ def named(phrase: Phrase, candidates: Candidates) -> str:
 
 
 def _english(phrase: Phrase, facts: dict[str, str]) -> str:
-    described = phrase.noun or any(name in facts for name in ("number", "size", "color")) or set(facts) - set(FACTS)
+    described = (
+        phrase.noun or any(name in facts for name in ("number", "size", "color")) or set(facts) - set(FACTS)
+    )
     place = facts.get("place")
     if described:
         head = f"a picture of {_english_noun(phrase, facts)}"
@@ -96,7 +98,9 @@ def _chinese(phrase: Phrase, facts: dict[str, str]) -> str:
 
 def _chinese_noun(phrase: Phrase, facts: dict[str, str]) -> str:
     others = [value for name, value in facts.items() if name not in FACTS]
-    adjectives = "".join(f"{value}的" for value in [*filter(None, [facts.get("size"), facts.get("color")]), *others])
+    adjectives = "".join(
+        f"{value}的" for value in [*filter(None, [facts.get("size"), facts.get("color")]), *others]
+    )
     noun = phrase.noun or ("东西" if adjectives or "number" in facts else "")
     count = ""
     if "number" in facts:

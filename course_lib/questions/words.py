@@ -13,7 +13,8 @@ NUMBER_WORDS = {
     "en": ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
 }
 _NUMBERS = {
-    lang: {word: number for number, word in enumerate(words) if number} for lang, words in NUMBER_WORDS.items()
+    lang: {word: number for number, word in enumerate(words) if number}
+    for lang, words in NUMBER_WORDS.items()
 }
 _NUMBERS["zh"]["二"] = 2
 
@@ -49,7 +50,9 @@ SYNONYMS = {
 
 # Words that no noun phrase holds: a phrase with one of them was read wrongly, and is refused.
 CLOSED = {
-    "zh": re.compile("什么|啥|谁|哪|几|多少|吗|呢|是|有|还是|或|和|跟|与|在|请|怎|会(?![议场])|我|你|他|她|它|这|那"),
+    "zh": re.compile(
+        "什么|啥|谁|哪|几|多少|吗|呢|是|有|还是|或|和|跟|与|在|请|怎|会(?![议场])|我|你|他|她|它|这|那"
+    ),
     "en": frozenset(
         "what which who whose where when why how is are was were be been do does did can could will would "
         "has have had show shows contain contains there it they you we i he she them and or but if to from "
@@ -70,7 +73,9 @@ _IRREGULAR = {
     "potatoes": "potato", "heroes": "hero",
 }  # fmt: skip
 _PLURALS = {one: many for many, one in _IRREGULAR.items()}
-_UNCHANGED = frozenset("sheep fish deer aircraft series species scissors glasses trousers pants shorts".split())
+_UNCHANGED = frozenset(
+    "sheep fish deer aircraft series species scissors glasses trousers pants shorts".split()
+)
 
 # Measure word: the nouns it goes with, by their last characters. Any other noun takes 个.
 _MEASURES = {

@@ -199,13 +199,20 @@ class EmbeddedStore:
         return self.space.dim
 
     def _insert(self, items: list[Item]) -> None:
-        (last,) = self._db.execute("SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'items'").fetchone()
+        (last,) = self._db.execute(
+            "SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'items'"
+        ).fetchone()
         new, many = list(enumerate(items, last + 1)), self._db.executemany
-        many("INSERT INTO items VALUES (?, ?, ?)", ((seq, item.id, _json(item.metadata)) for seq, item in new))
+        many(
+            "INSERT INTO items VALUES (?, ?, ?)", ((seq, item.id, _json(item.metadata)) for seq, item in new)
+        )
         many("INSERT INTO vectors VALUES (?, ?)", ((seq, item.vector.tobytes()) for seq, item in new))
         thumbnails = ((seq, item.thumbnail) for seq, item in new if item.thumbnail is not None)
         many("INSERT INTO thumbnails VALUES (?, ?)", thumbnails)
-        many("INSERT INTO facts VALUES (?, ?, ?)", (fact for seq, item in new for fact in _facts(item.metadata, seq)))
+        many(
+            "INSERT INTO facts VALUES (?, ?, ?)",
+            (fact for seq, item in new for fact in _facts(item.metadata, seq)),
+        )
 
     def _forget_facts(self, seq: int) -> None:
         (text,) = self._db.execute("SELECT metadata FROM items WHERE seq = ?", (seq,)).fetchone()

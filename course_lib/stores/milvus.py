@@ -68,7 +68,9 @@ class MilvusStore:
             with plainly(self.address):
                 if not self._client.has_collection(self.collection, timeout=TIMEOUT):
                     return None
-                description = self._client.describe_collection(self.collection, timeout=TIMEOUT)["description"]
+                description = self._client.describe_collection(self.collection, timeout=TIMEOUT)[
+                    "description"
+                ]
                 space, self._index = _described_by(description, self.collection)
                 self._client.load_collection(self.collection, timeout=TIMEOUT)
                 self._space = space
@@ -106,7 +108,10 @@ class MilvusStore:
                 output_fields=["metadata", "thumbnail"],
                 search_params={"metric_type": "IP", "params": INDEXES[self._index][1](top_k)},
             )
-        return [[Hit(hit["id"], float(hit["distance"]), *_details(hit["entity"])) for hit in hits] for hits in found]
+        return [
+            [Hit(hit["id"], float(hit["distance"]), *_details(hit["entity"])) for hit in hits]
+            for hits in found
+        ]
 
     def sample(self, count: int) -> np.ndarray:
         rows = self._query("", ["vector"], limit=min(count, AT_ONCE))
@@ -124,7 +129,9 @@ class MilvusStore:
             last = max(row["id"] for row in rows)
         ids = [id for _, id in sorted(order)]
         for start in range(0, len(ids), size):
-            found = {row["id"]: row["vector"] for row in self._rows(ids[start : start + size], ["id", "vector"])}
+            found = {
+                row["id"]: row["vector"] for row in self._rows(ids[start : start + size], ["id", "vector"])
+            }
             some = [id for id in ids[start : start + size] if id in found]
             if some:
                 yield some, np.array([found[id] for id in some], np.float32)
@@ -152,7 +159,9 @@ class MilvusStore:
         if there or (not replace and len(new) < len(items)):
             counts = Counter(item.id for item in items)
             raise repeated(next(id for id, count in counts.items() if count > 1 or id in there))
-        with self._lock:  # numbers that ascend, in microseconds, so that those of other writers fall in between
+        with (
+            self._lock
+        ):  # numbers that ascend, in microseconds, so that those of other writers fall in between
             first = max(self._last + 1, time.time_ns() // 1000)
             self._last = first + len(new)
         rows = [_row(seq, item) for seq, item in enumerate(new.values(), first)]
@@ -202,9 +211,15 @@ class MilvusStore:
             schema.add_field("thumbnail", DataType.VARCHAR, max_length=MAX_TEXT)
             schema.add_field("vector", DataType.FLOAT_VECTOR, dim=space.dim)
             indexes = self._client.prepare_index_params()
-            indexes.add_index("vector", index_type=self._index, metric_type="IP", params=INDEXES[self._index][0])
+            indexes.add_index(
+                "vector", index_type=self._index, metric_type="IP", params=INDEXES[self._index][0]
+            )
             self._client.create_collection(
-                self.collection, schema=schema, index_params=indexes, consistency_level=self._consistency, timeout=TIMEOUT
+                self.collection,
+                schema=schema,
+                index_params=indexes,
+                consistency_level=self._consistency,
+                timeout=TIMEOUT,
             )
 
     def _dim(self) -> int:
@@ -260,7 +275,9 @@ def _row(seq: int, item: Item) -> dict[str, Any]:
         "id": item.id,
         "seq": seq,
         "metadata": json.dumps(item.metadata, ensure_ascii=False),
-        "facts": [_fact(key, text) for key, value in item.metadata.items() if (text := canonical(value)) is not None],
+        "facts": [
+            _fact(key, text) for key, value in item.metadata.items() if (text := canonical(value)) is not None
+        ],
         "thumbnail": b64encode(item.thumbnail or b"").decode(),
         "vector": item.vector,
     }

@@ -21,12 +21,19 @@ MIN_RECALL = 0.999
 # for half of the queries, at 4 to 4.8 for one in a thousand (CLIP-like and isotropic, 30k and 100k rows, 64 and 512 numbers).
 SURE = 5.0
 SELDOM = 0.1  # of the queries may want a deeper scan: with the next code more are answered by the first, and sooner
-KINDS = {"pq4": 1 / 8, "pq2": 1 / 4, "pq1": 1 / 2, "sq8": 1.0}  # codes, and their bytes for each number of a vector
+KINDS = {
+    "pq4": 1 / 8,
+    "pq2": 1 / 4,
+    "pq1": 1 / 2,
+    "sq8": 1.0,
+}  # codes, and their bytes for each number of a vector
 DEPTHS = (250, 1000, 4000)
 BLOCK = 16_384  # rows at a time, so that scores and copies stay small
 TRAINING = 1024
 FORETOLD = 8192  # rows on which a code is tried before all are put into it; of many, one in fifty
-CHECKED = 100  # queries of each sort on which a scan has to prove itself: of their 1000 neighbours it may miss one
+CHECKED = (
+    100  # queries of each sort on which a scan has to prove itself: of their 1000 neighbours it may miss one
+)
 
 Found = tuple[np.ndarray, np.ndarray]  # positions int64 and scores float32, best first
 
@@ -153,7 +160,9 @@ class ScanIndex:
         if not k:
             return [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries)
         best: list[Found] = [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries)
-        floors = np.full(len(queries), -np.inf, np.float32)  # what a row has to exceed to be among a query's best
+        floors = np.full(
+            len(queries), -np.inf, np.float32
+        )  # what a row has to exceed to be among a query's best
         few = count < len(self)
         chosen = np.flatnonzero(allowed) if few else None
         # One query reads the rows where they lie; for several, blocks keep the scores small.
@@ -167,9 +176,13 @@ class ScanIndex:
             for positions, rows in parts:
                 scores = queries @ rows.T if len(queries) > 1 else (rows @ queries[0])[None]
                 for i, row in enumerate(scores):
-                    at = np.flatnonzero(row > floors[i])  # behind the first block nearly none: no need to sort the rest
+                    at = np.flatnonzero(
+                        row > floors[i]
+                    )  # behind the first block nearly none: no need to sort the rest
                     at = at[_best(row[at], k)]
-                    both = [np.concatenate(pair) for pair in zip(best[i], (positions[at], row[at]), strict=True)]
+                    both = [
+                        np.concatenate(pair) for pair in zip(best[i], (positions[at], row[at]), strict=True)
+                    ]
                     order = _best(both[1], k)
                     best[i] = both[0][order], both[1][order]
                     if len(order) == k:
@@ -246,7 +259,9 @@ class ScanIndex:
         worst = 1.0, 1.0
         for sort in (slice(CHECKED), slice(CHECKED, None)):
             pairs = zip(found[sort], truth[sort], strict=True)
-            hits = [np.count_nonzero(best[1] >= least - 1e-6) / 10 for best, least in pairs if best is not None]
+            hits = [
+                np.count_nonzero(best[1] >= least - 1e-6) / 10 for best, least in pairs if best is not None
+            ]
             worst = min(worst[0], len(hits) / CHECKED), min(worst[1], float(np.mean(hits)) if hits else 0.0)
         return worst
 

@@ -48,9 +48,15 @@ def begin(folder: Path, count: int, dim: int) -> Path:
 def write_rows(temporary: Path, rows: Iterable[bytes], count: int, dim: int) -> np.memmap:
     """The rows, float32 `(count, dim)` and the bytes of each in turn, as a file; mapped into memory."""
     with (temporary / ROWS).open("wb", buffering=1 << 20) as file:
-        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.float32)), "fortran_order": False, "shape": (count, dim)}
+        header = {
+            "descr": np.lib.format.dtype_to_descr(np.dtype(np.float32)),
+            "fortran_order": False,
+            "shape": (count, dim),
+        }
         np.lib.format.write_array_header_1_0(file, header)
-        file.writelines(rows)  # one by one: a row passes through the processor's cache, and through no other array
+        file.writelines(
+            rows
+        )  # one by one: a row passes through the processor's cache, and through no other array
     return np.load(temporary / ROWS, mmap_mode="r")
 
 
@@ -67,7 +73,9 @@ def finish(temporary: Path, index: ScanIndex, numbers: np.ndarray, mark: Mark) -
     }
     (temporary / MANIFEST).write_text(json.dumps(manifest))
     place = temporary.with_name(f"scan-{mark.seq:012}-{mark.removal:012}-{temporary.name[-12:]}")
-    index.base = np.empty((0, index.dim), np.float32)  # unmapped: Windows renames no folder with an open file in it
+    index.base = np.empty(
+        (0, index.dim), np.float32
+    )  # unmapped: Windows renames no folder with an open file in it
     os.replace(temporary, place)
     index.base = np.asarray(np.load(place / ROWS, mmap_mode="r"))
     upto = place.name.rpartition("-")[0]

@@ -28,7 +28,11 @@ from . import pipelines
 from .pipelines import PipelineEngine
 from .worker import Cancelled, Job
 
-_RATES = {"WanPipeline": 16, "LTXPipeline": 24, "CogVideoXPipeline": 8}  # frames a second, as their authors play them
+_RATES = {
+    "WanPipeline": 16,
+    "LTXPipeline": 24,
+    "CogVideoXPipeline": 8,
+}  # frames a second, as their authors play them
 _STRENGTH = 0.8  # how far a clip may leave the picture it begins with, where the adapter never learnt to go on from one
 
 
@@ -133,8 +137,15 @@ class AnimationEngine(PipelineEngine):
         pipe = pipelines.load(self.base, AnimateDiffPipeline, **parts)
         own = pipe.scheduler.config
         # Adapters for Stable Diffusion 1.5 were trained with other noise than the model itself (diffusers' guide).
-        theirs = {"beta_schedule": "linear", "clip_sample": False, "timestep_spacing": "linspace", "steps_offset": 1}
-        pipe.scheduler = DDIMScheduler.from_config(own, **theirs if own.beta_schedule == "scaled_linear" else {})
+        theirs = {
+            "beta_schedule": "linear",
+            "clip_sample": False,
+            "timestep_spacing": "linspace",
+            "steps_offset": 1,
+        }
+        pipe.scheduler = DDIMScheduler.from_config(
+            own, **theirs if own.beta_schedule == "scaled_linear" else {}
+        )
         return pipe
 
     def _habits(self) -> Habits:
@@ -192,7 +203,11 @@ class AnimationEngine(PipelineEngine):
         elif work.picture is not None:
             pipe = pipelines.convert(pipe, AnimateDiffVideoToVideoPipeline)
             steps = max(work.steps, 2)  # of which it takes the share of its strength: of one, none
-            arguments |= {"video": [work.picture] * work.frames, "strength": _STRENGTH, "num_inference_steps": steps}
+            arguments |= {
+                "video": [work.picture] * work.frames,
+                "strength": _STRENGTH,
+                "num_inference_steps": steps,
+            }
         taken = pipelines.arguments(pipe)
         return pipe, {name: value for name, value in arguments.items() if name in taken}
 
@@ -203,7 +218,9 @@ def _from_call(pipe: Any) -> Habits:
                 if value is not inspect.Parameter.empty and value is not None}  # fmt: skip
     config = getattr(getattr(pipe, "transformer", None), "config", {})
     factor = getattr(pipe, "vae_scale_factor_spatial", 8)
-    every = getattr(pipe, "vae_scale_factor_temporal", None) or getattr(pipe, "vae_temporal_compression_ratio", 1)
+    every = getattr(pipe, "vae_scale_factor_temporal", None) or getattr(
+        pipe, "vae_temporal_compression_ratio", 1
+    )
     sides = {
         "width": defaults.get("width") or config.get("sample_width", 64) * factor,
         "height": defaults.get("height") or config.get("sample_height", 64) * factor,

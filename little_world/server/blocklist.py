@@ -20,7 +20,9 @@ class Blocklist:
     """Terms in any case; one in Latin letters counts as a word of its own ("cat" is not in "category")."""
 
     def __init__(self, terms: Iterable[str] = ()):
-        patterns = [rf"\b{re.escape(t)}\b" if t.isascii() else re.escape(t) for t in map(str.strip, terms) if t]
+        patterns = [
+            rf"\b{re.escape(t)}\b" if t.isascii() else re.escape(t) for t in map(str.strip, terms) if t
+        ]
         self._pattern = re.compile("|".join(patterns), re.IGNORECASE) if patterns else None
 
     def check(self, messages: list[dict[str, Any]]) -> None:

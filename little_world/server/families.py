@@ -39,11 +39,17 @@ def block(pipe: Any) -> int:
 def guidance(pipe: Any, scale: float) -> dict[str, float]:
     """A1111's `cfg_scale`, of which 1 is no guidance, as the pipeline's call takes it."""
     if type(pipe).__name__.startswith("ZImage"):
-        return {"guidance_scale": max(scale - 1.0, 0.0)}  # it adds so much of the difference to the prediction
+        return {
+            "guidance_scale": max(scale - 1.0, 0.0)
+        }  # it adds so much of the difference to the prediction
     if "true_cfg_scale" not in pipelines.arguments(pipe):
         return {"guidance_scale": scale}
     # Qwen-Image and FLUX.1: there `guidance_scale` is for distilled models, which need no second prediction.
-    return {"guidance_scale": scale, "true_cfg_scale": 1.0} if reads_guidance(pipe) else {"true_cfg_scale": scale}
+    return (
+        {"guidance_scale": scale, "true_cfg_scale": 1.0}
+        if reads_guidance(pipe)
+        else {"true_cfg_scale": scale}
+    )
 
 
 def unpacked(pipe: Any, latents: torch.Tensor, rows: int, columns: int) -> torch.Tensor | None:
@@ -58,7 +64,9 @@ def unpacked(pipe: Any, latents: torch.Tensor, rows: int, columns: int) -> torch
     latents = latents.transpose(1, 2).unflatten(2, (rows, columns))
     norm, shape = pipe.vae.bn, (1, -1, 1, 1)  # FLUX.2's VAE standardises patches
     deviation = (norm.running_var + pipe.vae.config.batch_norm_eps).sqrt().view(shape)
-    return pipe._unpatchify_latents(latents * deviation.to(latents) + norm.running_mean.view(shape).to(latents))
+    return pipe._unpatchify_latents(
+        latents * deviation.to(latents) + norm.running_mean.view(shape).to(latents)
+    )
 
 
 def unscaled(vae: Any, latents: torch.Tensor) -> torch.Tensor:

@@ -96,7 +96,9 @@ class Guard:
         if self.local_only and not is_loopback(name):
             return ApiError(400, "This server answers on this computer only, as localhost or 127.0.0.1.")
         if self.local_only and b"origin" in headers and not _is_ours(headers[b"origin"].decode("latin-1")):
-            return ApiError(400, "This server answers no pages of other hosts, please ask it from this computer.")
+            return ApiError(
+                400, "This server answers no pages of other hosts, please ask it from this computer."
+            )
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self.max_body:
             return self._too_large()

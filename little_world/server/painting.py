@@ -178,7 +178,9 @@ class PaintingEngine(PipelineEngine):
 
     def _decode(self, pipe: Any, latents: torch.Tensor, settings: Settings) -> Image.Image | None:
         vae = self._vae
-        latents = families.unpacked(pipe, latents, settings.height // self.block, settings.width // self.block)
+        latents = families.unpacked(
+            pipe, latents, settings.height // self.block, settings.width // self.block
+        )
         if latents is None:
             return None
         pixels = vae.decode(families.unscaled(vae, latents).to(vae.dtype), return_dict=False)[0]

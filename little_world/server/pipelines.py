@@ -24,7 +24,9 @@ from course_lib.settings import say
 from .engine import SMALL, Engine, threads
 from .samplers import is_flow
 
-Family = Literal["text", "image", "mask"]  # what there is to begin with: words alone, a picture, a part of one
+Family = Literal[
+    "text", "image", "mask"
+]  # what there is to begin with: words alone, a picture, a part of one
 
 _LISTED = {
     "text": auto_pipeline.AUTO_TEXT2IMAGE_PIPELINES_MAPPING,
@@ -49,7 +51,9 @@ class PipelineEngine(Engine):
         models = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
         dtype = precision(device, pipe.scheduler)
         for model in models:
-            if model.dtype != dtype:  # not read by `_load`; casting what was would round the angles of its positions too
+            if (
+                model.dtype != dtype
+            ):  # not read by `_load`; casting what was would round the angles of its positions too
                 model.to(dtype)
         pipe = pipe.to(device)
         pipe.set_progress_bar_config(disable=True)
@@ -174,7 +178,9 @@ def _check_own_code(index: dict[str, Any], source: str) -> None:
     for name, entry in index.items():
         library = entry[0] if isinstance(entry, list) and entry else None
         if isinstance(library, str):
-            foreign = library not in ("diffusers", "transformers") and not hasattr(diffusers.pipelines, library)
+            foreign = library not in ("diffusers", "transformers") and not hasattr(
+                diffusers.pipelines, library
+            )
             if foreign or Path(source, name, f"{library}.py").is_file():
                 own.append(name)
     if own:

@@ -134,7 +134,9 @@ class Shelf:
         video = self._videos.get(number)
         if video is None:
             said = number.encode("utf-8", "replace").decode("utf-8")[:80]
-            raise ApiError(404, f"Video with id '{said}' not found.", param="video_id", code="video_not_found")
+            raise ApiError(
+                404, f"Video with id '{said}' not found.", param="video_id", code="video_not_found"
+            )
         return video
 
     def page(self, after: str | None, limit: int, order: Literal["asc", "desc"]) -> tuple[list[Video], bool]:

@@ -117,9 +117,7 @@ class Studio:
 def check_size(width: int, height: int, count: int, *, status: int = 422) -> None:
     """Raises `ApiError` for pictures that together would not fit into the memory."""
     if width * height * count > MAX_PIXELS:
-        message = (
-            f"{count} pictures of {width} x {height} at once are too many, please ask for fewer or smaller ones."
-        )
+        message = f"{count} pictures of {width} x {height} at once are too many, please ask for fewer or smaller ones."
         raise ApiError(status, message, param="size")
 
 

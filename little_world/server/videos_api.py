@@ -213,10 +213,14 @@ async def _read(request: Request) -> tuple[VideoRequest, bytes | None]:
         for name, value in (await request.form()).multi_items():
             is_file = not isinstance(value, str)
             if is_file != (name == "input_reference") or name in given:
-                raise ApiError(400, f"Invalid value for '{name[:80]}'.", param=name[:80], code="invalid_value")
+                raise ApiError(
+                    400, f"Invalid value for '{name[:80]}'.", param=name[:80], code="invalid_value"
+                )
             if is_file:
                 sent = await value.read()
-            elif match := re.fullmatch(r"input_reference\[(\w+)\]", name):  # as the SDK writes an object into a form
+            elif match := re.fullmatch(
+                r"input_reference\[(\w+)\]", name
+            ):  # as the SDK writes an object into a form
                 given.setdefault("input_reference", {})[match[1]] = value
             else:
                 given[name] = value

@@ -55,7 +55,14 @@ def clip_of(index: int, stream: int = TRAIN) -> Clip:
     seconds = round(float(rng.uniform(1.25, 4.5)) * FPS) / FPS
     event = "color" if stream == RECOLORED else EVENTS[index // 2 % len(EVENTS)] if index % 2 else None
     motion = None if event else MOTIONS[index // 2 % len(MOTIONS)]
-    given = {"seconds": seconds, "fps": FPS, "motion": motion, "event": event, "facing": False, "sound": False}
+    given = {
+        "seconds": seconds,
+        "fps": FPS,
+        "motion": motion,
+        "event": event,
+        "facing": False,
+        "sound": False,
+    }
     clip = random_clip(rng, **given)
     while event == "color" and clip.shots[0].actors[0].color is None:  # a tree stays as it is
         clip = random_clip(rng, **given)
@@ -67,7 +74,9 @@ def courses(count: int, stream: int = TRAIN) -> list[Course]:
     service = CLIPService("mini-clip")
     weights = Path(service._loaded.model.name_or_path, "model.safetensors")
     clips = [clip_of(i, stream) for i in range(count)]
-    scripts = hashlib.sha256(repr(clips).encode()).hexdigest()[:12]  # vectors of other clips are not taken for theirs
+    scripts = hashlib.sha256(repr(clips).encode()).hexdigest()[
+        :12
+    ]  # vectors of other clips are not taken for theirs
     path = cache_folder() / f"clips-{stream}-{count}-{scripts}-{weights.stat().st_size}.npz"
     if not path.exists():
         found = []
@@ -105,7 +114,9 @@ class Batches:
             features[row, :n], mask[row, :n] = torch.from_numpy(course.features), True
             if course.event:  # high at the first moment that shows it, and falling off within two
                 distance = np.arange(n) - (course.at * FPS + 0.5)
-                events[row, :n, EVENTS.index(course.event)] = torch.from_numpy(np.exp(-0.5 * distance**2)).float()
+                events[row, :n, EVENTS.index(course.event)] = torch.from_numpy(
+                    np.exp(-0.5 * distance**2)
+                ).float()
         actions = torch.tensor([MOTIONS.index(course.motion) for course in samples])
         # After a stop or a turn it no longer does what the script says: that counts less.
         weight = torch.tensor([1.0 if course.event in (None, "color") else 0.3 for course in samples])
@@ -121,8 +132,12 @@ def vary(course: Course, rng: np.random.Generator) -> Course:
     if course.event is None and course.motion in TURNING and n > 8 and rng.random() < 0.4:
         sort, moments = ("stop", "turn", "turn")[rng.integers(3)], np.arange(n)
         twice = int(rng.integers(6, 2 * n - 7))  # in halves of a moment, for a turn may lie between two
-        at, after = (twice // 2, twice // 2) if sort == "stop" else (twice / 2, np.maximum(twice - moments, 0))
-        course = replace(course, features=course.features[np.minimum(moments, after)], event=sort, at=at / FPS)
+        at, after = (
+            (twice // 2, twice // 2) if sort == "stop" else (twice / 2, np.maximum(twice - moments, 0))
+        )
+        course = replace(
+            course, features=course.features[np.minimum(moments, after)], event=sort, at=at / FPS
+        )
     count = int(np.clip(round(n / rng.uniform(0.8, 1.25)), 4, LONGEST))
     ids = np.linspace(0, n - 1, count)
     if rng.random() < 0.3:
@@ -161,7 +176,10 @@ def loss(model: ActionNetwork, batch: tuple[torch.Tensor, ...]) -> tuple[torch.T
     ).sum(dim=-1)
     about_events = per_moment[mask].mean()
     right = (action.argmax(dim=1) == actions).float().mean()
-    return about_actions + 2 * about_events, {"action": float(right), "event loss": float(about_events.detach())}
+    return about_actions + 2 * about_events, {
+        "action": float(right),
+        "event loss": float(about_events.detach()),
+    }
 
 
 def train(folder: Path, recipe: Recipe = RECIPE, clips: int = CLIPS, test_clips: int = TEST_CLIPS) -> None:
@@ -176,7 +194,14 @@ def train(folder: Path, recipe: Recipe = RECIPE, clips: int = CLIPS, test_clips:
     temporary = folder.with_name(folder.name + ".part")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    config = {"clip": "mini-clip", "fps": FPS, "dim": model.mean.numel(), **SIZES, "actions": MOTIONS, "events": EVENTS}
+    config = {
+        "clip": "mini-clip",
+        "fps": FPS,
+        "dim": model.mean.numel(),
+        **SIZES,
+        "actions": MOTIONS,
+        "events": EVENTS,
+    }
     (temporary / "config.json").write_text(json.dumps(config, indent=1) + "\n")
     weights = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
     save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})

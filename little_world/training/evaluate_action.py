@@ -68,7 +68,9 @@ def f1(right: int, wrong: int, missed: int) -> float:
     return 2 * right / max(1, 2 * right + wrong + missed)
 
 
-def table(folder: Path, trained_on: list[Course], test_clips: int = TEST_CLIPS) -> dict[str, dict[str, float]]:
+def table(
+    folder: Path, trained_on: list[Course], test_clips: int = TEST_CLIPS
+) -> dict[str, dict[str, float]]:
     """The measured rows: {row: {"mini-action": share, "mean of frames": share, "shuffled": share}}."""
     model = ActionModel(CLIPService("mini-clip"), str(folder))
     test = courses(test_clips, TEST)
@@ -83,7 +85,11 @@ def table(folder: Path, trained_on: list[Course], test_clips: int = TEST_CLIPS) 
     said = {"mini-action": answers(model, plain), "mini-action, frames shuffled": answers(model, mixed),
             "mean of frames": by_mean.argmax(axis=1)}  # fmt: skip
     rows = {"action": {name: float((answer == truth).mean()) for name, answer in said.items()}}
-    for row, pair in (("right or left", ("right", "left")), ("up or down", ("up", "down")), ("enters or leaves", ("enter", "leave"))):
+    for row, pair in (
+        ("right or left", ("right", "left")),
+        ("up or down", ("up", "down")),
+        ("enters or leaves", ("enter", "leave")),
+    ):
         a, b = (MOTIONS.index(motion) for motion in pair)
         chosen = np.isin(truth, (a, b))
         # between the two alone: an even chance for who does not know the order
@@ -103,14 +109,19 @@ def table(folder: Path, trained_on: list[Course], test_clips: int = TEST_CLIPS) 
 def markdown(rows: dict[str, dict[str, float]]) -> str:
     """The measured rows as a table in Markdown, beside their targets."""
     columns = list(rows["action"])
-    lines = [f"| measured on held-out clips | {' | '.join(columns)} | target |", "|---|" + "--:|" * (len(columns) + 1)]
+    lines = [
+        f"| measured on held-out clips | {' | '.join(columns)} | target |",
+        "|---|" + "--:|" * (len(columns) + 1),
+    ]
     for row, shares in rows.items():
         cells = (f"{shares[name]:.1%}" if name in shares else "" for name in columns)
         lines.append(f"| {row} | {' | '.join(cells)} | {f'{TARGETS[row]:.0%}' if row in TARGETS else ''} |")
     return "\n".join(lines)
 
 
-def write_card(folder: Path, rows: dict[str, dict[str, float]], *, seconds: float, recipe, clips: int) -> None:
+def write_card(
+    folder: Path, rows: dict[str, dict[str, float]], *, seconds: float, recipe, clips: int
+) -> None:
     """README.md (the model card) and metrics.json, from what was measured."""
     metrics = {"rows": rows, "seconds": round(seconds), "clips": clips, "recipe": recipe.__dict__}
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")

@@ -133,7 +133,9 @@ class Glance:
         seen = look_at(self.tracker, made)
         save_picture(frames_sheet(made), sheet)
         shares = right_motion(seen, self.clips)
-        return {row: round(shares[row], 3) for row in (DIRECTION, ALL)} | {"flicker": round(flicker(made, seen), 2)}
+        return {row: round(shares[row], 3) for row in (DIRECTION, ALL)} | {
+            "flicker": round(flicker(made, seen), 2)
+        }
 
 
 def frames_sheet(made: np.ndarray) -> Image.Image:
@@ -143,8 +145,13 @@ def frames_sheet(made: np.ndarray) -> Image.Image:
 
 def save_moving(made: np.ndarray, path: Path) -> None:
     """The clips beside each other as an animated GIF, which a browser plays in a README, too."""
-    moments = [contact_sheet([Image.fromarray(frame) for frame in frames], len(made)) for frames in made.swapaxes(0, 1)]
-    colors = Image.fromarray(np.concatenate([np.asarray(moment) for moment in moments])).quantize(128)  # the same in all
+    moments = [
+        contact_sheet([Image.fromarray(frame) for frame in frames], len(made))
+        for frames in made.swapaxes(0, 1)
+    ]
+    colors = Image.fromarray(np.concatenate([np.asarray(moment) for moment in moments])).quantize(
+        128
+    )  # the same in all
     pages = [moment.quantize(palette=colors, dither=Image.Dither.NONE) for moment in moments]
     save_picture(pages[0], path, save_all=True, append_images=pages[1:], duration=1000 // RATE, loop=0)
 
@@ -175,7 +182,9 @@ def measure(
 
     some = clips[: max(len(MOTIONS), n // 3)]
     few = prompts[: len(some)]
-    going_on = animate(pipe, few, seed=10_000, first=[Image.fromarray(clip[0]) for clip in drawn[: len(some)]])
+    going_on = animate(
+        pipe, few, seed=10_000, first=[Image.fromarray(clip[0]) for clip in drawn[: len(some)]]
+    )
     found["direction, from a first frame"] = right_motion(look_at(tracker, going_on), some)[DIRECTION]
     for guidance in GUIDANCES:
         shares_of = right_motion(look_at(tracker, animate(pipe, few, guidance=guidance)), some)
@@ -209,7 +218,10 @@ def table(folder: Path, base_folder: Path, n: int = 105) -> dict:
         "threads": torch.get_num_threads(),
         "same seed, same clip": bool((first == again).all()),
         "clips a row": n,
-        **{row: round(float(np.mean([rows.pop(row) for rows in by_language.values()])), 2) for row in flickers},
+        **{
+            row: round(float(np.mean([rows.pop(row) for rows in by_language.values()])), 2)
+            for row in flickers
+        },
     }
     return {
         "rows": {row: {lang: by_language[lang][row] for lang in by_language} for row in by_language["zh"]},
@@ -231,7 +243,9 @@ def write_card(
     made = animate(load(folder, base_folder), prompts, seed=40_000)
     save_moving(made, folder / "samples.gif")
     sheet = frames_sheet(made)
-    save_picture(sheet.resize((sheet.width * 3 // 4, sheet.height * 3 // 4)).quantize(255), folder / "samples.png")
+    save_picture(
+        sheet.resize((sheet.width * 3 // 4, sheet.height * 3 // 4)).quantize(255), folder / "samples.png"
+    )
     numbers = measured["numbers"]
     record = {**measured, "seconds": {part: round(s) for part, s in seconds.items()}, **recipe_record(setup)}
     clips_a_row, same = numbers["clips a row"], "yes" if numbers["same seed, same clip"] else "no"

@@ -20,8 +20,8 @@ from ..cards import megabytes
 from ..drawing import contact_sheet, draw
 from ..scenes import COLORED, COLORS, HELD_OUT, KINDS, Scene, several, single
 from .data import TEST, scene_rng
-from .evaluate_clip import phrase
 from .evaluate_clip import markdown as as_table
+from .evaluate_clip import phrase
 from .judge import Judge
 from .sd_data import as_tensor
 
@@ -210,9 +210,7 @@ def samples(pipe: StableDiffusionPipeline, path: Path) -> None:
     save_picture(sheet.quantize(255), path)  # flat pictures: a third of the bytes
 
 
-def write_card(
-    folder: Path, measured: dict, *, setup, seconds: dict[str, float], trained_on: str
-) -> None:
+def write_card(folder: Path, measured: dict, *, setup, seconds: dict[str, float], trained_on: str) -> None:
     """README.md (the model card), metrics.json and samples.png, from what was measured."""
     pipe = StableDiffusionPipeline.from_pretrained(folder)
     pipe.set_progress_bar_config(disable=True)

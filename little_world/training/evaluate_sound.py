@@ -69,7 +69,10 @@ def calibrate(folder: Path) -> dict[str, list[float]]:
 
 def fit_confidence(found: np.ndarray, truth: np.ndarray) -> list[float]:
     """The (a, b) under which the truth is most likely."""
-    values, best = torch.from_numpy(found.astype(np.float32)), torch.from_numpy(found.max(axis=1).astype(np.float32))
+    values, best = (
+        torch.from_numpy(found.astype(np.float32)),
+        torch.from_numpy(found.max(axis=1).astype(np.float32)),
+    )
     ab = torch.tensor([2.0, 1.0], requires_grad=True)
     optimizer = torch.optim.LBFGS([ab], max_iter=200, line_search_fn="strong_wolfe")
 
@@ -116,11 +119,15 @@ def markdown(rows: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def write_card(folder: Path, rows: dict[str, dict[str, float]], *, seconds: float, recipe, clips: int) -> None:
+def write_card(
+    folder: Path, rows: dict[str, dict[str, float]], *, seconds: float, recipe, clips: int
+) -> None:
     """README.md (the model card) and metrics.json, from what was measured."""
     metrics = {"rows": rows, "seconds": round(seconds), "clips": clips, "recipe": recipe.__dict__}
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
-    told = "; ".join(f"{name}, grain {grain} and sound {db:+.0f} dB" for name, (grain, db) in CONDITIONS.items())
+    told = "; ".join(
+        f"{name}, grain {grain} and sound {db:+.0f} dB" for name, (grain, db) in CONDITIONS.items()
+    )
     (folder / "README.md").write_text(
         f"""---
 license: apache-2.0

@@ -125,7 +125,10 @@ def by_sort(model, processor, lang: str, n: int = 440) -> dict[str, float]:
     )
     right = np.array([a == t.answer for a, (_, t) in zip(got, asked)])
     sorts = np.array([t.sort for _, t in asked])
-    return {"questions on scenes": float(right.mean()), **{f"- {sort}": float(right[sorts == sort].mean()) for sort in QUESTIONS}}
+    return {
+        "questions on scenes": float(right.mean()),
+        **{f"- {sort}": float(right[sorts == sort].mean()) for sort in QUESTIONS},
+    }
 
 
 def measure(model, processor, lang: str, n: int = 440) -> dict[str, float]:
@@ -222,7 +225,10 @@ def markdown(rows: dict[str, dict[str, float]]) -> str:
 def write_card(folder: Path, rows: dict[str, dict[str, float]], *, seconds: float, stages, reading) -> None:
     """README.md (the model card) and metrics.json, from what was measured."""
     (folder / "metrics.json").write_text(
-        json.dumps({"rows": rows, "seconds": round(seconds), "stages": [stage.__dict__ for stage in stages]}, indent=1)
+        json.dumps(
+            {"rows": rows, "seconds": round(seconds), "stages": [stage.__dict__ for stage in stages]},
+            indent=1,
+        )
     )
     (folder / "README.md").write_text(
         f"""---

@@ -38,7 +38,9 @@ def stepwise(
     first, coming = batches[0], InProcesses(batches)
     of_tensors: torch.nn.Module = _OfTensors(model, loss, type(first))
     if os.environ.get("COURSE_CUDA_GRAPHS", "1") != "0":
-        torch.backends.cudnn.benchmark = True  # shapes are always the same: try once which algorithms are fastest
+        torch.backends.cudnn.benchmark = (
+            True  # shapes are always the same: try once which algorithms are fastest
+        )
         with autocast(device):
             of_tensors = torch.cuda.make_graphed_callables(of_tensors, moved(first), allow_unused_input=True)
     return lambda step: of_tensors(*moved(coming[step]))

@@ -54,12 +54,20 @@ def autocast(device: str):
     """bfloat16 autocast where it pays: on GPUs, and on CPUs that compute with it (AVX-512 BF16, AMX)."""
     wanted = os.environ.get("COURSE_AUTOCAST", "1") != "0" and (device != "cpu" or bfloat16_pays())
     # What is recorded (`gpu.stepwise`) may keep nothing from one step for the next.
-    return torch.autocast(device, torch.bfloat16, cache_enabled=device == "cpu") if wanted else contextlib.nullcontext()
+    return (
+        torch.autocast(device, torch.bfloat16, cache_enabled=device == "cpu")
+        if wanted
+        else contextlib.nullcontext()
+    )
 
 
 def name_of(device: str) -> str:
     """What a model card calls the machine that a model was trained on."""
-    return f"{os.cpu_count()} CPU cores" if device == "cpu" else f"one GPU ({torch.cuda.get_device_name(device)})"
+    return (
+        f"{os.cpu_count()} CPU cores"
+        if device == "cpu"
+        else f"one GPU ({torch.cuda.get_device_name(device)})"
+    )
 
 
 @functools.cache

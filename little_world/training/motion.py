@@ -59,7 +59,11 @@ class Words(torch.nn.Module):
 
     def __init__(self, text_encoder: CLIPTextModel, end: int):
         super().__init__()
-        self.text_encoder, self.before, self.end = text_encoder, copy.deepcopy(text_encoder).requires_grad_(False), end
+        self.text_encoder, self.before, self.end = (
+            text_encoder,
+            copy.deepcopy(text_encoder).requires_grad_(False),
+            end,
+        )
         self.motion = torch.nn.Linear(text_encoder.config.hidden_size, len(MOTIONS))
 
     def forward(self, ids: Tensor, motions: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -91,7 +95,9 @@ def load_base(folder: Path, device: str = "cpu") -> StableDiffusionPipeline:
     return pipe.to(device)
 
 
-def teach_words(setup: Setup, mover: Mover, tokenizer: CLIPTokenizerFast, checkpoint: Path, device: str) -> float:
+def teach_words(
+    setup: Setup, mover: Mover, tokenizer: CLIPTokenizerFast, checkpoint: Path, device: str
+) -> float:
     """The mover's text encoder learns to tell how things move, from captions alone; returns the seconds it took."""
     words = Words(mover.text_encoder, tokenizer.eos_token_id).to(device)
     batches = CaptionBatches(setup.clips, tokenizer, setup.words)
@@ -120,10 +126,15 @@ def train(
             f"stage {number}: {'done' if finished(checkpoint, stage) else f'{stage.steps} steps'}", flush=True
         )
 
-        batches = ClipBatches(known, base.vae.config.scaling_factor, base.tokenizer, len(base.scheduler), stage)
+        batches = ClipBatches(
+            known, base.vae.config.scaling_factor, base.tokenizer, len(base.scheduler), stage
+        )
         weights = {"naming": stage.naming, "telling": stage.telling}
         loss = stepwise(
-            mover, lambda batch, weights=weights: motion_loss(mover, base.scheduler, batch, **weights), batches, device
+            mover,
+            lambda batch, weights=weights: motion_loss(mover, base.scheduler, batch, **weights),
+            batches,
+            device,
         )
 
         def look(step: int, shown: torch.nn.Module, number: int = number) -> None:
@@ -131,7 +142,14 @@ def train(
             print({"stage": number, "step": step, **seen}, flush=True)
 
         seconds["training"] += fit(
-            mover, loss, stage, checkpoint, device=device, look=look, look_every=setup.look_every, processes=processes
+            mover,
+            loss,
+            stage,
+            checkpoint,
+            device=device,
+            look=look,
+            look_every=setup.look_every,
+            processes=processes,
         )
     return pipeline(base, mover.eval()), seconds
 
@@ -147,7 +165,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where the finished adapter goes")
     parser.add_argument("--base", type=Path, help="the folder of the mini-sd that it is made for")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--small", action="store_true", help="a tiny adapter and a few steps: to try the code")
+    parser.add_argument(
+        "--small", action="store_true", help="a tiny adapter and a few steps: to try the code"
+    )
     parser.add_argument(
         "--processes", type=int, help="processes of one thread each; as many as there are cores, if not given"
     )
@@ -169,7 +189,12 @@ def main() -> None:
     pipe, seconds = train(setup, base, args.device, start_processes(args.processes, args.device))
     save(pipe.to("cpu"), setup, folder, base)
     write_card(
-        folder, table(folder, base_folder, clips), base_folder, setup=setup, seconds=seconds, trained_on=name_of(args.device)
+        folder,
+        table(folder, base_folder, clips),
+        base_folder,
+        setup=setup,
+        seconds=seconds,
+        trained_on=name_of(args.device),
     )
 
 

@@ -133,7 +133,13 @@ class ClipBatches:
     """
 
     def __init__(self, known: Latents, scale: float, tokenizer: CLIPTokenizerFast, timesteps: int, stage):
-        self.known, self.scale, self.tokenizer, self.timesteps, self.stage = known, scale, tokenizer, timesteps, stage
+        self.known, self.scale, self.tokenizer, self.timesteps, self.stage = (
+            known,
+            scale,
+            tokenizer,
+            timesteps,
+            stage,
+        )
 
     def __getitem__(self, step: int) -> ClipBatch:
         n, rng = self.stage.batch_size, np.random.default_rng([self.stage.seed, step])

@@ -35,7 +35,11 @@ def is_first() -> bool:
 
 def start_processes(asked: int | None, device: str) -> int:
     """How many processes to train with, each on one thread; one where there is an accelerator, or no fork."""
-    count = 1 if device != "cpu" or not sys.platform.startswith("linux") else asked or len(os.sched_getaffinity(0))
+    count = (
+        1
+        if device != "cpu" or not sys.platform.startswith("linux")
+        else asked or len(os.sched_getaffinity(0))
+    )
     if count > 1:
         torch.set_num_threads(1)
     return count

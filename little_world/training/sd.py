@@ -190,8 +190,15 @@ def train_unet(
     )
     known = all_latents(setup, device)
     parts = [folder / f"vae-{number}.pt" for number in range(1, len(setup.vae_stages) + 1)]
-    spent = [torch.load(part, mmap=True, weights_only=True)["seconds"] for part in (*parts, folder / "decoder.pt")]
-    seconds = {"autoencoder": sum(spent[:-1]), "its decoder alone": spent[-1], "latents": sum(some.seconds for some in known.values()), "UNet": 0.0}
+    spent = [
+        torch.load(part, mmap=True, weights_only=True)["seconds"] for part in (*parts, folder / "decoder.pt")
+    ]
+    seconds = {
+        "autoencoder": sum(spent[:-1]),
+        "its decoder alone": spent[-1],
+        "latents": sum(some.seconds for some in known.values()),
+        "UNet": 0.0,
+    }
     for number, stage in enumerate(setup.stages, 1):
         checkpoint = folder / f"unet-{number}.pt"
         painter.text_encoder.requires_grad_(stage.tune_text)
@@ -201,7 +208,10 @@ def train_unet(
 
         batches = Batches(known, vae.config.scaling_factor, tokenizer, len(scheduler), stage)
         loss = stepwise(
-            painter, lambda batch, stage=stage: diffusion_loss(painter, scheduler, batch, stage.naming), batches, device
+            painter,
+            lambda batch, stage=stage: diffusion_loss(painter, scheduler, batch, stage.naming),
+            batches,
+            device,
         )
 
         def look(step: int, shown: torch.nn.Module, number: int = number) -> None:
@@ -210,7 +220,14 @@ def train_unet(
             print({"stage": number, "step": step, **seen}, flush=True)
 
         seconds["UNet"] += fit(
-            painter, loss, stage, checkpoint, device=device, look=look, look_every=setup.look_every, processes=processes
+            painter,
+            loss,
+            stage,
+            checkpoint,
+            device=device,
+            look=look,
+            look_every=setup.look_every,
+            processes=processes,
         )
     return pipeline(vae, painter.eval(), tokenizer), seconds
 
@@ -226,7 +243,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where the finished model goes")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--small", action="store_true", help="a tiny model and a few steps: to try the code")
-    parser.add_argument("--processes", type=int, help="processes of one thread each; as many as there are cores, if not given")
+    parser.add_argument(
+        "--processes", type=int, help="processes of one thread each; as many as there are cores, if not given"
+    )
     args = parser.parse_args()
     setup = SMALL if args.small else MINI
     folder = args.folder or (work_folder(setup) / "model" if args.small else MODELS / setup.name)
@@ -246,7 +265,9 @@ def main() -> None:
     if args.stage in ("unet", "all"):
         pipe, seconds = train_unet(setup, args.device, processes=processes)
         save(pipe, folder)
-        write_card(folder, table(folder, pictures), setup=setup, seconds=seconds, trained_on=name_of(args.device))
+        write_card(
+            folder, table(folder, pictures), setup=setup, seconds=seconds, trained_on=name_of(args.device)
+        )
 
 
 if __name__ == "__main__":

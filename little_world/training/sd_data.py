@@ -87,8 +87,12 @@ class Crops:
         rng, side = np.random.default_rng([self.stage.seed, step]), self.side
         chosen = np.sort(rng.choice(len(self.pixels), self.stage.batch_size))
         corners = [self.corner(training_scene(int(i)), rng) for i in chosen]
-        crops = [self.pixels[i, y : y + side, x : x + side] for i, (y, x) in share(list(zip(chosen, corners)))]
-        noise = torch.randn(self.stage.batch_size, *self.latent, generator=torch.Generator().manual_seed(step))
+        crops = [
+            self.pixels[i, y : y + side, x : x + side] for i, (y, x) in share(list(zip(chosen, corners)))
+        ]
+        noise = torch.randn(
+            self.stage.batch_size, *self.latent, generator=torch.Generator().manual_seed(step)
+        )
         return CropBatch(as_tensor(np.stack(crops)), share(noise))
 
 
@@ -208,15 +212,25 @@ class Batch(NamedTuple):
 class Batches:
     """The batch of a step of one of the UNet's stages, always the same for a step: scenes of its streams, fresh captions."""
 
-    def __init__(self, known: dict[int, Latents], scale: float, tokenizer: CLIPTokenizerFast, timesteps: int, stage):
-        self.known, self.scale, self.tokenizer, self.timesteps, self.stage = known, scale, tokenizer, timesteps, stage
+    def __init__(
+        self, known: dict[int, Latents], scale: float, tokenizer: CLIPTokenizerFast, timesteps: int, stage
+    ):
+        self.known, self.scale, self.tokenizer, self.timesteps, self.stage = (
+            known,
+            scale,
+            tokenizer,
+            timesteps,
+            stage,
+        )
         self.scenes = {stream: sd_scenes(stream, len(known[stream])) for stream, _ in stage.shares}
 
     def __getitem__(self, step: int) -> Batch:
         n, rng = self.stage.batch_size, np.random.default_rng([self.stage.seed, step])
         streams, shares = zip(*self.stage.shares)
         chosen = [(int(s), int(rng.integers(len(self.known[s])))) for s in rng.choice(streams, n, p=shares)]
-        texts = ["" if rng.random() < UNPROMPTED else sd_caption(self.scenes[s][i], s, rng) for s, i in chosen]
+        texts = [
+            "" if rng.random() < UNPROMPTED else sd_caption(self.scenes[s][i], s, rng) for s, i in chosen
+        ]
         ids = self.tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
         mean, std = torch.from_numpy(np.stack([self.known[s][i] for s, i in chosen])).float().unbind(1)
         generator = torch.Generator().manual_seed(int(rng.integers(1 << 62)))

@@ -213,7 +213,10 @@ class Painter(torch.nn.Module):
     def naming_loss(self, middle: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
         """Cross-entropy of the kind and color in each cell, `cells` `(n, 2, 8, 8)`."""
         heads = (self.kind, self.color)
-        return sum(torch.nn.functional.cross_entropy(head(middle).float(), cells[:, i]) for i, head in enumerate(heads))
+        return sum(
+            torch.nn.functional.cross_entropy(head(middle).float(), cells[:, i])
+            for i, head in enumerate(heads)
+        )
 
 
 def build_painter(setup: Setup, clip_folder: Path) -> Painter:

@@ -71,7 +71,9 @@ class Batches:
         texts = []  # each clip's caption in every language, more or less of it
         for i, clip in enumerate(clips):
             rng, scene = np.random.default_rng([TRAIN + 100, i]), clip.shots[0].scene(SECONDS / 2)
-            texts += [caption(scene, lang, plan=random_plan(rng, terse=0.6), rng=rng) for lang in ("zh", "en")]
+            texts += [
+                caption(scene, lang, plan=random_plan(rng, terse=0.6), rng=rng) for lang in ("zh", "en")
+            ]
         vectors = service.encode_text(texts, progress=False)
         self.texts = torch.from_numpy(vectors).view(count, 2, -1)
 
@@ -80,7 +82,13 @@ class Batches:
         rng = np.random.default_rng([self.recipe.seed, step])
         chosen = rng.choice(len(self.tracks), self.recipe.batch_size, replace=False)
         sounds = [
-            log_mel(noisy(np.roll(self.tracks[i], rng.integers(FRAMES * HOP)) * rng.uniform(0.4, 1.2), rng.uniform(-25, 35), rng))
+            log_mel(
+                noisy(
+                    np.roll(self.tracks[i], rng.integers(FRAMES * HOP)) * rng.uniform(0.4, 1.2),
+                    rng.uniform(-25, 35),
+                    rng,
+                )
+            )
             for i in chosen
         ]
         heard = [self.heard[i] for i in chosen]
@@ -109,7 +117,12 @@ def train(folder: Path, recipe: Recipe = RECIPE, clips: int = CLIPS) -> None:
     temporary.mkdir(parents=True)
     halves = {name: t.half() if t.is_floating_point() else t for name, t in model.state_dict().items()}
     save_file(halves, temporary / "model.safetensors", metadata={"format": "pt"})
-    config = {"clip": "mini-clip", "dim": service.dim, "widths": WIDTHS, "confidence": {"picture": [3, 0], "sound": [3, 0]}}
+    config = {
+        "clip": "mini-clip",
+        "dim": service.dim,
+        "widths": WIDTHS,
+        "confidence": {"picture": [3, 0], "sound": [3, 0]},
+    }
     _write(temporary, config)
     _write(temporary, config | {"confidence": calibrate(temporary)})
     shutil.rmtree(folder, ignore_errors=True)
@@ -125,7 +138,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--evaluate", action="store_true", help="measure the stored tower and print its card's table")
+    parser.add_argument(
+        "--evaluate", action="store_true", help="measure the stored tower and print its card's table"
+    )
     parser.add_argument("--folder", type=Path, default=MODELS / "mini-sound")
     parser.add_argument("--steps", type=int, default=RECIPE.steps, help="fewer, to try the code")
     parser.add_argument("--clips", type=int, default=CLIPS)

@@ -52,22 +52,105 @@ SCENES, DOCUMENTS, CHARTS = 60_000, 60_000, 30_000
 STAGES = (
     Stage(steps=500, batch_size=64, learning_rate=1e-3, warmup=100, horizon=2800, tower=False, by_answer=0.6),
     Stage(steps=320, batch_size=64, learning_rate=8e-4, warmup=100, horizon=1900, seed=1, by_answer=0.6),
-    Stage(steps=820, batch_size=64, learning_rate=1e-3, warmup=50, horizon=1500, seed=2, by_answer=0.6, pairs=0.5),
-    Stage(steps=680, batch_size=64, learning_rate=4.5e-4, warmup=20, seed=3, by_answer=0.6, pairs=0.5, several=0.3),
-    Stage(steps=220, batch_size=64, learning_rate=3e-4, warmup=10, seed=6, by_answer=0.6, pairs=0.5, several=0.1, documents=0.55),
+    Stage(
+        steps=820,
+        batch_size=64,
+        learning_rate=1e-3,
+        warmup=50,
+        horizon=1500,
+        seed=2,
+        by_answer=0.6,
+        pairs=0.5,
+    ),
+    Stage(
+        steps=680,
+        batch_size=64,
+        learning_rate=4.5e-4,
+        warmup=20,
+        seed=3,
+        by_answer=0.6,
+        pairs=0.5,
+        several=0.3,
+    ),
+    Stage(
+        steps=220,
+        batch_size=64,
+        learning_rate=3e-4,
+        warmup=10,
+        seed=6,
+        by_answer=0.6,
+        pairs=0.5,
+        several=0.1,
+        documents=0.55,
+    ),
     # What was wrong then: comparing two pictures, two of a kind beside another, and things that the world has not.
-    Stage(steps=520, batch_size=64, learning_rate=4e-4, warmup=20, seed=7, by_answer=0.6, pairs=0.6, several=0.5, documents=0.4,
-          often=(("count", 6), ("compare", 3))),
-    Stage(steps=300, batch_size=64, learning_rate=3e-4, warmup=10, seed=8, by_answer=0.6, pairs=0.6, several=0.14, documents=0.5,
-          often=(("describe", 6), ("count", 4), ("read", 4))),
+    Stage(
+        steps=520,
+        batch_size=64,
+        learning_rate=4e-4,
+        warmup=20,
+        seed=7,
+        by_answer=0.6,
+        pairs=0.6,
+        several=0.5,
+        documents=0.4,
+        often=(("count", 6), ("compare", 3)),
+    ),
+    Stage(
+        steps=300,
+        batch_size=64,
+        learning_rate=3e-4,
+        warmup=10,
+        seed=8,
+        by_answer=0.6,
+        pairs=0.6,
+        several=0.14,
+        documents=0.5,
+        often=(("describe", 6), ("count", 4), ("read", 4)),
+    ),
     # And two of one kind beside some of another, which are rare.
-    Stage(steps=300, batch_size=64, learning_rate=3e-4, warmup=10, seed=9, by_answer=0.6, pairs=0.3, crowds=0.45, several=0.14,
-          documents=0.36, often=(("describe", 6), ("count", 5), ("read", 4))),
+    Stage(
+        steps=300,
+        batch_size=64,
+        learning_rate=3e-4,
+        warmup=10,
+        seed=9,
+        by_answer=0.6,
+        pairs=0.3,
+        crowds=0.45,
+        several=0.14,
+        documents=0.36,
+        often=(("describe", 6), ("count", 5), ("read", 4)),
+    ),
     # It ends on the world as it is: else it sees two kinds where there is one.
-    Stage(steps=280, batch_size=64, learning_rate=3e-4, warmup=10, seed=10, by_answer=0.6, pairs=0.2, crowds=0.1, several=0.12,
-          documents=0.3, often=(("describe", 8), ("count", 4), ("read", 4)), ema=0.99),
-    Stage(steps=140, batch_size=64, learning_rate=2e-4, warmup=10, seed=11, by_answer=0.6, pairs=0.25, crowds=0.1, several=0.08,
-          documents=0.25, often=(("describe", 10), ("count", 5), ("read", 4)), ema=0.985),
+    Stage(
+        steps=280,
+        batch_size=64,
+        learning_rate=3e-4,
+        warmup=10,
+        seed=10,
+        by_answer=0.6,
+        pairs=0.2,
+        crowds=0.1,
+        several=0.12,
+        documents=0.3,
+        often=(("describe", 8), ("count", 4), ("read", 4)),
+        ema=0.99,
+    ),
+    Stage(
+        steps=140,
+        batch_size=64,
+        learning_rate=2e-4,
+        warmup=10,
+        seed=11,
+        by_answer=0.6,
+        pairs=0.25,
+        crowds=0.1,
+        several=0.08,
+        documents=0.25,
+        often=(("describe", 10), ("count", 5), ("read", 4)),
+        ema=0.985,
+    ),
 )
 WORDS_BEFORE = 3  # the stage that the patches' words come before
 WORDS = Stage(steps=1200, batch_size=96, learning_rate=8e-4, warmup=100, seed=6)
@@ -105,7 +188,12 @@ class Batches:
         ]
         row = {"ids": [user] + [image] * (IMAGE_TOKENS * images)}
         start = len(row["ids"])
-        row |= {"labels": [-100] * start, "turn": [0] * start, "position": list(range(start)), "weight": [0.0] * start}
+        row |= {
+            "labels": [-100] * start,
+            "turn": [0] * start,
+            "position": list(range(start)),
+            "weight": [0.0] * start,
+        }
         for i in range(len(turns)):
             question, answer = texts[2 * i], [*texts[2 * i + 1], end]
             asked = [*([user] if chat and i else []), *question, end, assistant]
@@ -118,7 +206,9 @@ class Batches:
         return row
 
     def _part(self, conversations: list, rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
-        longest = -(-max(len(row["ids"]) for row in rows) // 16) * 16  # few lengths: a CPU prepares kernels for each
+        longest = (
+            -(-max(len(row["ids"]) for row in rows) // 16) * 16
+        )  # few lengths: a CPU prepares kernels for each
         shape = len(rows), longest
         padded = {"ids": torch.full(shape, self.ids[PAD]), "labels": torch.full(shape, -100),
                   "turn": torch.full(shape, -1), "position": torch.zeros(shape, dtype=torch.long),
@@ -131,7 +221,11 @@ class Batches:
         mask = torch.zeros(seen.shape).masked_fill(~seen, torch.finfo(torch.bfloat16).min)[:, None]
         pixels = torch.from_numpy(np.stack([p for c in conversations for p in c.pixels])).permute(0, 3, 1, 2)
         unknown = np.full((2, CELLS, CELLS), -1)
-        cells = [c for talk in conversations for c in [scene_cells(s) for s in talk.scenes] or [unknown] * len(talk.pixels)]
+        cells = [
+            c
+            for talk in conversations
+            for c in [scene_cells(s) for s in talk.scenes] or [unknown] * len(talk.pixels)
+        ]
         part = {"input_ids": padded["ids"], "labels": padded["labels"], "weight": padded["weight"], "position_ids": padded["position"],
                 "attention_mask": mask, "pixel_values": (pixels.float() / 255 - self.mean) / self.std,
                 "cells": torch.from_numpy(np.stack(cells))}  # fmt: skip
@@ -149,7 +243,12 @@ class Batches:
 
 
 def learn_to_see(
-    reader: Reader, glances: Callable[[Stage], Glances], stages: tuple[Stage, ...], work: Path, device: str, processes: int
+    reader: Reader,
+    glances: Callable[[Stage], Glances],
+    stages: tuple[Stage, ...],
+    work: Path,
+    device: str,
+    processes: int,
 ) -> float:
     """The vision tower learns to name what is in a picture; returns the seconds spent."""
     seconds = 0.0
@@ -162,7 +261,13 @@ def learn_to_see(
 
 
 def learn_words(
-    reader: Reader, naming: Naming, glances: Callable[[Stage], Glances], stage: Stage, work: Path, device: str, processes: int
+    reader: Reader,
+    naming: Naming,
+    glances: Callable[[Stage], Glances],
+    stage: Stage,
+    work: Path,
+    device: str,
+    processes: int,
 ) -> float:
     """Tower and projector learn to say what is where in the words of the language model, which rest; returns the seconds."""
     reader.tower.requires_grad_(True)
@@ -274,7 +379,11 @@ def stages_so_far(questions: int = 440) -> dict[str, dict[str, float]]:
             state = torch.load(checkpoint, map_location="cpu", weights_only=True)
             weights = state["model"]
             if "averaged" in state:  # what the stage ends with, see `loop.fit`
-                weights = {name.removeprefix("module."): w for name, w in state["averaged"].items() if name != "n_averaged"}
+                weights = {
+                    name.removeprefix("module."): w
+                    for name, w in state["averaged"].items()
+                    if name != "n_averaged"
+                }
             model.load_state_dict(weights)
             both = [by_sort(model, processor, lang, questions) for lang in ("zh", "en")]
             for row in both[0]:
@@ -294,7 +403,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="cut every stage short: to try the code")
     parser.add_argument("--small", action="store_true", help="a few hundred pictures: to try the code")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--processes", type=int, help="processes of one thread each; as many as there are cores, if not given")
+    parser.add_argument(
+        "--processes", type=int, help="processes of one thread each; as many as there are cores, if not given"
+    )
     args = parser.parse_args()
     if args.evaluate:
         from .evaluate_vlm import markdown, table
@@ -309,7 +420,15 @@ def main() -> None:
     reading = tuple(replace(stage, steps=min(stage.steps, args.steps or stage.steps)) for stage in READING)
     words_stage = replace(WORDS, steps=min(WORDS.steps, args.steps or WORDS.steps))
     pictures = {"scenes": 400, "documents": 200, "charts": 200} if args.small else {}
-    train(args.folder, stages, reading, words_stage, args.device, **pictures, processes=start_processes(args.processes, args.device))
+    train(
+        args.folder,
+        stages,
+        reading,
+        words_stage,
+        args.device,
+        **pictures,
+        processes=start_processes(args.processes, args.device),
+    )
 
 
 if __name__ == "__main__":

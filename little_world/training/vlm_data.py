@@ -89,7 +89,9 @@ class Conversations:
         self.share, self.several, self.written, self.crowded = pairs, several, documents, crowds
         self.often = OFTEN | dict(often)
         self.pixels = drawn.pixels
-        self.scenes, self.documents, self.charts = (len(drawn.pixels[sort]) for sort in ("scene", "document", "chart"))
+        self.scenes, self.documents, self.charts = (
+            len(drawn.pixels[sort]) for sort in ("scene", "document", "chart")
+        )
         self.alike: dict[tuple, list[int]] = {}  # scenes that share a kind, or a place: for fair comparisons
         for i in range(min(self.scenes, 8_000)):
             scene = training_scene(i)
@@ -111,12 +113,18 @@ class Conversations:
         drawn = rng.random()
         if drawn < self.crowded:
             return int(rng.choice(self.crowds))
-        return int(rng.integers(self.scenes) if drawn >= self.crowded + self.share else rng.choice(self.pairs))
+        return int(
+            rng.integers(self.scenes) if drawn >= self.crowded + self.share else rng.choice(self.pairs)
+        )
 
     def __getitem__(self, index: int) -> Conversation:
         rng = np.random.default_rng([77, index])
         scenes: list[Scene] = []
-        one = {"scene": (1 - self.written) * (1 - CHARTED), "document": self.written, "chart": (1 - self.written) * CHARTED}
+        one = {
+            "scene": (1 - self.written) * (1 - CHARTED),
+            "document": self.written,
+            "chart": (1 - self.written) * CHARTED,
+        }
         sort = "several" if rng.random() < self.several else rng.choice(list(one), p=list(one.values()))
         langs = [("zh", "en")[int(v)] for v in rng.integers(2, size=2)]
         if sort == "document":
@@ -149,7 +157,9 @@ class Conversations:
             )
         unknown = outside_turns(langs[0], rng) if rng.random() < 0.35 else []
         often = np.array([self.often.get(t.sort, 1) for t in pool], float)
-        chosen = rng.choice(len(pool), min(len(pool), TURNS - len(unknown)), replace=False, p=often / often.sum())
+        chosen = rng.choice(
+            len(pool), min(len(pool), TURNS - len(unknown)), replace=False, p=often / often.sum()
+        )
         turns = [pool[i] for i in chosen] + unknown
         return Conversation(pixels, [turns[i] for i in rng.permutation(len(turns))], scenes)
 

@@ -23,7 +23,9 @@ from transformers import (
 )
 
 IMAGE_SIZE, PATCH = 128, 16
-IMAGE_TOKENS = 1 + (IMAGE_SIZE // PATCH) ** 2  # the class token, in which mini-clip gathers what it saw, and the patches
+IMAGE_TOKENS = (
+    1 + (IMAGE_SIZE // PATCH) ** 2
+)  # the class token, in which mini-clip gathers what it saw, and the patches
 USER, ASSISTANT, SYSTEM, END, PAD, IMAGE = (
     "<|user|>",
     "<|assistant|>",

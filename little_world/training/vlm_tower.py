@@ -82,7 +82,10 @@ def scene_facts(scene: Scene) -> dict[str, str]:
     groups = in_order(scene).groups
     for i in range(GROUPS):
         group = groups[i] if i < len(groups) else None
-        facts |= {f"kind {i}": group.kind if group else _ABSENT, f"count {i}": str(group.count if group else 0)}
+        facts |= {
+            f"kind {i}": group.kind if group else _ABSENT,
+            f"count {i}": str(group.count if group else 0),
+        }
         if group is None or group.color:
             facts[f"color {i}"] = group.color if group else _ABSENT
     return facts
@@ -121,7 +124,14 @@ class Glance:
 class Glances:
     """The batch of a step: one `Glance` for each sort of picture."""
 
-    def __init__(self, drawn: Drawn, mean: torch.Tensor, std: torch.Tensor, recipe: Recipe = STAGES[-1], device: str = "cpu"):
+    def __init__(
+        self,
+        drawn: Drawn,
+        mean: torch.Tensor,
+        std: torch.Tensor,
+        recipe: Recipe = STAGES[-1],
+        device: str = "cpu",
+    ):
         self.drawn, self.mean, self.std, self.recipe, self.device = drawn, mean, std, recipe, device
         self.index = {name: i for i, name in enumerate(NAMES)}
 
@@ -137,13 +147,20 @@ class Glances:
         facts = [self._facts(sort, i) for i in chosen]
         names = torch.tensor([[self.index[f[s]] if s in f else -100 for s in SLOTS[sort]] for f in facts])
         pixels = (pixels.float() / 255 - self.mean) / self.std
-        cells = torch.from_numpy(np.stack([scene_cells(training_scene(i)) for i in chosen])) if sort == "scene" else None
+        cells = (
+            torch.from_numpy(np.stack([scene_cells(training_scene(i)) for i in chosen]))
+            if sort == "scene"
+            else None
+        )
         return Glance(sort, *(t if t is None else t.to(self.device) for t in (pixels, names, cells)))
 
     def __getitem__(self, step: int) -> list[Glance]:
         rng = np.random.default_rng([self.recipe.seed, step])
         counts = {sort: round(share * self.recipe.batch_size) for sort, share in SHARES.items()}
-        chosen = {sort: [int(i) for i in rng.integers(len(self.drawn.pixels[sort]), size=n)] for sort, n in counts.items()}
+        chosen = {
+            sort: [int(i) for i in rng.integers(len(self.drawn.pixels[sort]), size=n)]
+            for sort, n in counts.items()
+        }
         return [self.glance(sort, share(some)) for sort, some in chosen.items()]
 
 
@@ -153,9 +170,13 @@ class Reader(nn.Module):
     def __init__(self, tower: nn.Module, width: int = 128):
         super().__init__()
         self.tower = tower
-        self.queries = nn.ParameterDict({sort: nn.Parameter(torch.randn(len(slots), width) * 0.5) for sort, slots in SLOTS.items()})
+        self.queries = nn.ParameterDict(
+            {sort: nn.Parameter(torch.randn(len(slots), width) * 0.5) for sort, slots in SLOTS.items()}
+        )
         self.norm = nn.LayerNorm(width)
-        self.look = nn.TransformerDecoderLayer(width, 4, 2 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True)
+        self.look = nn.TransformerDecoderLayer(
+            width, 4, 2 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        )
         self.name = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, len(NAMES)))
 
     def see(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -168,7 +189,9 @@ class Reader(nn.Module):
 
 
 def reading_loss(
-    reader: Reader, glances: list[Glance], near: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, float]] | None = None
+    reader: Reader,
+    glances: list[Glance],
+    near: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, float]] | None = None,
 ) -> tuple[torch.Tensor, dict[str, float]]:
     """Cross-entropy over all slots of a batch, each sort of picture weighing as many as it has pictures; and the share named rightly.
 

@@ -54,7 +54,9 @@ class Naming:
             vectors = torch.stack([self.embedding.weight[ids].float().mean(0) for ids in names])
             scores = SCALE * patches @ nn.functional.normalize(vectors, dim=-1).T
             scores = torch.cat([torch.full_like(scores[..., :1], NONE), scores], dim=-1)
-            each = nn.functional.cross_entropy(scores.flatten(0, 1), target.flatten(), ignore_index=-1, reduction="sum")
+            each = nn.functional.cross_entropy(
+                scores.flatten(0, 1), target.flatten(), ignore_index=-1, reduction="sum"
+            )
             total = total + each / (target >= 0).sum().clamp(min=1) / len(self.forms)
             if fact == 0:
                 something = target > 0

@@ -64,7 +64,9 @@ def choices(scene: Scene, lang: str, rng: np.random.Generator) -> list[tuple[str
     ask("choice", "现在是" if zh else "Is it", words.TIME_NOUN[lang][scene.time], other)
     if len(scene.groups) == 1:
         group = scene.groups[0]
-        true, false = (words.kind_name(k, lang) for k in (group.kind, pick([k for k in KINDS if k != group.kind])))
+        true, false = (
+            words.kind_name(k, lang) for k in (group.kind, pick([k for k in KINDS if k != group.kind]))
+        )
         a, b = swap(true, false)
         text = f"这是{a}还是{b}？" if zh else f"Is it {words.article(a)} or {words.article(b)}?"
         found.append(("choice", text, true))
@@ -125,7 +127,10 @@ def measured(service: CLIPService, calibration: Calibration, count: int = SCENES
     scenes = scenes_of(TEST, TEST_FROM, count)
     vectors, reader = embedded(service, scenes), ClipReader(service, {}, calibration)
     table = {}
-    for name, chosen in (("all scenes", scenes), ("one kind of thing", [s for s in scenes if len(s.groups) < 2])):
+    for name, chosen in (
+        ("all scenes", scenes),
+        ("one kind of thing", [s for s in scenes if len(s.groups) < 2]),
+    ):
         asked, sorts = asked_about(chosen, 2)
         some = vectors if chosen is scenes else vectors[[len(s.groups) < 2 for s in scenes]]
         table[name] = measure(reader, some, asked, sorts, SURE)
@@ -154,7 +159,10 @@ def markdown(table: dict) -> str:
     lines = []
     for name, rows in table.items():
         if isinstance(rows, dict):
-            lines += [f"| {name} | questions | accuracy | coverage | when sure | calibration error |", "|---|--:|--:|--:|--:|--:|"]
+            lines += [
+                f"| {name} | questions | accuracy | coverage | when sure | calibration error |",
+                "|---|--:|--:|--:|--:|--:|",
+            ]
             for sort, row in rows.items():
                 sure = row["accuracy when sure"]
                 lines.append(
@@ -165,7 +173,9 @@ def markdown(table: dict) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--evaluate", action="store_true", help="measure the stored calibration again")
     parser.add_argument("--folder", type=Path, default=MODELS / "mini-clip")
     parser.add_argument("--scenes", type=int, default=SCENES)

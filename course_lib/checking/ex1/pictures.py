@@ -30,7 +30,9 @@ class Unseen:
         """A new picture for each set of facts; `part` keeps the pictures of different checks apart."""
         return [self.picture((SEED, part, i), **facts) for i, facts in enumerate(wanted)]
 
-    def features(self, part: int, wanted: Sequence[Mapping[str, str | None]], size: int | None = None) -> np.ndarray:
+    def features(
+        self, part: int, wanted: Sequence[Mapping[str, str | None]], size: int | None = None
+    ) -> np.ndarray:
         """Features `(n, d)` of these pictures, scaled to `size` pixels if it is given; drawn once, however often a check runs."""
         key = part, size, tuple(tuple(sorted(facts.items())) for facts in wanted)
         if key not in self._known:

@@ -16,7 +16,11 @@ class Bench:
     """
 
     def __init__(
-        self, clip: CLIPService, picture: Callable[..., Any], template: str, choices: Mapping[str, Mapping[str, str]]
+        self,
+        clip: CLIPService,
+        picture: Callable[..., Any],
+        template: str,
+        choices: Mapping[str, Mapping[str, str]],
     ):
         self.clip, self.picture, self.template = clip, picture, template
         self.choices = {fact: dict(words) for fact, words in choices.items()}

@@ -17,7 +17,15 @@ from . import mistakes_calls as mistakes
 from .bench import Bench
 from .studio import DRAWN, Received, Studio, shows
 
-ORDER = {"prompt": "", "negative": "", "seed": 20_260, "guidance": 4.5, "steps": 12, "width": 96, "height": 64}
+ORDER = {
+    "prompt": "",
+    "negative": "",
+    "seed": 20_260,
+    "guidance": 4.5,
+    "steps": 12,
+    "width": 96,
+    "height": 64,
+}
 WIRE = {"prompt": "prompt", "negative": "negative_prompt", "guidance": "cfg_scale", "steps": "steps",
         "width": "width", "height": "height", "seed": "seed"}  # fmt: skip
 
@@ -36,16 +44,27 @@ class CallChecks(Bench):
         }
         with Studio() as studio:
             found, sent = self._painted(step, function, studio, order)
-            wrong = next((m for name in WIRE if (m := mistakes.field(name, WIRE[name], order[name], sent))), "")
+            wrong = next(
+                (m for name in WIRE if (m := mistakes.field(name, WIRE[name], order[name], sent))), ""
+            )
             step.require(
                 not wrong,
-                say(zh="每个参数都用服务器认识的名字送到了", en="each parameter arrives under the server's own name"),
+                say(
+                    zh="每个参数都用服务器认识的名字送到了",
+                    en="each parameter arrives under the server's own name",
+                ),
                 wrong,
             )
             self._picture_and_seed(step, found, order)
             for seed, claim in (
                 (0, say(zh="种子 0 也是种子", en="seed 0 is a seed like others")),
-                (-1, say(zh="种子为 -1（随意）时，返回真正用的种子", en="with seed -1 (any) the true seed is returned")),
+                (
+                    -1,
+                    say(
+                        zh="种子为 -1（随意）时，返回真正用的种子",
+                        en="with seed -1 (any) the true seed is returned",
+                    ),
+                ),
             ):
                 other = order | {"seed": seed}
                 found, sent = self._painted(step, function, studio, other)
@@ -64,17 +83,26 @@ class CallChecks(Bench):
         found = step.call(function, studio.url, dict(order), *start, hints=mistakes.call_hints())
         received: list[Received] = studio.received[before:]
         wrong = mistakes.route(received, route)
-        step.once(not wrong, say(zh=f"请求送到 /sdapi/v1/{route}", en=f"the request goes to /sdapi/v1/{route}"), wrong)
+        step.once(
+            not wrong,
+            say(zh=f"请求送到 /sdapi/v1/{route}", en=f"the request goes to /sdapi/v1/{route}"),
+            wrong,
+        )
         wrong = mistakes.returned(found)
         step.once(not wrong, say(zh="返回图片和种子", en="a picture and a seed are returned"), wrong)
         return found, next(one.payload for one in received if one.path.endswith(route))
 
     def _picture_and_seed(self, step: Step, found: tuple[Any, Any], order: Mapping[str, Any]) -> None:
         picture, seed = found
-        right = picture.size == (order["width"], order["height"]) and shows(picture, order["prompt"], order["seed"])
+        right = picture.size == (order["width"], order["height"]) and shows(
+            picture, order["prompt"], order["seed"]
+        )
         step.require(
             right and seed == order["seed"],
-            say(zh="图片就是服务器画的那一张，种子也对", en="it is the picture that was painted, with its seed"),
+            say(
+                zh="图片就是服务器画的那一张，种子也对",
+                en="it is the picture that was painted, with its seed",
+            ),
             say(
                 zh="返回的图片与服务器画的不同：请把 images[0] 解码成图片（course_lib.images.from_base64），"
                 "不要缩放或转换。",
@@ -85,7 +113,9 @@ class CallChecks(Bench):
             else mistakes.seed(seed, order["seed"], order["seed"], {"seed": order["seed"]}),
         )
 
-    def _from_a_picture(self, step: Step, function: Callable, studio: Studio, order: Mapping[str, Any]) -> None:
+    def _from_a_picture(
+        self, step: Step, function: Callable, studio: Studio, order: Mapping[str, Any]
+    ) -> None:
         start = self.picture((28_000, 60))
         start = start.crop((0, 0, start.width // 8 * 8, start.height // 2 // 8 * 8))  # not square
         _, sent = self._painted(step, function, studio, order | {"strength": 0.35}, start)
@@ -129,10 +159,15 @@ class CallChecks(Bench):
         wanted = len(seeds) * 2 ** len(choices)
         step.require(
             len(orders) == wanted,
-            say(zh=f"{wanted} 份订单：每种组合配每个种子", en=f"{wanted} orders: each combination with each seed"),
+            say(
+                zh=f"{wanted} 份订单：每种组合配每个种子",
+                en=f"{wanted} orders: each combination with each seed",
+            ),
             mistakes.count(len(orders), choices, seeds),
         )
-        wrong = next((m for order in orders if (m := mistakes.order(order, self.template, choices, common))), "")
+        wrong = next(
+            (m for order in orders if (m := mistakes.order(order, self.template, choices, common))), ""
+        )
         step.require(
             not wrong,
             say(

@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Any
 
 _WRITING = os.O_WRONLY | os.O_RDWR
-_NOTES = (".json", ".jsonl", ".csv", ".txt", ".log", ".db", ".lock")  # what a run may keep beside its pictures
+_NOTES = (
+    ".json",
+    ".jsonl",
+    ".csv",
+    ".txt",
+    ".log",
+    ".db",
+    ".lock",
+)  # what a run may keep beside its pictures
 
 
 class Killed(BaseException):
@@ -66,7 +74,11 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if kill is None or event != "open" or getattr(_inside, "hook", False):
         return
     path, mode, flags = arguments
-    writes = any(letter in mode for letter in "wxa+") if isinstance(mode, str) else bool(flags and flags & _WRITING)
+    writes = (
+        any(letter in mode for letter in "wxa+")
+        if isinstance(mode, str)
+        else bool(flags and flags & _WRITING)
+    )
     if not writes or not isinstance(path, (str, bytes)):
         return
     _inside.hook = True  # what follows opens files itself

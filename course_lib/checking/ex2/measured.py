@@ -26,11 +26,16 @@ class MeasuredChecks(Bench):
         `sheet(pictures, labels, columns) -> picture`. A picture that was not painted is None."""
         choices = {fact: list(words.values()) for fact, words in self.choices.items()}
         orders, painted, right = self._album(choices)
-        found = step.call(measure, self.clip, list(painted), orders, self.template, choices, hints=mistakes.hints())
+        found = step.call(
+            measure, self.clip, list(painted), orders, self.template, choices, hints=mistakes.hints()
+        )
         wrong = mistakes.shares(found, choices)
         step.require(
             not wrong,
-            say(zh="每个事实一个比例，再加上全对的比例", en="a share for each fact, and one for all of them right"),
+            say(
+                zh="每个事实一个比例，再加上全对的比例",
+                en="a share for each fact, and one for all of them right",
+            ),
             wrong,
         )
         truth = {fact: float(np.mean(row)) for fact, row in right.items()}
@@ -56,7 +61,9 @@ class MeasuredChecks(Bench):
         wrong_every = dict(zip(choices, (3, 6, 9)))
         for i, places in enumerate(product(*(range(3) for _ in choices))):
             facts = {fact: choices[fact][at] for fact, at in zip(choices, places)}
-            orders.append({"prompt": self.template.format(**facts), "seed": i, "facts": facts, "name": f"{i:02d}.png"})
+            orders.append(
+                {"prompt": self.template.format(**facts), "seed": i, "facts": facts, "name": f"{i:02d}.png"}
+            )
             shown = dict(zip(choices, places))
             for fact, every in wrong_every.items():
                 if i % every == 0:
@@ -73,7 +80,14 @@ class MeasuredChecks(Bench):
         return orders, painted, rows | {"all": np.logical_and.reduce(list(rows.values()))}
 
     def _sheet(self, step: Step, function: Callable) -> None:
-        palette = [(230, 25, 75), (60, 180, 75), (0, 130, 200), (245, 130, 48), (145, 30, 180), (70, 240, 240)]
+        palette = [
+            (230, 25, 75),
+            (60, 180, 75),
+            (0, 130, 200),
+            (245, 130, 48),
+            (145, 30, 180),
+            (70, 240, 240),
+        ]
         pictures: list[Image.Image | None] = [Image.new("RGB", (64, 64), color) for color in palette]
         pictures.insert(2, None)
         labels = ["红色的猫", "绿色的鸟", "a dog", "蓝色的兔子", "", "red cat, seed 7", "白色的猫"]

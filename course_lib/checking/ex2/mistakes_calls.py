@@ -32,9 +32,9 @@ def call_hints() -> dict[str, str]:
     """What Python says where an answer is read wrongly, and what was meant."""
     return {
         r"string indices must be integers": say(
-            zh="answer 里的 info 是 JSON 字符串，要再解析一次：json.loads(data[\"info\"])[\"seed\"]。",
+            zh='answer 里的 info 是 JSON 字符串，要再解析一次：json.loads(data["info"])["seed"]。',
             en="info is a JSON string within the JSON and wants parsing once more: "
-            "json.loads(data[\"info\"])[\"seed\"].",
+            'json.loads(data["info"])["seed"].',
         ),
         r"KeyError: '(seed|image|data|strength|start)'": say(
             zh="回答里没有这个键：图片在 images（列表）里，种子在 info（JSON 字符串）里；strength 只在给了 start 时才有。",
@@ -55,8 +55,8 @@ def call_hints() -> dict[str, str]:
             en="img2img finds no picture to begin from (404): init_images is a list that holds to_base64(start).",
         ),
         r"HTTPError: 40[45]": say(
-            zh="地址或方法不对：请向 url + \"/sdapi/v1/txt2img\"（有起始图片时是 img2img）发送 POST。",
-            en="Address or method is wrong: POST to url + \"/sdapi/v1/txt2img\", or img2img with a picture to begin "
+            zh='地址或方法不对：请向 url + "/sdapi/v1/txt2img"（有起始图片时是 img2img）发送 POST。',
+            en='Address or method is wrong: POST to url + "/sdapi/v1/txt2img", or img2img with a picture to begin '
             "from.",
         ),
         r"takes 2 positional arguments but 3": say(
@@ -124,9 +124,9 @@ def returned(found: Any) -> str:
         )
     if isinstance(seed, bool) or not isinstance(seed, int):
         return say(
-            zh=f"种子是 {type(seed).__name__}，应为整数：info 是 JSON 字符串，json.loads(info)[\"seed\"]。",
+            zh=f'种子是 {type(seed).__name__}，应为整数：info 是 JSON 字符串，json.loads(info)["seed"]。',
             en=f"The seed is a {type(seed).__name__}, it should be a whole number: info is a JSON string, "
-            "json.loads(info)[\"seed\"].",
+            'json.loads(info)["seed"].',
         )
     return ""
 
@@ -144,8 +144,8 @@ def field(ours: str, name: str, wanted: Any, sent: Mapping[str, Any]) -> str:
         )
     if name not in sent:
         return say(
-            zh=f"请求里没有 {name}，服务器会用自己的默认值：请送出 order[\"{ours}\"]。",
-            en=f"There is no {name} in the request, so the server takes its own default: send order[\"{ours}\"].",
+            zh=f'请求里没有 {name}，服务器会用自己的默认值：请送出 order["{ours}"]。',
+            en=f'There is no {name} in the request, so the server takes its own default: send order["{ours}"].',
         )
     if ours in ("width", "height") and sent.get("width") != sent.get("height"):
         return say(
@@ -153,8 +153,8 @@ def field(ours: str, name: str, wanted: Any, sent: Mapping[str, Any]) -> str:
             en=f"{name} should be {wanted}, {sent[name]!r} was sent: width and height may have changed places.",
         )
     return say(
-        zh=f"{name} 应为 {wanted!r}，送出的是 {sent[name]!r}：请使用 order[\"{ours}\"] 原来的值。",
-        en=f"{name} should be {wanted!r}, {sent[name]!r} was sent: use order[\"{ours}\"] as it is.",
+        zh=f'{name} 应为 {wanted!r}，送出的是 {sent[name]!r}：请使用 order["{ours}"] 原来的值。',
+        en=f'{name} should be {wanted!r}, {sent[name]!r} was sent: use order["{ours}"] as it is.',
     )
 
 
@@ -162,8 +162,8 @@ def seed(found: int, asked: int, true: int, sent: Mapping[str, Any]) -> str:
     """Why the seed is not the one that painted the picture; "" where it is."""
     if asked == 0 and sent.get("seed") != 0:
         return say(
-            zh="种子 0 没有送到，成了随机种子：0 在 if 里算假，请直接送出 order[\"seed\"]，或写 is not None。",
-            en="Seed 0 did not arrive and became a random one: 0 counts as false in an if, send order[\"seed\"] as it "
+            zh='种子 0 没有送到，成了随机种子：0 在 if 里算假，请直接送出 order["seed"]，或写 is not None。',
+            en='Seed 0 did not arrive and became a random one: 0 counts as false in an if, send order["seed"] as it '
             "is, or write is not None.",
         )
     if found == true:
@@ -175,8 +175,8 @@ def seed(found: int, asked: int, true: int, sent: Mapping[str, Any]) -> str:
             "info, not in the request, nor in parameters.",
         )
     return say(
-        zh=f"返回的种子是 {found}，真正用的是 {true}：请读 json.loads(data[\"info\"])[\"seed\"]。",
-        en=f"The seed returned is {found}, the one used was {true}: read json.loads(data[\"info\"])[\"seed\"].",
+        zh=f'返回的种子是 {found}，真正用的是 {true}：请读 json.loads(data["info"])["seed"]。',
+        en=f'The seed returned is {found}, the one used was {true}: read json.loads(data["info"])["seed"].',
     )
 
 
@@ -268,7 +268,9 @@ def count(found: int, choices: Mapping[str, Sequence[str]], seeds: Sequence[int]
     )
 
 
-def order(found: Mapping[str, Any], template: str, choices: Mapping[str, Sequence[str]], common: Mapping) -> str:
+def order(
+    found: Mapping[str, Any], template: str, choices: Mapping[str, Sequence[str]], common: Mapping
+) -> str:
     """What is wrong with one order."""
     if missing := [key for key in ("prompt", "seed", "facts", "name") if key not in found]:
         return say(
@@ -325,7 +327,10 @@ def names(orders: Sequence[Mapping[str, Any]]) -> str:
             en=f"Two orders share the name {repeated[0]}, and the later picture overwrites the first: "
             + ("the seed must go into it, too." if only_seeds else "the whole order must decide it."),
         )
-    bad = next((name for name in found if not name.lower().endswith(".png") or re.search(r'[\\/:*?"<>|\s]', name)), "")
+    bad = next(
+        (name for name in found if not name.lower().endswith(".png") or re.search(r'[\\/:*?"<>|\s]', name)),
+        "",
+    )
     if bad or max(map(len, found)) > 100:
         return say(
             zh=f"文件名“{(bad or max(found, key=len))[:60]}”不合适：不要有空格和 / \\ : * ? 等符号，不超过 100 个字符，"

@@ -117,7 +117,9 @@ def layout(sheet: np.ndarray, colors: Sequence[tuple[int, int, int] | None], col
             en=f"{len(colors)} pictures, {columns} a row, make {-(-len(colors) // columns)} rows and not {len(tops)}: "
             "the row is i // columns, the column i % columns.",
         )
-    wide = (lefts[-1] - lefts[0]) / (columns - 1)  # the first row, whose third is missing, reaches to the last column
+    wide = (lefts[-1] - lefts[0]) / (
+        columns - 1
+    )  # the first row, whose third is missing, reaches to the last column
     for i, box in enumerate(boxes):
         if box is None:
             continue
@@ -134,7 +136,9 @@ def labels(sheet: Image.Image, turned: Image.Image, bare: Image.Image) -> str:
     """Why labels are not seen: the sheet, with two Chinese labels exchanged, and with none."""
 
     def same(a: Image.Image, b: Image.Image) -> bool:
-        return a.size == b.size and ImageChops.difference(a.convert("RGB"), b.convert("RGB")).getbbox() is None
+        return (
+            a.size == b.size and ImageChops.difference(a.convert("RGB"), b.convert("RGB")).getbbox() is None
+        )
 
     if same(sheet, bare):
         return say(

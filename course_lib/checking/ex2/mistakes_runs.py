@@ -94,9 +94,9 @@ def run_hints() -> dict[str, str]:
             en="That the folder is there already should be no error: mkdir(parents=True, exist_ok=True).",
         ),
         r"unknown file extension": say(
-            zh="临时文件的后缀不是 .png，Pillow 认不出格式：请写 picture.save(path, \"PNG\")。",
+            zh='临时文件的后缀不是 .png，Pillow 认不出格式：请写 picture.save(path, "PNG")。',
             en="The temporary file does not end in .png, so Pillow cannot tell the format: picture.save(path, "
-            "\"PNG\").",
+            '"PNG").',
         ),
     }
 
@@ -106,8 +106,8 @@ def missing(folder: Path, bad: Sequence[Mapping[str, Any]], asked: Counter, trie
     names = sorted(path.name for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
     if not names:
         return say(
-            zh="文件夹里什么也没有：图片要写成 folder / order[\"name\"]。",
-            en="There is nothing in the folder: a picture goes to folder / order[\"name\"].",
+            zh='文件夹里什么也没有：图片要写成 folder / order["name"]。',
+            en='There is nothing in the folder: a picture goes to folder / order["name"].',
         )
     if len(bad) == 1 and asked[bad[0]["prompt"], bad[0]["seed"]] < 2:
         return say(
@@ -125,9 +125,9 @@ def missing(folder: Path, bad: Sequence[Mapping[str, Any]], asked: Counter, trie
             en=f"{len(bad)} orders were never painted: after one failure the others go on.",
         )
     return say(
-        zh=f"缺 {len(bad)} 个文件，例如 {bad[0]['name']}，现有 {', '.join(names[:3])} 等：文件名就是 order[\"name\"]。",
+        zh=f'缺 {len(bad)} 个文件，例如 {bad[0]["name"]}，现有 {", ".join(names[:3])} 等：文件名就是 order["name"]。',
         en=f"{len(bad)} files are missing, {bad[0]['name']} for instance; there are {', '.join(names[:3])} ...: the "
-        "name is order[\"name\"].",
+        'name is order["name"].',
     )
 
 

@@ -37,7 +37,10 @@ class RunChecks(Bench):
             wrong = mistakes.pictures(found, len(orders))
             step.require(
                 not wrong,
-                say(zh=f"{len(orders)} 份订单，得到 {len(orders)} 张图片", en=f"{len(orders)} orders give as many pictures"),
+                say(
+                    zh=f"{len(orders)} 份订单，得到 {len(orders)} 张图片",
+                    en=f"{len(orders)} orders give as many pictures",
+                ),
                 wrong,
             )
             places = [_place(picture, orders) for picture in found]
@@ -57,7 +60,10 @@ class RunChecks(Bench):
             )
             step.require(
                 studio.most == at_once,
-                say(zh=f"最多时有 {at_once} 个请求同时进行", en=f"up to {at_once} requests are under way at once"),
+                say(
+                    zh=f"最多时有 {at_once} 个请求同时进行",
+                    en=f"up to {at_once} requests are under way at once",
+                ),
                 mistakes.overlap(studio.most, at_once),
             )
             step.require(
@@ -74,10 +80,15 @@ class RunChecks(Bench):
             nothing = as_list(step.call(function, studio.paint, [], 2))
             step.require(
                 studio.most == 2 and nothing == [],
-                say(zh="换一个上限、没有订单，也都成立", en="it holds for another bound, and for no orders at all"),
+                say(
+                    zh="换一个上限、没有订单，也都成立",
+                    en="it holds for another bound, and for no orders at all",
+                ),
                 mistakes.overlap(studio.most, 2)
                 if studio.most != 2
-                else say(zh="没有订单时，应返回空列表。", en="Without orders the list returned should be empty."),
+                else say(
+                    zh="没有订单时，应返回空列表。", en="Without orders the list returned should be empty."
+                ),
             )
 
     # ----------------------------------------------------------------------------------------- 4 generate
@@ -109,14 +120,19 @@ class RunChecks(Bench):
             wrong = mistakes.report(failed, hopeless["name"])
             step.require(
                 not wrong,
-                say(zh="返回的字典说明谁失败了、为什么", en="the dictionary returned says which failed, and why"),
+                say(
+                    zh="返回的字典说明谁失败了、为什么",
+                    en="the dictionary returned says which failed, and why",
+                ),
                 wrong,
             )
             asked = studio.asked()
             often = asked[hopeless["prompt"], hopeless["seed"]]
             step.require(
                 often == TRIES and sum(asked.values()) == len(orders) + TRIES,
-                say(zh=f"失败了再试，至多 {TRIES} 次", en=f"what fails is tried again, {TRIES} times at most"),
+                say(
+                    zh=f"失败了再试，至多 {TRIES} 次", en=f"what fails is tried again, {TRIES} times at most"
+                ),
                 mistakes.tries(often, TRIES, sum(asked.values()) - often - len(others)),
             )
             step.require(
@@ -145,7 +161,9 @@ class RunChecks(Bench):
         with Studio(dies_at=6) as studio:
             failed = step.call(function, studio.paint, list(orders), folder, 2)
             first = [order for order in orders if _there(folder, order)]
-            told = isinstance(failed, Mapping) and set(failed) == {o["name"] for o in orders if o not in first}
+            told = isinstance(failed, Mapping) and set(failed) == {
+                o["name"] for o in orders if o not in first
+            }
             studio.received.clear()
             studio.start()
             step.call(function, studio.paint, list(orders), folder, 2)
@@ -193,7 +211,12 @@ class RunChecks(Bench):
 
 def _orders(count: int) -> list[Order]:
     return [
-        {"prompt": f"picture {i}", "seed": 100 + i, "facts": {"number": str(i)}, "name": f"{i * 7919 % 1000:03d}.png"}
+        {
+            "prompt": f"picture {i}",
+            "seed": 100 + i,
+            "facts": {"number": str(i)},
+            "name": f"{i * 7919 % 1000:03d}.png",
+        }
         for i in range(count)
     ]
 

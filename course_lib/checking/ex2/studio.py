@@ -26,7 +26,15 @@ from .killing import Killed
 DRAWN = 2_718_281  # the seed that the studio draws where a request leaves it the choice
 PATIENCE = 2.0  # seconds that a request waits for company, and a slow one for the others
 LINGER = 0.3  # seconds that the first ones stay together, to see whether more come than should
-DEFAULTS = {"prompt": "", "negative_prompt": "", "seed": -1, "steps": 50, "cfg_scale": 7.0, "width": 512, "height": 512}
+DEFAULTS = {
+    "prompt": "",
+    "negative_prompt": "",
+    "seed": -1,
+    "steps": 50,
+    "cfg_scale": 7.0,
+    "width": 512,
+    "height": 512,
+}
 
 
 def colour(prompt: str, seed: int) -> tuple[int, int, int]:
@@ -84,7 +92,9 @@ class Studio:
 
     def asked(self) -> Counter:
         """How often each (prompt, seed) was asked for."""
-        return Counter((p.get("prompt"), p.get("seed")) for one in self.painting if (p := one.payload) is not None)
+        return Counter(
+            (p.get("prompt"), p.get("seed")) for one in self.painting if (p := one.payload) is not None
+        )
 
     def __enter__(self) -> Studio:
         self.start()
@@ -140,7 +150,9 @@ class Studio:
         if received.method != "POST" or route not in ("txt2img", "img2img"):
             return 404, {"detail": "Not Found"}
         if asked is None:
-            return 422, {"detail": [{"type": "model_attributes_type", "loc": ["body"], "msg": "not a JSON object"}]}
+            return 422, {
+                "detail": [{"type": "model_attributes_type", "loc": ["body"], "msg": "not a JSON object"}]
+            }
         if self.dies_at and number == self.dies_at:
             self.dies_at = 0
             self.stop()
@@ -151,7 +163,12 @@ class Studio:
             self.once.discard(asked["prompt"])
             status = 500
         if status:
-            return status, {"error": "OutOfMemoryError", "detail": "", "body": "", "errors": "CUDA out of memory"}
+            return status, {
+                "error": "OutOfMemoryError",
+                "detail": "",
+                "body": "",
+                "errors": "CUDA out of memory",
+            }
         if route == "img2img" and not _pictures(asked.get("init_images")):
             return 404, {"detail": "Init image not found"}
         known = DEFAULTS | ({"denoising_strength": 0.75} if route == "img2img" else {})

@@ -40,13 +40,17 @@ class AskingChecks(Bench):
             wrong,
         )
         step.require(
-            len(chat.asked) == 1 and same(chat.asked[0][0], picture) and chat.asked[0][1:] == (question, True),
+            len(chat.asked) == 1
+            and same(chat.asked[0][0], picture)
+            and chat.asked[0][1:] == (question, True),
             say(zh="图片和问题原样送到看图对话", en="picture and question reach the chat as they are, once"),
             mistakes.reached(chat.asked, question),
         )
         expected = {"text": said, "model": CHAT, "sure": None, "note": ""}
         wrong = mistakes.expected(reply, expected)
-        step.require(not wrong, say(zh="对话的回答，说明是谁答的", en="the chat's answer, and who gave it"), wrong)
+        step.require(
+            not wrong, say(zh="对话的回答，说明是谁答的", en="the chat's answer, and who gave it"), wrong
+        )
 
         error = unreachable()
         sure = VisualAnswer(say(zh="猫", en="cat"), confidence=0.9)
@@ -66,15 +70,21 @@ class AskingChecks(Bench):
         reply = step.call(function, Script(chat=error, clip=unsure), picture, question, hints=hints)
         step.require(
             str(reply.get("text")) == str(unsure) and why in str(reply.get("note")),
-            say(zh="CLIP 说不确定时，原因也在 note 里", en="where CLIP is not sure, its reason is in the note"),
+            say(
+                zh="CLIP 说不确定时，原因也在 note 里", en="where CLIP is not sure, its reason is in the note"
+            ),
             say(
                 zh="CLIP 不回答时会在 answer.reason 里说明原因，请一并放进 note。",
                 en="Where CLIP gives no answer, answer.reason says why: put that into the note as well.",
             ),
         )
-        wrong = mistakes.swallowed(step.raised(function, Script(chat=ZeroDivisionError("a bug")), picture, question))
+        wrong = mistakes.swallowed(
+            step.raised(function, Script(chat=ZeroDivisionError("a bug")), picture, question)
+        )
         step.require(
-            not wrong, say(zh="程序自己的错误不会被掩盖", en="an error of the program itself is not hidden"), wrong
+            not wrong,
+            say(zh="程序自己的错误不会被掩盖", en="an error of the program itself is not hidden"),
+            wrong,
         )
         self._really(step, function)
 
@@ -85,7 +95,9 @@ class AskingChecks(Bench):
         asked = self.words["kind"][kinds[0]]
         question = say(zh=f"图中有{asked}吗？", en=f"Is there a {asked} in the picture?")
         truth = [i % 2 == 0 for i in range(12)]
-        pictures = self.draw(11, [{"kind": kinds[0] if there else kinds[1 + i % 3]} for i, there in enumerate(truth)])
+        pictures = self.draw(
+            11, [{"kind": kinds[0] if there else kinds[1 + i % 3]} for i, there in enumerate(truth)]
+        )
         replies = [step.call(function, vqa, picture, question) for picture in pictures]
         words = {True: say(zh="是", en="yes"), False: say(zh="否", en="no")}
         right = sum(str(reply["text"]) == words[there] for reply, there in zip(replies, truth))
@@ -113,7 +125,10 @@ class AskingChecks(Bench):
             wrong = mistakes.plain(one, other, pair[0], pair[1], alike)
             step.once(
                 not wrong,
-                say(zh="写法不同、意思相同的答案算同一个", en="answers that differ in nothing but spelling are the same")
+                say(
+                    zh="写法不同、意思相同的答案算同一个",
+                    en="answers that differ in nothing but spelling are the same",
+                )
                 if alike
                 else say(zh="不同的答案仍然不同", en="different answers stay different"),
                 wrong,
@@ -121,7 +136,9 @@ class AskingChecks(Bench):
         for answers, truths, expected in mistakes.ANSWERS:
             found = step.array(accuracy, list(answers), list(truths), hints=mistakes.accuracy_hints())
             wrong = mistakes.accuracy(found, answers, truths, expected)
-            step.once(not wrong, say(zh="正确率是答对的除以全部", en="accuracy is the right ones among all"), wrong)
+            step.once(
+                not wrong, say(zh="正确率是答对的除以全部", en="accuracy is the right ones among all"), wrong
+            )
         for rankings, relevant, k, expected in mistakes.RANKINGS:
             found = step.array(recall_at_k, [list(r) for r in rankings], [set(r) for r in relevant], k)
             wrong = mistakes.recall(found, rankings, relevant, k, expected)
@@ -143,7 +160,9 @@ class AskingChecks(Bench):
         said = dict(zip(sorted(pictures)[:-1], texts))  # the last one fails
         crowd = _Crowd(pictures, said)
         question = say(zh="是什么颜色的？", en="What color is it?")
-        found = step.call(function, crowd.answer, dict(pictures), question, AT_ONCE, hints=mistakes.all_hints())
+        found = step.call(
+            function, crowd.answer, dict(pictures), question, AT_ONCE, hints=mistakes.all_hints()
+        )
         wrong = mistakes.three(found)
         step.require(
             not wrong,
@@ -166,7 +185,10 @@ class AskingChecks(Bench):
         wrong = mistakes.counts(counts, [("red", 4), ("blue", 2), ("green", 1)])
         step.require(
             not wrong,
-            say(zh="同样的答案数在一起，多的在前", en="equal answers are counted together, the most frequent first"),
+            say(
+                zh="同样的答案数在一起，多的在前",
+                en="equal answers are counted together, the most frequent first",
+            ),
             wrong,
         )
         step.require(

@@ -25,7 +25,9 @@ class Bench:
     """`picture(seed, **facts)` draws a new picture of one thing; `words` maps the names of facts ("kind", "color") to
     `{name in code: word in the learner's language}`."""
 
-    def __init__(self, clip: CLIPService, picture: Callable[..., Any], words: Mapping[str, Mapping[str, str]]):
+    def __init__(
+        self, clip: CLIPService, picture: Callable[..., Any], words: Mapping[str, Mapping[str, str]]
+    ):
         self.clip, self.picture = clip, picture
         self.words = {fact: dict(named) for fact, named in words.items()}
 
@@ -51,7 +53,9 @@ class Script:
         with self._lock:
             self.asked.append((image, question, bool(use_gpt4v)))
         if not question.strip():
-            raise TextError(say(zh="问题是空的，请写上内容。", en="The question is empty, please write something."))
+            raise TextError(
+                say(zh="问题是空的，请写上内容。", en="The question is empty, please write something.")
+            )
         said = self.chat if use_gpt4v else self.clip
         if callable(said):
             said = said(image, question)
@@ -63,7 +67,10 @@ class Script:
 def unreachable() -> ServiceError:
     """What a chat raises whose server is gone."""
     return ServiceError(
-        say(zh="连不上看图对话的服务，请检查地址。", en="The chat cannot be reached, please check the address."),
+        say(
+            zh="连不上看图对话的服务，请检查地址。",
+            en="The chat cannot be reached, please check the address.",
+        ),
         kind="connection",
     )
 
@@ -91,7 +98,11 @@ def bomb(side: int = 60_000) -> bytes:
     """A PNG of a hundred bytes that claims to be `side` pixels wide and high."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        return (
+            struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        )
 
     head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    )

@@ -36,16 +36,24 @@ class FindingChecks(Bench):
             wrong,
         )  # fmt: skip
         added, refused = found
-        pictures = [open_image(content) for name, content in files if name in good and name != "cat again.png"]
+        pictures = [
+            open_image(content) for name, content in files if name in good and name != "cat again.png"
+        ]
         step.require(
             len(engine) == len(pictures) and len(added) == len(pictures),
-            say(zh=f"{len(pictures)} 张不同的图片都进了图库", en=f"the {len(pictures)} different pictures are in"),
+            say(
+                zh=f"{len(pictures)} 张不同的图片都进了图库",
+                en=f"the {len(pictures)} different pictures are in",
+            ),
             mistakes.how_many(len(engine), len(added), len(pictures)),
         )
         wrong = mistakes.pictures(engine, added, pictures, [name for name in good if name != "cat again.png"])
         step.require(
             not wrong,
-            say(zh="每张都能搜到自己，方向和名字都对", en="each finds itself, the right way up and under its name"),
+            say(
+                zh="每张都能搜到自己，方向和名字都对",
+                en="each finds itself, the right way up and under its name",
+            ),
             wrong,
         )
         wrong = mistakes.refusals(refused, [*bad, "cat again.png"])
@@ -127,7 +135,10 @@ class FindingChecks(Bench):
                 zh=f"{len(kinds)} 个词，第一名就对的有 {right} 个（乱猜约 1 个）",
                 en=f"of {len(kinds)} words, {right} find their picture first (guessing: about 1)",
             ),
-            say(zh="换了词，结果没有跟着变：请使用参数 words。", en="Other words change nothing: use the parameter words."),
+            say(
+                zh="换了词，结果没有跟着变：请使用参数 words。",
+                en="Other words change nothing: use the parameter words.",
+            ),
         )
         (query,) = self.draw(3, [{"kind": kinds[2]}])
         for blank in ("", "  "):
@@ -167,5 +178,3 @@ class FindingChecks(Bench):
 
 def _listed(found: Any) -> Any:
     return list(found) if isinstance(found, (list, tuple)) else found
-
-

@@ -15,7 +15,9 @@ KEYS = ("text", "model", "sure", "note")
 
 
 def other_failure() -> RefusalError:
-    return RefusalError(say(zh="模型拒绝回答，请换一个问法。", en="The model declines, please ask in another way."))
+    return RefusalError(
+        say(zh="模型拒绝回答，请换一个问法。", en="The model declines, please ask in another way.")
+    )
 
 
 def ask_hints() -> dict[str, str]:
@@ -207,7 +209,7 @@ def accuracy(found: np.ndarray, answers: Sequence[Any], truths: Sequence[str], w
     if wanted == 1.0:
         return say(
             zh="比较之前两边都要过一遍 plain：“Yes.”和“yes”是同一个答案。",
-            en="Let both sides go through plain before you compare: \"Yes.\" and \"yes\" are the same answer.",
+            en='Let both sides go through plain before you compare: "Yes." and "yes" are the same answer.',
         )
     return say(
         zh=f"正确率应为 {wanted:g}，算出来是 {value:g}：答对的个数除以全部个数。",
@@ -215,7 +217,9 @@ def accuracy(found: np.ndarray, answers: Sequence[Any], truths: Sequence[str], w
     )
 
 
-def recall(found: np.ndarray, rankings: Sequence[Sequence[str]], relevant: Sequence[set], k: int, wanted: float) -> str:
+def recall(
+    found: np.ndarray, rankings: Sequence[Sequence[str]], relevant: Sequence[set], k: int, wanted: float
+) -> str:
     """Why R@k is not `wanted`."""
     if found.size != 1:
         return say(zh="请返回一个数。", en="Return one number.")
@@ -228,7 +232,10 @@ def recall(found: np.ndarray, rankings: Sequence[Sequence[str]], relevant: Seque
         return abs(value - np.mean([each(part(ranking), right) for ranking, right in pairs])) < 1e-6
 
     if is_mean(lambda first, right: bool(set(first) & right), lambda ranking: ranking):
-        return say(zh="看了整个列表：只看前 k 名，ranking[:k]。", en="The whole list was looked at: only the first k, ranking[:k].")
+        return say(
+            zh="看了整个列表：只看前 k 名，ranking[:k]。",
+            en="The whole list was looked at: only the first k, ranking[:k].",
+        )
     if is_mean(lambda first, right: len(set(first) & right) / len(right)):
         return say(
             zh="这是找回了几成对的图；这里的 R@k 问的是：前 k 名里有没有一张对的，有就算 1。",
@@ -241,7 +248,9 @@ def recall(found: np.ndarray, rankings: Sequence[Sequence[str]], relevant: Seque
             en="This is the share of right ones among the first k, precision; R@k asks whether there is one.",
         )
     if is_mean(lambda first, right: bool(set(first) & right), lambda ranking: ranking[:1]):
-        return say(zh="只看了第一名：请看前 k 名。", en="Only the first place was looked at: look at the first k.")
+        return say(
+            zh="只看了第一名：请看前 k 名。", en="Only the first place was looked at: look at the first k."
+        )
     return say(
         zh=f"R@{k} 应为 {wanted:g}，算出来是 {value:g}：对每个查询看 set(ranking[:k]) & right 是否非空，再求平均。",
         en=f"R@{k} should be {wanted:g}, not {value:g}: for each query see whether set(ranking[:k]) & right holds "
@@ -274,7 +283,9 @@ def three(found: Any) -> str:
     )
 
 
-def replies(found: Mapping[str, Any], said: Mapping[str, str], asked: Sequence[tuple[str, str]], question: str) -> str:
+def replies(
+    found: Mapping[str, Any], said: Mapping[str, str], asked: Sequence[tuple[str, str]], question: str
+) -> str:
     """What is wrong with the replies."""
     if len(asked) != len(said) + 1 or len({picture for picture, _ in asked}) != len(asked):
         return say(
@@ -289,7 +300,9 @@ def replies(found: Mapping[str, Any], said: Mapping[str, str], asked: Sequence[t
             en=f"There is no reply of {missing[0]}: the keys are those of pictures.",
         )
     for name, text in said.items():
-        got = found[name]["text"] if isinstance(found[name], Mapping) and "text" in found[name] else found[name]
+        got = (
+            found[name]["text"] if isinstance(found[name], Mapping) and "text" in found[name] else found[name]
+        )
         if got != text:
             return say(
                 zh=f"{name} 的回答成了 {str(got)[:30]!r}，应是 answer 返回的那一份，属于它自己的图。",
@@ -335,7 +348,7 @@ def counts(found: Any, wanted: list[tuple[str, int]]) -> str:
     if len(got) > len(wanted):
         return say(
             zh=f"“Red”“red.”“a red”数成了 {len(got)} 种答案：数之前先用第 4 步的 plain。",
-            en=f"\"Red\", \"red.\" and \"a red\" were counted as different, {len(got)} answers in all: use plain of "
+            en=f'"Red", "red." and "a red" were counted as different, {len(got)} answers in all: use plain of '
             "step 4 before you count.",
         )
     return say(

@@ -26,8 +26,8 @@ def add_hints() -> dict[str, str]:
             "str(error), go on with the next.",
         ),
         r"not JSON serializable|JSON": say(
-            zh="metadata 里只能放 JSON 能写的东西，请写 {\"name\": name}。",
-            en="metadata may hold what JSON can: {\"name\": name}.",
+            zh='metadata 里只能放 JSON 能写的东西，请写 {"name": name}。',
+            en='metadata may hold what JSON can: {"name": name}.',
         ),
     }
 
@@ -35,7 +35,11 @@ def add_hints() -> dict[str, str]:
 def added_and_refused(found: Any) -> str:
     if isinstance(found, (tuple, list)) and len(found) == 2:
         added, refused = found
-        if isinstance(added, Mapping) and not isinstance(refused, (str, Mapping)) and hasattr(refused, "__len__"):
+        if (
+            isinstance(added, Mapping)
+            and not isinstance(refused, (str, Mapping))
+            and hasattr(refused, "__len__")
+        ):
             return ""
     return say(
         zh="请返回两样：字典 {编号: 图片} 和列表 [(文件名, 原因), ...]；同名的坏文件可能不止一个，所以后者不是字典。",
@@ -64,7 +68,9 @@ def how_many(inside: int, added: int, wanted: int) -> str:
     )
 
 
-def pictures(engine: Any, added: Mapping[str, Any], truth: Sequence[Image.Image], names: Sequence[str]) -> str:
+def pictures(
+    engine: Any, added: Mapping[str, Any], truth: Sequence[Image.Image], names: Sequence[str]
+) -> str:
     """What is wrong with the pictures that were taken."""
     for picture, name in zip(truth, names):
         hit = engine.search_by_image(picture, 1)[0]
@@ -81,8 +87,8 @@ def pictures(engine: Any, added: Mapping[str, Any], truth: Sequence[Image.Image]
             )
         if engine.get(hit.id).metadata.get("name") != name:
             return say(
-                zh=f"{name} 的文件名没有留下，用户只会看到一串编号：add_image(编号, 图片, {{\"name\": name}})。",
-                en=f"The name of {name} is lost, and users will see an id: add_image(id, picture, {{\"name\": name}}).",
+                zh=f'{name} 的文件名没有留下，用户只会看到一串编号：add_image(编号, 图片, {{"name": name}})。',
+                en=f'The name of {name} is lost, and users will see an id: add_image(id, picture, {{"name": name}}).',
             )
     return ""
 
@@ -108,7 +114,13 @@ def refusals(refused: Sequence[Any], wanted: Sequence[str]) -> str:
             en=f"{extra[0]} is a good picture, and among the refused.",
         )
     for name, why in found.items():
-        if not isinstance(why, str) or len(why) < 6 or "Error(" in why or "Traceback" in why or "\n" in why.strip():
+        if (
+            not isinstance(why, str)
+            or len(why) < 6
+            or "Error(" in why
+            or "Traceback" in why
+            or "\n" in why.strip()
+        ):
             return say(
                 zh=f"{name} 的原因写的是 {str(why)[:60]!r}，用户看不懂：请用 str(error)，课程库的错误本来就是一句话。",
                 en=f"The reason given for {name} is {str(why)[:60]!r}, which tells users nothing: use str(error), the "

@@ -27,9 +27,9 @@ def hints() -> dict[str, str]:
             "[]).append(...).",
         ),
         r"takes no arguments|positional argument": say(
-            zh="参数的个数不对：Session(engine, vqa, pictures)，search(words=\"\", picture=None)，choose(编号)，ask(问题)，"
+            zh='参数的个数不对：Session(engine, vqa, pictures)，search(words="", picture=None)，choose(编号)，ask(问题)，'
             "ask_all(问题)，add(文件, progress)。",
-            en="The number of arguments is wrong: Session(engine, vqa, pictures), search(words=\"\", picture=None), "
+            en='The number of arguments is wrong: Session(engine, vqa, pictures), search(words="", picture=None), '
             "choose(id), ask(question), ask_all(question), add(files, progress).",
         ),
     }
@@ -138,7 +138,11 @@ def sent(found: Sequence[Any], pictures: Sequence[Image.Image]) -> str:
 def turns(found: Any, wanted: Mapping[str, list[tuple[str, str]]]) -> str:
     """What is wrong with what was kept of questions and replies."""
     try:
-        got = {name: [(question, reply["text"]) for question, reply in rows] for name, rows in found.items() if rows}
+        got = {
+            name: [(question, reply["text"]) for question, reply in rows]
+            for name, rows in found.items()
+            if rows
+        }
     except (AttributeError, TypeError, ValueError, KeyError):
         return say(
             zh="turns 应是 {编号: [(问题, 回答), ...]}，回答是第 3 步的字典。",
@@ -152,7 +156,10 @@ def turns(found: Any, wanted: Mapping[str, list[tuple[str, str]]]) -> str:
             en="All questions are kept under one picture: the key is the id that was chosen when it was asked.",
         )
     if {name: rows[::-1] for name, rows in got.items()} == dict(wanted):
-        return say(zh="问答的顺序反了：新的排在后面（append）。", en="The order is reversed: the newest comes last, append.")
+        return say(
+            zh="问答的顺序反了：新的排在后面（append）。",
+            en="The order is reversed: the newest comes last, append.",
+        )
     if any(len(got.get(name, ())) < len(rows) for name, rows in wanted.items()):
         return say(
             zh="前面的问答不见了：每张图要留下所有的问答，用 append，不要覆盖。",

@@ -28,10 +28,14 @@ class SessionChecks(Bench):
         other = step.call(session_class, ImageSearchEngine(self.clip), Script(), {})
         wrong = mistakes.state(session)
         step.require(
-            not wrong, say(zh="会话有规定的属性和方法", en="a session has the attributes and methods asked for"), wrong
+            not wrong,
+            say(zh="会话有规定的属性和方法", en="a session has the attributes and methods asked for"),
+            wrong,
         )
         wrong = mistakes.beginning(session, pictures)
-        step.require(not wrong, say(zh="一打开就看得到图片", en="there are pictures to be seen at once"), wrong)
+        step.require(
+            not wrong, say(zh="一打开就看得到图片", en="there are pictures to be seen at once"), wrong
+        )
         self._searching(step, session, engine)
         self._asking(step, session, script, pictures)
         self._failing(step, session, script)
@@ -61,17 +65,25 @@ class SessionChecks(Bench):
         step.run(session.search, self.words["kind"][kinds[1]], hints=mistakes.hints())
         first = engine.search_by_text(self.words["kind"][kinds[1]], 1)[0].id
         wrong = mistakes.searched(session, first)
-        step.require(not wrong, say(zh="搜索更新结果，取消选中", en="a search brings results and chooses none"), wrong)
+        step.require(
+            not wrong, say(zh="搜索更新结果，取消选中", en="a search brings results and chooses none"), wrong
+        )
         step.run(session.search, "", self.draw(21, [{"kind": kinds[4]}])[0])
         alike = list(session.results)
         step.run(session.search, "   ")
         everything = list(session.results)
         step.require(
-            bool(alike) and alike != everything and bool(everything) and all(score is None for _, score in everything),
-            say(zh="也能按图片搜；什么都不写就看全部", en="a picture will do, too; without either all are shown"),
+            bool(alike)
+            and alike != everything
+            and bool(everything)
+            and all(score is None for _, score in everything),
             say(
-                zh="按图片搜，或什么都不写时，结果不对：search(\"\", picture) 按图片找；两样都没有，就列出图库里的图，分数为 None。",
-                en="By a picture, or with nothing at all, the results are wrong: search(\"\", picture) goes by the "
+                zh="也能按图片搜；什么都不写就看全部",
+                en="a picture will do, too; without either all are shown",
+            ),
+            say(
+                zh='按图片搜，或什么都不写时，结果不对：search("", picture) 按图片找；两样都没有，就列出图库里的图，分数为 None。',
+                en='By a picture, or with nothing at all, the results are wrong: search("", picture) goes by the '
                 "picture; without either show what is there, with None as scores.",
             ),
         )
@@ -80,7 +92,9 @@ class SessionChecks(Bench):
         step.run(session.ask, "too early?", hints=mistakes.early_hints())
         step.require(
             not script.asked and bool(session.note) and not any(session.turns.values()),
-            say(zh="没选图片就提问，得到一句提醒", en="a question before a picture is chosen gets a reminder"),
+            say(
+                zh="没选图片就提问，得到一句提醒", en="a question before a picture is chosen gets a reminder"
+            ),
             say(
                 zh="没有选中图片时，不要提问，在 note 里写一句提醒。",
                 en="Without a chosen picture ask nothing, and put a reminder into note.",
@@ -105,17 +119,24 @@ class SessionChecks(Bench):
         right = len(sent) == 3 and all(same(i, pictures[n]) for i, n in zip(sent, ("p02", "p05", "p02")))
         step.require(
             right,
-            say(zh="问的是选中的那张，用原图", en="it is the chosen picture that is asked, the picture itself"),
+            say(
+                zh="问的是选中的那张，用原图", en="it is the chosen picture that is asked, the picture itself"
+            ),
             mistakes.sent(sent, [pictures[name] for name in ("p02", "p05", "p02")]),
         )
         kept = {"p02": [("one", "first"), ("three", "second")], "p05": [("two", "second")]}
         wrong = mistakes.turns(session.turns, kept)
-        step.require(not wrong, say(zh="每张图记着自己的问答", en="each picture keeps its own questions"), wrong)
+        step.require(
+            not wrong, say(zh="每张图记着自己的问答", en="each picture keeps its own questions"), wrong
+        )
         step.run(session.search, self.words["kind"][list(self.words["kind"])[0]])
         step.require(
             len(session.turns.get("p02", ())) == 2 and session.chosen is None,
             say(zh="再搜索，问答还在", en="another search leaves them alone"),
-            say(zh="一搜索，之前的问答就没了：请保留 turns。", en="A search wiped out what was asked: keep turns."),
+            say(
+                zh="一搜索，之前的问答就没了：请保留 turns。",
+                en="A search wiped out what was asked: keep turns.",
+            ),
         )
 
     def _failing(self, step: Step, session: Any, script: Script) -> None:
@@ -172,7 +193,10 @@ class SessionChecks(Bench):
         grown = [len(session.turns.get(name, ())) - count for name, count in before.items()]
         step.require(
             list(counts) == [("yes", len(before))] and set(grown) == {1},
-            say(zh="一个问题问遍显示的图，各记各的", en="one question goes to all that are shown, each keeps its reply"),
+            say(
+                zh="一个问题问遍显示的图，各记各的",
+                en="one question goes to all that are shown, each keeps its reply",
+            ),
             say(
                 zh="ask_all 应问遍 results 里的每一张（第 5 步），把各自的回答记进 turns，返回计数。",
                 en="ask_all should ask each picture of results (step 5), note each one's reply in turns, and return "
@@ -187,14 +211,17 @@ class SessionChecks(Bench):
         refused = step.run(session.add, files, lambda done, total: calls.append(done), hints=mistakes.hints())
         wrong = mistakes.added(session, engine, size, refused, calls)
         step.require(
-            not wrong, say(zh="上传的图收下并显示，坏的说明原因", en="uploads are taken and shown, bad ones explained"), wrong
+            not wrong,
+            say(zh="上传的图收下并显示，坏的说明原因", en="uploads are taken and shown, bad ones explained"),
+            wrong,
         )
         mine = session.results[0][0]
         script.chat = "mine"
         step.run(session.choose, mine)
         step.run(session.ask, "eight")
         step.require(
-            same(script.asked[-1][0], open_image(files[0][1])) and session.turns[mine][-1][1]["model"] == CHAT,
+            same(script.asked[-1][0], open_image(files[0][1]))
+            and session.turns[mine][-1][1]["model"] == CHAT,
             say(zh="马上就能问上传的图", en="what was uploaded can be asked about at once"),
             say(
                 zh="问上传的图时送出的不是它本身：收下之后要并入 self.pictures。",

@@ -10,11 +10,13 @@ import subprocess
 import sys
 import zipfile
 from functools import cache
+from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from tools.project import project
@@ -127,6 +129,22 @@ def test_the_tested_version_is_within_the_range(requirement, python):
     versions = pinned(requirement.name, python)
     assert len(versions) == 1
     assert requirement.specifier.contains(versions[0])
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_a_pinned_version_can_be_installed_on_that_python(python):
+    """A version pinned where its own `Requires-Python` shuts it out would end every learner's install."""
+    refusing = []
+    for constraint in constraints():
+        try:
+            installed = metadata(constraint.name)
+        except PackageNotFoundError:
+            continue  # another system's
+        if installed["Version"] in pinned(constraint.name, python):
+            needs = SpecifierSet(installed["Requires-Python"] or "")
+            if not needs.contains(f"{python}.99"):
+                refusing.append(f"{constraint.name} {installed['Version']}: {needs}")
+    assert refusing == []
 
 
 def test_every_dependency_says_why_it_is_there():

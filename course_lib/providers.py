@@ -58,6 +58,7 @@ PROVIDERS = {
             "AZURE_OPENAI_API_KEY",
             needs_key=True,
             max_tokens_field="max_completion_tokens",
+            structured="json_schema_form",
             fetches_urls=True,
         ),
         Provider(

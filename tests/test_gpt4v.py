@@ -16,13 +16,15 @@ import numpy as np
 import pytest
 from fault_server import FaultServer, completion, slowly, status
 from PIL import Image
+from pydantic import BaseModel, Field
 
 import course_lib
 from course_lib import gpt4v, registry, settings
 from course_lib.batching import batch
 from course_lib.chat import connections
+from course_lib.chat.client import VisionClient
 from course_lib.chat.tokens import estimate_cost, estimate_tokens, sent_size
-from course_lib.errors import CourseError, ImageError, ServiceError, SettingsError, TextError
+from course_lib.errors import AnswerError, CourseError, ImageError, ServiceError, SettingsError, TextError
 from course_lib.gpt4v import ImageAnalyzer, call_gpt4v, call_gpt4v_with_url, encode_image_to_base64
 from little_world import dialogue
 
@@ -265,6 +267,25 @@ def test_a_service_without_response_format_is_asked_in_words():
         assert ImageAnalyzer(base_url=server.url, model="m").analyze_chart(RED)["trend"] == "flat"
         levels = [request.json.get("response_format", {}).get("type") for request in server.requests]
     assert levels == ["json_schema", "json_object", None]
+
+
+class Title(BaseModel):
+    title: str = Field(max_length=5)
+
+
+def test_where_limits_are_refused_the_form_is_still_asked_for():
+    refusal = status(400, "Invalid schema for response_format 'Title': 'maxLength' is not permitted.")
+    with FaultServer(
+        refusal, completion('{"title": "short"}'), completion('{"title": "too long"}')
+    ) as server:
+        client = VisionClient(base_url=server.url, model="m")
+        assert client.parse(RED, "?", Title).title == "short"
+        with pytest.raises(AnswerError):  # the limit is kept, here
+            client.parse(RED, "?", Title)
+        schemas = [request.json["response_format"]["json_schema"]["schema"] for request in server.requests]
+        prompts = {request.json["messages"][0]["content"][0]["text"] for request in server.requests}
+    assert ["maxLength" in schema["properties"]["title"] for schema in schemas] == [True, False, False]
+    assert prompts == {"?"}
 
 
 def test_corrections_17_a_remote_picture_is_fetched_here_for_servers_that_do_not(server, monkeypatch):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Annotated
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from course_lib.chat.structured import MAX_CHARACTERS, in_words, parse_json, response_format
+from course_lib.chat.structured import MAX_CHARACTERS, has_limits, in_words, parse_json, response_format
 from course_lib.errors import AnswerError
 
 
@@ -109,3 +110,21 @@ def test_what_is_sent_along():
     assert described["name"] == "Fruit" and described["schema"]["required"] == ["name", "count"]
     assert described["strict"] and described["schema"]["additionalProperties"] is False
     assert in_words("How many?", Fruit).startswith("How many?\n") and '"count"' in in_words("?", Fruit)
+
+
+class Label(BaseModel):
+    format: str = Field(max_length=20, description="In capitals.")  # a field that is called as a keyword is
+    prices: list[Annotated[float, Field(gt=0)]] = Field(max_length=3)
+
+
+def test_the_form_alone_has_the_limits_in_words():
+    """Azure's strict mode refuses them as keywords."""
+    whole = response_format(Label, "json_schema")["json_schema"]["schema"]
+    form = response_format(Label, "json_schema_form")["json_schema"]["schema"]
+    assert whole["properties"]["format"]["maxLength"] == 20
+    assert form["properties"]["format"]["description"] == "In capitals. (maxLength: 20)"
+    assert form["properties"]["prices"]["items"]["description"] == "(exclusiveMinimum: 0)"
+    assert form["properties"]["prices"]["description"] == "(maxItems: 3)"
+    assert '"maxLength"' not in json.dumps(form) and '"maxItems"' not in json.dumps(form)
+    assert form["required"] == ["format", "prices"] and form["additionalProperties"] is False
+    assert has_limits(Label) and not has_limits(Fruit)

@@ -21,7 +21,7 @@ from .answers import Answer, AnswerStream, read_answer
 from .connections import connect
 from .failures import guarded
 from .messages import Images, data_uri, image_part, text_part, user_messages
-from .structured import Schema, in_words, parse_json, response_format
+from .structured import CONSTRAINED, Schema, has_limits, in_words, parse_json, response_format
 
 
 class VisionClient:
@@ -139,13 +139,15 @@ class VisionClient:
         create = sdk.chat.completions.create if stream else sdk.chat.completions.with_raw_response.create
         while True:
             field, level = connection.max_tokens_field, connection.structured
+            if schema is not None and level == "json_schema" and not has_limits(schema):
+                level = "json_schema_form"  # the same request, which need not be refused twice
             request: dict[str, Any] = {field: max_tokens, "messages": messages, "model": self.endpoint.model}
             if stream:
                 request["stream"] = True
             if schema is not None:
                 if level != "text":
                     request["response_format"] = response_format(schema, level)
-                if level != "json_schema":
+                if level not in CONSTRAINED:
                     text, *pictures = messages[-1]["content"]
                     content = [{"type": "text", "text": in_words(text["text"], schema)}, *pictures]
                     request["messages"] = [*messages[:-1], {"role": "user", "content": content}]

@@ -17,6 +17,7 @@ from ..errors import ServiceError, SettingsError
 from ..providers import Endpoint
 from ..settings import say
 from .answers import MAX_ANSWER
+from .structured import LEVELS
 
 _OTHER = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 # How services say that they do not know a field; "at most 4096" is no such complaint.
@@ -46,7 +47,7 @@ class Connection:
             self.max_tokens_field = _OTHER[field] if swapped else self.first_field
             return swapped
         if level not in (None, "text") and ("response_format" in said or "json_schema" in said):
-            self.structured = {"json_schema": "json_object", "json_object": "text"}[level]
+            self.structured = LEVELS[LEVELS.index(level) + 1]
             return True
         return False
 

@@ -55,7 +55,7 @@ def fetch_image(
         if isinstance(found, bytes):
             return open_image(found)
         url = urljoin(url, found)
-    raise _error(url, zh="转发次数太多", en="redirects too often")
+    raise _error(url, zh="重定向次数太多", en="redirects too often")
 
 
 def checked_url(url: str) -> SplitResult:

@@ -17,6 +17,16 @@ from ..errors import AnswerError
 from ..settings import say
 
 MAX_CHARACTERS = 200_000
+# How strictly a service can be asked for a schema, strictest first: whole, its form alone, any JSON object, not at all.
+LEVELS = ("json_schema", "json_schema_form", "json_object", "text")
+CONSTRAINED = LEVELS[:2]
+# Keywords that Azure's strict mode refuses: "Structured outputs", unsupported type-specific keywords
+_LIMITS = {
+    *("minLength", "maxLength", "pattern", "format"),
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    *("minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties"),
+}
+_NAMED = ("properties", "$defs")  # whose keys are names that somebody chose, not keywords
 _LIKE_AN_OBJECT = re.compile(r'\{\s*["}]')
 
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -88,17 +98,41 @@ def _error(text: str, *, zh: str, en: str) -> AnswerError:
 
 
 def response_format(schema: type[BaseModel], level: str) -> dict[str, Any]:
-    """The request's `response_format`: `level` is "json_schema", "json_object", or "text" for none.
+    """The request's `response_format` at one of LEVELS.
 
     A strict schema allows no field but its own and requires all of them, as OpenAI demands and its SDK writes it.
     """
-    if level == "json_schema":
+    if level in CONSTRAINED:
         import openai
 
         strict = openai.pydantic_function_tool(schema)["function"]["parameters"]
+        if level == "json_schema_form":
+            strict = _form(strict)
         described = {"name": schema.__name__, "schema": strict, "strict": True}
         return {"type": "json_schema", "json_schema": described}
     return {"type": level}
+
+
+def has_limits(schema: type[BaseModel]) -> bool:
+    """Whether a strict schema says more than the form: how long a text, or how large a number may be."""
+    return response_format(schema, "json_schema") != response_format(schema, "json_schema_form")
+
+
+def _form(node: Any) -> Any:
+    """A JSON Schema without its limits, which stand in the descriptions: read by the model, and enforced by nobody."""
+    if isinstance(node, list):
+        return [_form(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    limits = [f"{key}: {value}" for key, value in node.items() if key in _LIMITS]
+    kept = {
+        key: {name: _form(one) for name, one in value.items()} if key in _NAMED else _form(value)
+        for key, value in node.items()
+        if key not in _LIMITS
+    }
+    if limits:
+        kept["description"] = " ".join(filter(None, (kept.get("description"), f"({', '.join(limits)})")))
+    return kept
 
 
 def in_words(prompt: str, schema: type[BaseModel]) -> str:

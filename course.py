@@ -781,8 +781,8 @@ COMMANDS = {
         "运行全部测试；其余参数传给 pytest",
         "run all tests; further arguments go to pytest",
     ),
-    "build": (command_build, "由 lessons/ 生成 notebook", "build the notebooks from lessons/"),
-    "run": (command_run, "不开浏览器运行全部 notebook", "run every notebook without a browser"),
+    "build": (command_build, "由 lessons/ 生成笔记本", "build the notebooks from lessons/"),
+    "run": (command_run, "不开浏览器运行全部笔记本", "run every notebook without a browser"),
     "doctor": (command_doctor, "检查安装，给出补救办法", "check the install and name the remedies"),
     "bench": (command_bench, "运行性能测试", "run the benchmarks"),
     "classroom": (

@@ -69,7 +69,7 @@ PAPERS = {
     "aro": Paper(
         "When and why vision-language models behave like bags-of-words, and what to do about it?",
         "Yuksekgonul, Bianchi, Kalluri et al.", 2023, "https://arxiv.org/abs/2210.01936", "evidence",
-        "第 02 课里“谁在谁左边”的毛病，在完整模型上量出来，并给出治法。",
+        "第 02 课里“谁在谁左边”的毛病，在完整模型上量出来，并给出改进的办法。",
         "The fault of lesson 02, who is left of whom, measured on full-size models, with a cure.",
     ),
     "llava15": Paper(
@@ -114,9 +114,9 @@ PAPERS = {
         "What doubling data, model or compute buys a CLIP, with all code and weights open.",
     ),
     "siglip2": Paper(
-        "SigLIP 2: Multilingual Vision-Language Encoders",
+        "SigLIP 2: Multilingual Vision-Language Encoders with Improved Semantic Understanding, Localization, and Dense Features",
         "Tschannen, Gritsenko, Wang et al.", 2025, "https://arxiv.org/abs/2502.14786", "next",
-        "想换一座新的双塔，从它读起。", "The two towers to take today.",
+        "想换一个新的双塔模型，从它读起。", "The two towers to take today.",
     ),
     "qwen3vl": Paper(
         "Qwen3-VL Technical Report",
@@ -131,7 +131,7 @@ PAPERS = {
     "faiss": Paper(
         "The Faiss library",
         "Douze, Guzhva, Deng et al.", 2024, "https://arxiv.org/abs/2401.08281", "next",
-        "第 06、09 课的索引：速度、内存和召回怎样取舍。",
+        "第 06、09 课的索引：速度、内存和召回率怎样取舍。",
         "The indexes of lessons 06 and 09: speed, memory and recall traded against each other.",
     ),
 }  # fmt: skip
@@ -147,12 +147,17 @@ def reading_list(part: str) -> str:
     return "\n".join(lines)
 
 
+def _source(paper: str, where: str, url: str | None) -> str:
+    return f"{PAPERS[paper].cited}, {f'[{where}]({url})' if url else where}"
+
+
 @dataclass(frozen=True)
 class Sibling:
     """The full-size model that a miniature is built like, in numbers; None where its authors give none.
 
     `seen` counts examples over all epochs, `hours` are those of a single graphics card. What it was begun from (LLaVA:
-    a CLIP and a language model, AnimateDiff: Stable Diffusion) had its training before and is not counted.
+    a CLIP and a language model, AnimateDiff: Stable Diffusion) had its training before and is not counted. `url` is
+    given where the numbers stand elsewhere than in the paper.
     """
 
     miniature: str
@@ -163,6 +168,12 @@ class Sibling:
     card: str | None
     paper: str
     where: str
+    url: str | None = None
+
+    @property
+    def source(self) -> str:
+        """Where its numbers stand, in Markdown."""
+        return _source(self.paper, self.where, self.url)
 
 
 _PAINTER = next(m for m in registry.models(task="diffusion") if m.family == "StableDiffusionPipeline")
@@ -195,8 +206,19 @@ SIBLINGS = {
             "A100",
             "sd_card",
             "Training",
+            "https://huggingface.co/stable-diffusion-v1-5/stable-diffusion-v1-5",
         ),
-        Sibling("mini-motion", "AnimateDiff v2", 453_000_000, None, None, None, "animatediff", "README"),
+        Sibling(
+            "mini-motion",
+            "AnimateDiff v2",
+            453_000_000,
+            None,
+            None,
+            None,
+            "animatediff",
+            "README",
+            "https://github.com/guoyww/AnimateDiff",
+        ),
     )
 }
 
@@ -216,7 +238,15 @@ class Reported:
     value: str
     paper: str
     where: str
+    url: str | None = None
 
+    @property
+    def source(self) -> str:
+        """Where it is reported, in Markdown."""
+        return _source(self.paper, self.where, self.url)
+
+
+_GENEVAL = "https://github.com/djghosh13/geneval"
 
 REPORTED = (
     Reported("mini-clip", "kind", "ImageNet，1000 类，零样本", "ImageNet, 1,000 classes, zero-shot",
@@ -226,9 +256,10 @@ REPORTED = (
              "CLIP ViT-L/14@336", "68.7%", "clip", "Table 13"),
     Reported("mini-clip", "retrieval R@1", "COCO，以文找图，5000 张里", "COCO, text to image among 5,000",
              "CLIP ViT-L/14@336", "37.8%", "clip", "Table 13"),
-    Reported("mini-clip", "retrieval R@1", "COCO-CN，中文，1000 张里", "COCO-CN, Chinese, among 1,000",
-             "Chinese-CLIP ViT-B/16", "62.2%", "chinese_clip", "Results.md"),
-    Reported("mini-clip", "relation (which of two orders)", "ARO：谁对谁，二选一", "ARO: who to whom, one of two",
+    Reported("mini-clip", "retrieval R@1", "COCO-CN，中文，零样本，1000 张里", "COCO-CN, Chinese, zero-shot, among 1,000",
+             "Chinese-CLIP ViT-B/16", "62.2%", "chinese_clip", "Results.md",
+             "https://github.com/OFA-Sys/Chinese-CLIP/blob/master/Results.md"),
+    Reported("mini-clip", "relation (which of two orders)", "ARO：关系（谁对谁做了什么），二选一", "ARO: who to whom, one of two",
              "CLIP ViT-B/32", "59%", "aro", "VG-Relation"),
     Reported("mini-vlm", "questions on scenes", "VQAv2，照片问答", "VQAv2, questions on photographs",
              "LLaVA-1.5 13B", "80.0%", "llava15", "Figure 1"),
@@ -240,11 +271,11 @@ REPORTED = (
              "GPT-4V", "78.5%", "gpt4", "Visual inputs"),
     Reported("mini-vlm", "- exists", "POPE：图里有没有（F1）", "POPE: is it there? (F1)",
              "LLaVA-1.5 13B", "85.9%", "llava15", "Figure 1"),
-    Reported("mini-sd", "kind", "GenEval，一样东西", "GenEval, one object", "Stable Diffusion 1.5", "97%", "geneval", "Main results"),
-    Reported("mini-sd", "color", "GenEval，颜色", "GenEval, colours", "Stable Diffusion 1.5", "76%", "geneval", "Main results"),
-    Reported("mini-sd", "count", "GenEval，数量", "GenEval, counting", "Stable Diffusion 1.5", "35%", "geneval", "Main results"),
+    Reported("mini-sd", "kind", "GenEval，一样东西", "GenEval, one object", "Stable Diffusion 1.5", "97%", "geneval", "Main results", _GENEVAL),
+    Reported("mini-sd", "color", "GenEval，颜色", "GenEval, colours", "Stable Diffusion 1.5", "76%", "geneval", "Main results", _GENEVAL),
+    Reported("mini-sd", "count", "GenEval，数量", "GenEval, counting", "Stable Diffusion 1.5", "35%", "geneval", "Main results", _GENEVAL),
     Reported("mini-sd", "color, pairs of color and kind never seen", "GenEval，两样东西各有各的颜色",
-             "GenEval, two objects, a colour each", "Stable Diffusion 1.5", "6%", "geneval", "Main results"),
+             "GenEval, two objects, a colour each", "Stable Diffusion 1.5", "6%", "geneval", "Main results", _GENEVAL),
     Reported("mini-sd", None, "COCO 的 FID（越低越好）", "FID on COCO (lower is better)", "LDM-KL-8-G", "12.63", "ldm", "Table 2"),
 )  # fmt: skip
 

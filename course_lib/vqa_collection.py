@@ -195,7 +195,7 @@ def _vote(asked: Question, pictures: list[PictureAnswer], weights: np.ndarray) -
     if total < 0.5 or votes_for <= total / 2:
         zh = asked.lang == "zh"
         reason = (
-            ("没有图片切题" if zh else "no picture is to the point")
+            ("没有相关的图片" if zh else "no picture is to the point")
             if total < 0.5
             else ("各张图片说法不一" if zh else "the pictures disagree")
         )

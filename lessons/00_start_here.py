@@ -24,10 +24,10 @@ contact_sheet([draw(example.scene, 104) for example in one_of_each.values()], co
 #
 # - 确认环境装好了，会运行和修改一格代码；
 # - 亲手试过 CLIP：画一幅画、认出它、用一句话找到它；
-# - 就一幅画提过问题，也用一句话要来过一幅画、一段视频；
-# - 分得清**微型模型**（miniature）和**完整模型**（full-size），知道怎样一行换过去。
+# - 就一幅画问过问题，也凭一句话得到过一幅画、一段视频；
+# - 分得清**微型模型**（miniature）和**完整模型**（full-size），知道怎样用一行代码换过去。
 #
-# **时间**：约 10 分钟。**需要**：会一点 Python；不需要显卡、网络或 API Key。
+# **时间**：约 10 分钟。**需要**：会一点 Python；不需要显卡、网络或 API 密钥。
 #
 # **怎样运行**：点一下某一格，按 <kbd>Shift</kbd>+<kbd>Enter</kbd>。想从头跑一遍，用菜单 *Run → Run All Cells*。已经显示的结果是课程作者运行得到的；你再运行一次，应当看到同样的结果。尽管改，改坏了也不要紧。
 
@@ -71,11 +71,11 @@ print(caption(scene, LANG))
 draw(scene, size=256)
 
 # %% [markdown] lang="zh"
-# **试一试**：把 `"dusk"` 改成 `"night"`，把 `"meadow"` 改成 `"beach"`，把猫改成绿色的兔子（`"rabbit"`, `"green"`），再运行。可以用的词：
+# **试一试**：把 `"dusk"` 改成 `"night"`，把 `"meadow"` 改成 `"beach"`，把猫改成白色的兔子（`"rabbit"`, `"white"`），再运行。可以用的词：
 
 # %% [markdown] lang="en"
-# **Try it**: change `"dusk"` to `"night"`, `"meadow"` to `"beach"`, the cat to a green rabbit (`"rabbit"`, `"green"`), and
-# run it again. The words you can use:
+# **Try it**: change `"dusk"` to `"night"`, `"meadow"` to `"beach"`, the cat to a white rabbit (`"rabbit"`, `"white"`),
+# and run it again. The words you can use:
 
 # %%
 from little_world import BACKGROUNDS, COLORS, KINDS, TIMES
@@ -148,7 +148,7 @@ plots.gallery([gallery[i].image for i in best], [f"{closeness[i]:.2f}" for i in 
 # %% [markdown] lang="zh"
 # ## 4 凭什么能比？图和话住在同一个空间
 #
-# 图片是几万个像素，句子是几个字，怎么会“像”？秘密是两座**编码器**（encoder）：一座把图片变成一个向量（一串数），一座把句子变成*同样长*的向量，训练让*说同一件事*的两个向量靠近。下面四张图、两种语言各四句话，格子里是它们的相似度。
+# 图片是几万个像素，句子是几个字，怎么会“像”？秘密是两个**编码器**（encoder）：一个把图片变成一个向量（一串数），一个把句子变成*同样长*的向量；训练让*说同一件事*的两个向量彼此靠近。下面四张图、两种语言各四句话，格子里是它们的相似度。
 
 # %% [markdown] lang="en"
 # ## 4 Why they can be compared: one space for both
@@ -166,7 +166,7 @@ matrix = service.similarity([e.image for e in some], texts)
 plots.similarity(matrix, texts, [e.image for e in some], title=service.name)
 
 # %% [markdown] lang="zh"
-# **看什么**：两条对角线最深，一条中文，一条英文。同一张图和它的两种说法都很近，“一种语言”只是通往同一个空间的另一扇门。后面几课的检索、绘画、视频，都从这张表出发。
+# **看什么**：两条对角线最深，一条中文，一条英文。同一张图和它的两种说法都很近：换一种语言，不过是换一扇门，进的是同一个空间。后面几课的检索、绘画、视频，都从这张表出发。
 
 # %% [markdown] lang="en"
 # **What to notice**: two dark diagonals, one for each language. A picture is close to what is said of it in either; a language
@@ -175,7 +175,7 @@ plots.similarity(matrix, texts, [e.image for e in some], title=service.name)
 # %% [markdown] lang="zh"
 # ## 5 问一问图
 #
-# CLIP 只会打分。要它*说话*，得再接上一个语言模型：把图变成一串“词”，和问题一起读进去，一个字一个字地写出回答。GPT-4V 就是这样的**视觉语言模型**（vision-language model，VLM）。下面是它的微型版 **mini-vlm**，站在一个真正的 HTTP 服务后面，协议和 OpenAI 的一样。问的就是你在第 1 节画的那张图：
+# CLIP 只会打分。要它*说话*，得再接上一个语言模型：把图变成一串“词”，和问题一起读进去，一个字一个字地写出回答。GPT-4V 就是这样的**视觉语言模型**（vision-language model，VLM）。下面是它的微型版 **mini-vlm**，由一个真正的 HTTP 服务来提供，协议和 OpenAI 的一样。问的就是你在第 1 节画的那张图：
 
 # %% [markdown] lang="en"
 # ## 5 Ask a picture
@@ -201,18 +201,20 @@ for question in questions:
 plots.gallery([mine], size=1.9)
 
 # %% [markdown] lang="zh"
-# **看什么**：最后一个问题，图里没有答案，它该说不知道。前面的答对了吗？回到第 1 节改一改画，再问一遍。换颜色、换地方，它多半应付得来；把热气球放大一倍，它就会看错：训练它的画里，两样东西从没有这么大过。第 03 课把这个请求拆到底，并且给几百个回答打分。
+# **看什么**：最后一个问题，图里没有答案，它该说不知道。前面的答对了吗？回到第 1 节改一改画，再问一遍（换了东西，问题里的词也要跟着换：图里没有猫，却问猫在不在左边，它照样可能答“是”）。换颜色、换地方，它多半应付得来。有两种改法它会看错：把热气球放大一倍，训练它的画里，两样东西从没有这么大过；把猫换成绿色的兔子，这样的搭配训练里一次也没出现过，它会说成绿色的猫。第 03 课把这个请求拆到底，并且给几百个回答打分。
 
 # %% [markdown] lang="en"
-# **What to notice**: the picture does not hold the answer to the last question, and it should say so. Are the others right?
-# Change your drawing in section 1 and ask again. Another colour or place it mostly copes with; make the balloon twice as
-# large, and it goes wrong: in its training two things were never that large. Lesson 03 takes the request apart, and scores
-# hundreds of answers.
+# **What to notice**: the picture does not hold the answer to the last question, and it should say so. Are the others
+# right? Change your drawing in section 1 and ask again (with another thing, change the words of the questions, too: asked
+# whether a cat that is not there is on the left, it may well say yes). Another colour or place it mostly copes with. Two
+# changes it gets wrong: a balloon twice as large, since in its training two things were never that large; and a green
+# rabbit in place of the cat, a pair that its training never showed, and which it takes for a green cat. Lesson 03 takes
+# the request apart, and scores hundreds of answers.
 
 # %% [markdown] lang="zh"
 # ## 6 要一张没有人画过的图
 #
-# 前面的模型看图，这一个*画*图。**mini-sd** 是微型的 Stable Diffusion：从一片纯噪声（随机的杂色点）出发，照着一句话，一步步把噪声擦成画。它也站在真正的 HTTP 服务后面，说的是社区里通行的 AUTOMATIC1111 绘图协议。我们要一样它在训练里*一次也没见过*的东西：
+# 前面的模型看图，这一个*画*图。**mini-sd** 是微型的 Stable Diffusion：从一片纯噪声（随机的杂色点）出发，照着一句话，一步步擦掉噪声，擦完就是一幅画。它同样由一个真正的 HTTP 服务来提供，用的是社区里通行的 AUTOMATIC1111 绘图协议。我们向它要一样训练里*一次也没出现过*的东西：
 
 # %% [markdown] lang="en"
 # ## 6 Ask for a picture that nobody has drawn
@@ -235,7 +237,7 @@ print(painted[0].parameters["model"], "|", wish)
 plots.gallery(painted, [f"seed {picture.seed}" for picture in painted])
 
 # %% [markdown] lang="zh"
-# **看什么**：每个**种子**（seed）是另一片噪声，也就是另一幅画。训练里有猫，也有紫色的东西，唯独没有紫色的猫，它自己把两样拼到了一起，有几张拼得并不好。细看，眼睛和尾巴有的画歪了：这样小的细节压缩时丢了，是解码时补上的。第 04 课把每一步打开来看，再量一量它画对了多少。
+# **看什么**：每个**随机种子**（seed）对应一片不同的噪声，也就对应一幅不同的画。训练里有猫，也有紫色的东西，唯独没有紫色的猫，它自己把两样拼到了一起，有几张拼得并不好。细看，眼睛和尾巴有的画歪了：这样小的细节压缩时丢了，是解码时补上的。第 04 课把每一步打开来看，再量一量它画对了多少。
 
 # %% [markdown] lang="en"
 # **What to notice**: each **seed** is another piece of noise, and so another picture. The training had cats, and it had purple
@@ -300,10 +302,11 @@ print(f'service = CLIPService("{registry.models(task="clip", language=LANG)[0].i
 Markdown(registry.table(task="clip", language=LANG))
 
 # %% [markdown] lang="zh"
-# 现在每项服务用的是哪个模型、设置从哪里来，随时可以查：
+# （“?” 是没有查到；内存只算 float32 的权重。）现在每项服务用的是哪个模型、设置从哪里来，随时可以查：
 
 # %% [markdown] lang="en"
-# Which model each service uses now, and where that setting came from, you can always ask:
+# (A “?” could not be found out; memory is that of the weights in float32.) Which model each service uses now, and where
+# that setting came from, you can always ask:
 
 # %% tags=["nbval-ignore-output"]
 from course_lib import settings

@@ -11,9 +11,9 @@
 # - 认得每一种错误（401、429、写到一半、拒绝回答），知道哪些该重试；
 # - 发送之前就算出一张图要多少 token、多少钱。
 #
-# **时间**：约 70 分钟。**需要**：会 Python；不需要显卡、网络或 API Key。
+# **时间**：约 70 分钟。**需要**：会 Python；不需要显卡、网络或 API 密钥。
 #
-# 回答问题的是 **mini-vlm**：用的是 LLaVA 那个类（`LlavaForConditionalGeneration`），只有五百万参数，在小世界（Little World）上从零训练。它站在一个真正的 HTTP 服务后面，协议和 OpenAI 的一样，所以这一课的代码换个地址就能用在任何一家。（下文的“原章节”，指本课程依据的那章教程，见第 02 课。）
+# 回答问题的是 **mini-vlm**：用的是 LLaVA 那个类（`LlavaForConditionalGeneration`），只有五百万参数，在小世界（Little World）上从零训练。它由一个真正的 HTTP 服务来提供，协议和 OpenAI 的一样，所以这一课的代码换个地址就能用在任何一家。（下文的“原章节”，指本课程依据的那章教程，见第 02 课。）
 
 # %% [markdown] lang="en"
 # # 03 · GPT-4V: a chat that can see
@@ -61,14 +61,15 @@ print(server.model, card["architectures"])
 # %% [markdown] lang="zh"
 # ## 1 真正发出去的请求
 #
-# 所有的 SDK、所有的框架，最后都落到这样一个 HTTP 请求上。我们先不用任何库，自己写一次。请求的主体是 JSON，而 JSON 装不下图片的字节，所以图片要先变成文字：PNG 文件 → base64 → 一个 `data:` URI。
+# 所有的 SDK、所有的框架，最后都落到这样一个 HTTP 请求上。我们先不用任何库，自己写一次。请求的主体是 JSON，而 JSON 装不下图片的字节，所以图片要先变成文字：PNG 文件 → base64 → 一个 `data:` URI。（OpenAI 的文档现在首推较新的 `/v1/responses`，字段名不同；`/v1/chat/completions` 仍受支持，而且是其他各家都会说的那一种，所以这里学它。）
 
 # %% [markdown] lang="en"
 # ## 1 The request on the wire
 #
-# Every SDK and every framework ends in one HTTP request like this one. Let us write it once without any library. Its
-# body is JSON, and JSON cannot hold the bytes of a picture, so the picture is turned into text: PNG file → base64 →
-# a `data:` URI.
+# Every SDK and every framework ends in one HTTP request like this one. Let us write it once without any library. Its body
+# is JSON, and JSON cannot hold the bytes of a picture, so the picture is turned into text: PNG file → base64 → a `data:`
+# URI. (OpenAI's own documentation now puts the newer `/v1/responses` first, with other field names.
+# `/v1/chat/completions` stays supported, and it is the one that everybody else speaks too, so that is what we learn.)
 
 # %%
 cats = next(e for e in gallery if e.part == "several" and e.kind == "cat")
@@ -98,7 +99,7 @@ print(answer["usage"])
 # - 回答在 `choices[0].message.content` 里。为什么是一个列表？因为可以一次要好几个回答（`n`）。
 # - `finish_reason` 说明它*为什么停下*：`stop` 是说完了，`length` 是写到上限被掐断了。原章节从来不看这一项，第 5 节会看到后果。
 # - `usage` 就是账单。mini-vlm 把一张图切成 8×8 个小块，一块一个 token，再加一个纵览全图的，一张图就占 65 个 token，比问题长得多。
-# - 输出的长度用 `max_completion_tokens` 限制。原章节的 `max_tokens` 是它的旧名字，OpenAI 的推理模型已经不接受了。
+# - 输出的长度用 `max_completion_tokens` 限制。原章节的 `max_tokens` 是它的旧名字，OpenAI 的推理模型不接受。推理模型先在心里想，再回答；想的 token 你看不见，却同样占上限、同样计费（`usage` 里的 `reasoning_tokens`）。
 
 # %% [markdown] lang="en"
 # **What to notice**:
@@ -111,7 +112,8 @@ print(answer["usage"])
 # - `usage` is the bill. mini-vlm cuts a picture into 8 x 8 patches, a token each, and adds one for the whole, so the picture
 #   alone takes 65 tokens, far more than the question.
 # - The answer's length is limited by `max_completion_tokens`. The chapter's `max_tokens` is its old name, which OpenAI's
-#   reasoning models no longer accept.
+#   reasoning models do not accept. Such models think before they answer; you do not see those tokens, but they count
+#   against the limit and are billed all the same (`reasoning_tokens` in `usage`).
 
 # %% [markdown] lang="zh"
 # > **陷阱：JPEG 装不下每一种图片。** 原章节用 `image.save(buffer, format="JPEG")` 编码。截图和图标常有透明度，医学和科研影像常是 16 位灰度，都会当场报错：
@@ -136,7 +138,7 @@ for mode in ("RGB", "RGBA", "LA", "P", "I;16"):
 # %% [markdown] lang="zh"
 # 右边一列是对策：`encode_image_to_base64` 先把图片转正（手机照片常常是躺着存的，方向写在 EXIF 里），把透明处垫成白色，再编码。
 #
-# JPEG 还有一个更安静的问题：它会*抹掉细节*。照片看不出来，文字就不一样了。量一量：让 mini-vlm 读图库里所有的牌子和通知，同一张图用 PNG 发一次，用越来越低的 JPEG 质量各发一次；再把图缩小一半，从头来一遍。先猜一猜：哪一组先读错？
+# JPEG 还有一个更隐蔽的问题：它会*抹掉细节*。照片看不出来，文字就不一样了。量一量：让 mini-vlm 读图库里所有的牌子和通知，同一张图用 PNG 发一次，用越来越低的 JPEG 质量各发一次；再把图缩小一半，从头来一遍。先猜一猜：哪一组先读错？
 
 # %% [markdown] lang="en"
 # The right column is the cure: `encode_image_to_base64` turns the picture upright (phones often store them lying down,
@@ -178,7 +180,8 @@ plots.bars(shares, title=title, height=2.6, width=7.6)
 
 # %%
 examples = [as_jpeg(picture, quality) for picture in (signs[0].image, half[0]) for quality in (75, 10, 5)]
-plots.gallery(examples, ["JPEG 75", "JPEG 10", "JPEG 5"] * 2, columns=6, size=1.3)
+names = [f"{how}JPEG {quality}" for how in ("", say(zh="缩小一半 · ", en="half · ")) for quality in (75, 10, 5)]
+plots.gallery(examples, names, columns=6, size=1.3)
 
 # %% [markdown] lang="zh"
 # **看什么**：字大的时候，JPEG 压得很狠也读得出来；缩小一半，字只剩几个像素高，JPEG 的 8×8 小块正好咬在笔画上，垮得就早。单是缩小，这里还看不出代价（两根 PNG 柱相差无几；36 块牌子，差一块就是 3 个百分点）；质量 75 也几乎没有损失，真正出事的是“小字 + 低质量”。可是文档里的字有多小、别人会压到多低，事先说不准，所以有一条**规则**：文档、截图、图表用 PNG，照片用 JPEG；`extract_text` 和 `analyze_chart` 已经照办。还有一条：MIME 类型要跟着真正的格式走。原章节的 `format` 可以是 PNG，请求里却永远写着 `data:image/jpeg`。
@@ -221,7 +224,7 @@ print(call_gpt4v(cats.path, question))  # no address at all: the course's own se
 # %% [markdown] lang="zh"
 # ## 3 五种能力，逐一打分
 #
-# 原章节的 3.1 节列出了 GPT-4V 的五种能力。演示里挑一张答得漂亮的图，谁都会；我们每种能力都考许多张，**每个回答都和标准答案逐字比较**。小世界是画出来的，所以标准答案是知道的，不用请另一个模型来当裁判。
+# 原章节的 3.1 节列出了 GPT-4V 的五种能力。演示里挑一张答得漂亮的图，谁都会；我们每种能力都考许多张，**每个回答都和标准答案逐字比较**。小世界是画出来的，所以标准答案是知道的，不用请另一个模型来当考官。
 #
 # ### 图像理解
 #
@@ -419,7 +422,7 @@ display(table(story))
 # %% [markdown] lang="zh"
 # ### 不知道的，就说不知道
 #
-# 一个只见过小世界的模型，被问到别的该怎么办？编一个答案是最糟的。下面这些*问题*，训练时一个都没出现过（句式相近的有）：
+# 一个只见过小世界的模型，被问到别的该怎么办？编一个答案是最糟的。下面这些*问题*，训练时一个都没出现过（只出现过句式相近的）：
 
 # %% [markdown] lang="en"
 # ### What it does not know
@@ -458,7 +461,7 @@ abilities = {
     say(zh="牌子", en="signs"): signs_read,
     say(zh="图表", en="charts"): np.mean(sum(list(documents.values())[1:], [])),
     say(zh="故事", en="story"): np.mean(sum(story.values(), [])),
-    say(zh="知之为知之", en="knows its limits"): np.mean(sum(honest.values(), [])),
+    say(zh="不知为不知", en="knows its limits"): np.mean(sum(honest.values(), [])),
 }
 plots.bars(abilities, title=server.model, width=8.2, height=2.6)
 
@@ -476,7 +479,7 @@ plots.bars(abilities, title=server.model, width=8.2, height=2.6)
 # %% [markdown] lang="zh"
 # ## 4 要数据，不要作文
 #
-# 程序要的不是一段话，而是字段。原章节的做法是在提示词里写一个 JSON 样子，再用正则表达式 `\{.*\}` 从回答里捞。这几种回答，模型在真实服务里都给得出来：
+# 程序要的不是一段话，而是字段。原章节的做法是在提示词里写一个 JSON 样例，再用正则表达式 `\{.*\}` 从回答里捞。下面这几种回答，在真实的服务里都会遇到：
 
 # %% [markdown] lang="en"
 # ## 4 Data, not prose
@@ -515,6 +518,8 @@ for name, text in answers.items():
 # 2. 收到以后再校验一遍（pydantic），因为不是每家服务都说到做到；
 # 3. 校验不过就报错，把原文留在 `error.raw` 里，**绝不交出一个错的字典**。
 #
+# JSON Schema 各家都只支持一部分：Azure 的严格模式就不收 `maxLength` 这样的限制。遇到这样的服务，课程库只发形式，把限制写进字段的说明，由第 2 步来把关。
+#
 # `analyze_chart` 正是这样做的。你自己的结构也一样，写一个 pydantic 类就行：
 
 # %% [markdown] lang="en"
@@ -526,6 +531,9 @@ for name, text in answers.items():
 # 1. send a JSON Schema along with the request, in `response_format`, so that the server guarantees the *form*;
 # 2. validate what comes back (pydantic), since not every service keeps that promise;
 # 3. raise where it does not fit, keep the raw text in `error.raw`, and **never hand out a wrong dictionary**.
+#
+# Every service honours a part of JSON Schema only. Azure's strict mode, for one, refuses limits such as `maxLength`. To such a
+# service the library sends the form alone, with the limits in the fields' descriptions, and step 2 sees that they are kept.
 #
 # `analyze_chart` does just that. For a structure of your own, write a pydantic class:
 
@@ -545,7 +553,7 @@ wanted = {"zh": "分析图表，返回 JSON", "en": "Analyse the chart, answer i
 print(repr(analyzer.client.parse(charts[1].image, wanted, Chart)))
 
 # %% [markdown] lang="zh"
-# 服务器是怎么*保证*的？模型每写一个 token，都先把不合 Schema 的 token 的概率清零（约束解码，constrained decoding）。于是形式一定对。可是内容呢？拿同一个 Schema 去问一只猫：
+# 服务器是怎么*保证*的？模型每写一个 token，都先把不合 Schema 的 token 的概率清零（约束解码，constrained decoding）。于是形式一定对。可是内容呢？拿同一个 Schema 去问一张猫的图：
 
 # %% [markdown] lang="en"
 # How can a server *guarantee* that? Before each token is chosen, the probabilities of all tokens that would break the
@@ -658,7 +666,7 @@ strict.close()
 # | 429，而 `code` 是 `insufficient_quota` | 不该，等也没用 | 余额用完了，去充值 |
 # | 400、404、413、422 | 不该，再发一次还是错 | 改请求 |
 # | 401、403 | 不该 | 检查密钥 |
-# | `finish_reason: length` | 不该原样重发 | 加大 `max_tokens` |
+# | `finish_reason: length` | 不该原样重发 | 加大 `max_tokens`；正文是空的，说明上限全被推理模型“想”掉了，至少给几千 |
 # | 拒绝、内容过滤 | 不该 | 换图或换问法，并如实告诉用户 |
 
 # %% [markdown] lang="en"
@@ -668,7 +676,7 @@ strict.close()
 # | 429 whose `code` is `insufficient_quota` | no, waiting does not help | out of credit: top up |
 # | 400, 404, 413, 422 | no, it would fail again | change the request |
 # | 401, 403 | no | check the key |
-# | `finish_reason: length` | not unchanged | raise `max_tokens` |
+# | `finish_reason: length` | not unchanged | raise `max_tokens`; if the text is empty, a reasoning model has spent all of it on thinking: allow a few thousand |
 # | refusal, content filter | no | another picture or wording, and tell the user honestly |
 
 # %% [markdown] lang="zh"
@@ -720,7 +728,7 @@ response = requests.post(f"{server.url}/v1/chat/completions", json=asked_remote,
 print(response.status_code, response.json()["error"]["message"])
 
 # %% [markdown] lang="zh"
-# 所以 `call_gpt4v_with_url` 默认由你的电脑来取（OpenAI 这样的大服务则把网址交给它们）：限大小、限时间、限跳转次数，而且不许指向内网地址。试试指向自己：
+# 所以 `call_gpt4v_with_url` 默认由你的电脑来取（OpenAI 这样的大服务则把网址交给它们）：限大小、限时间、限重定向次数，而且不许指向内网地址。试试指向自己：
 
 # %% [markdown] lang="en"
 # So `call_gpt4v_with_url` fetches on your computer (to large services such as OpenAI it hands the address on): with limits
@@ -755,13 +763,15 @@ for entry in counted:
 display(Markdown("\n".join(lines)))
 
 # %% [markdown] lang="zh"
-# **看什么**：大图不一定更贵：服务商先把它缩到自己的上限以内，再按块计数，长宽比也算数；mini-vlm 则不论大小都是 65 个。
+# **看什么**：大图不一定更贵：发送前课程库先把它缩到每边 2048 像素以内，服务商再缩到自己的上限，然后按块计数，长宽比也算数；mini-vlm 则不论大小都是 65 个。`detail` 是 OpenAI 的参数，别家多半不理它：最后一列能小下来，是因为课程库照着它先缩到 512 像素再发。
 #
 # 一万张手机照片要多少钱？价格随时会变，所以由你填：每百万 token 的输入价和输出价，去提供商的价目页上抄。下面的 1 和 4 只是举例：
 
 # %% [markdown] lang="en"
-# **What to notice**: a larger picture need not cost more. Providers first scale it to a limit of their own, then count, and its
-# proportions matter; mini-vlm takes 65 whatever the size.
+# **What to notice**: a larger picture need not cost more. The library scales it to 2048 pixels a side before it is sent,
+# and the provider to a limit of its own; then it is counted, and its proportions matter. mini-vlm takes 65 whatever the
+# size. `detail` is OpenAI's parameter, which others mostly ignore: the last column is small because the library, told so,
+# scales to 512 pixels itself.
 #
 # What do ten thousand phone pictures cost? Prices change, so you fill them in: input and output per million tokens, from
 # the provider's price list. The 1 and the 4 here are only an example:
@@ -774,17 +784,19 @@ for detail in ("high", "low"):
     print(f"{detail:5}", cost, f"| × 10000 = {cost.amount * 10_000:.2f} {cost.currency}")
 
 # %% [markdown] lang="zh"
-# **省钱的办法**：图里没有小字，就用 `detail="low"`，或者先明显缩小（例如 512 像素）再发；只缩到服务商的上限，省下的是流量和时间，不是 token，因为它反正会缩；最后用 `usage` 对账，估算不是账单。
+# **省钱的办法**：图里没有小字，就用 `detail="low"`，或者先明显缩小（例如 512 像素）再发；只缩到服务商的上限，省下的是流量和时间，不是 token，因为它反正会缩；不急着要的，用服务商的批处理接口（OpenAI、阿里云都有，约半价，一天之内出结果）；最后用 `usage` 对账，估算不是账单（例如 gpt-5.4-mini，有用户量到的系数是 1.2，不是文档里的 1.62）。
 
 # %% [markdown] lang="en"
-# **How to save**: where there is no small print, `detail="low"`, or scale down well below the provider's own limit (to 512 pixels, say);
-# scaling just to the limit saves traffic and time but no tokens, as the provider does it anyway. And check against `usage`: an
-# estimate is not a bill.
+# **How to save**: where there is no small print, `detail="low"`, or scale down well below the provider's own limit (to
+# 512 pixels, say); scaling just to the limit saves traffic and time but no tokens, as the provider does it anyway. What
+# nobody waits for goes through the provider's batch interface (OpenAI and Alibaba Cloud have one: about half the price,
+# results within a day). And check against `usage`: an estimate is not a bill (for gpt-5.4-mini some users measure a
+# factor of 1.2, where the guide says 1.62).
 
 # %% [markdown] lang="zh"
 # ## 9 一次问八个
 #
-# 等一个远方的服务回答时，你的电脑什么也没做。所以不要排队，一起问。`batch` 用几个线程同时发问，谁失败了只算谁的；本地服务器则把同时到的问题*拼成一批*一起算（它用的就是你的 CPU，省多少要看 CPU 忙不忙；远方的服务省得多）：
+# 等远程服务回答时，你的电脑什么也没做。所以不要排队，一起问。`batch` 用几个线程同时发问，谁失败了只算谁的；本地服务器则把同时到的问题*拼成一批*一起算（它用的就是你的 CPU，省多少要看 CPU 忙不忙；远程服务省得多）：
 
 # %% [markdown] lang="en"
 # ## 9 Eight questions at once
@@ -835,9 +847,10 @@ display(Markdown("\n".join(lines)))
 # ```
 #
 # - **Azure**：原章节的部署 `gpt-4-vision`，背后的模型已经退役；带日期的接口版本（`2024-02-01`）是旧写法。现在用 v1 地址：`ImageAnalyzer(provider="azure", base_url="https://资源名.openai.azure.com", model="部署名")`；手里还是旧的部署地址，把门户里那一整串贴进 `base_url` 也行。
+# - **通义千问、智谱**：表里是中国大陆的地址。国际站的密钥在那里得到的是 401，要连地址一起写：`ImageAnalyzer(provider="qwen", base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1")`，`ImageAnalyzer(provider="glm", base_url="https://api.z.ai/api/paas/v4")`。
 # - **Ollama、vLLM**：在自己的机器上跑，不用密钥。
-# - **`transformers serve`**：一条命令就能把任何一个模型文件夹变成服务，`transformers serve 文件夹 --device cpu --port 8000`，然后 `ImageAnalyzer(base_url="http://localhost:8000/v1", model="文件夹")`。课程的测试就用它和 mini-vlm 对练。
-# - **本地的大模型**：`.venv/bin/python -m little_world.server --vision-model 文件夹` 用课程自己的服务器来跑。
+# - **`transformers serve`**：先 `.venv/bin/python -m pip install "transformers[serving]"`，再用一条命令把一个对话模型的文件夹变成服务：`.venv/bin/transformers serve 文件夹 --device cpu --port 8000`，然后 `ImageAnalyzer(base_url="http://localhost:8000/v1", model="文件夹")`，两处的“文件夹”要一字不差。课程的测试就用它来运行 mini-vlm，再拿课程的代码去调用。两点当心：它不理会 `response_format`，也不报错，第 4 节的保证在这里没有；它没有密钥，还会打开请求里写的任何文件和网址，只在自己的电脑上用。
+# - **本地的大模型**：`.venv/bin/python -m little_world.server --vision-model 文件夹` 用课程自己的服务器来跑（Windows 上这几处是 `.venv\Scripts\python`、`.venv\Scripts\transformers`）。
 
 # %% [markdown] lang="en"
 # With each of them it is the same three lines:
@@ -851,11 +864,18 @@ display(Markdown("\n".join(lines)))
 # - **Azure**: the model behind the chapter's deployment `gpt-4-vision` is retired, and API versions with a date (`2024-02-01`) are the
 #   old way. Now it is the v1 address: `ImageAnalyzer(provider="azure", base_url="https://RESOURCE.openai.azure.com", model="DEPLOYMENT")`. With an old
 #   deployment address, paste the whole of it from the portal into `base_url`.
+# - **Qwen, GLM**: the table has the addresses for mainland China. A key from their international sites gets a 401 there; name the
+#   address as well: `ImageAnalyzer(provider="qwen", base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1")`,
+#   `ImageAnalyzer(provider="glm", base_url="https://api.z.ai/api/paas/v4")`.
 # - **Ollama, vLLM**: run on your own machine, without a key.
-# - **`transformers serve`** turns any model folder into a service with one command, `transformers serve FOLDER --device cpu
-#   --port 8000`; then `ImageAnalyzer(base_url="http://localhost:8000/v1", model="FOLDER")`. The course's tests practise
-#   against it, with mini-vlm.
-# - **A large model of your own**: `.venv/bin/python -m little_world.server --vision-model FOLDER` runs it behind the course's server.
+# - **`transformers serve`**: after `.venv/bin/python -m pip install "transformers[serving]"`, one command turns a folder with
+#   a chat model into a service: `.venv/bin/transformers serve FOLDER --device cpu --port 8000`; then
+#   `ImageAnalyzer(base_url="http://localhost:8000/v1", model="FOLDER")`, with FOLDER to the letter as in the command. The
+#   course's tests run mini-vlm in it and call it with the course's code. Two cautions: it ignores `response_format` without a
+#   word, so what section 4 guarantees is not guaranteed here; and it has no key and opens any file or address that a request
+#   names, so keep it to your own computer.
+# - **A large model of your own**: `.venv/bin/python -m little_world.server --vision-model FOLDER` runs it behind the course's server
+#   (on Windows it is `.venv\Scripts\python` and `.venv\Scripts\transformers`).
 
 # %% [markdown] lang="zh"
 # ## 11 聊一聊
@@ -935,7 +955,7 @@ server.close()
 # %% [markdown] lang="zh"
 # ## 小结
 #
-# - 视觉对话就是一个 HTTP 请求：图片变成 base64 放进 `messages`，回答在 `choices[0].message.content`，停下的原因在 `finish_reason`，账单在 `usage`。
+# - 看图对话就是一个 HTTP 请求：图片变成 base64 放进 `messages`，回答在 `choices[0].message.content`，停下的原因在 `finish_reason`，账单在 `usage`。
 # - 能力要逐项、多张图、对着标准答案打分。演示不是证据。
 # - 要数据就发 Schema，收到再校验；形式能保证，真假只能量。
 # - 错误有两类：等等再来的，和再来也没用的。写到一半和拒绝回答也是错误，不是答案。

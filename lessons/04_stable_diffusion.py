@@ -11,7 +11,7 @@
 # - 识破原章节（本课程依据的那章教程，见第 02 课）里的八个错误：第 7 节七个，第 8 节一个；大多*不报错*，其中两个让参数完全不起作用；
 # - 批量生成几十张图，中途被杀掉也不丢、不重画，并且*给生成模型打分*。
 #
-# **时间**：约 80 分钟。**需要**：会 Python；不需要显卡、网络或 API Key。
+# **时间**：约 80 分钟。**需要**：会 Python；不需要显卡、网络或 API 密钥。
 #
 # 画画的是 **mini-sd**：结构与 Stable Diffusion 相同，只是小，在画出来的小世界（Little World）上从零训练，只会画小世界里的东西。打分的是 **mini-clip**，第 02 课的主角。
 
@@ -236,7 +236,7 @@ show(ends, titles, way[-1][:, 0])
 # %% [markdown] lang="zh"
 # ## 2 mini-sd，一步一步
 #
-# 现在用 diffusers 库打开 mini-sd。它是一条标准的 `StableDiffusionPipeline`，由四个零件组成。其中 UNet 是猜速度的网络，因为形状像字母 U 而得名：先把图缩小，看清全局，再放大回来，补上细节，进出一样大。调度器（scheduler）决定走几步、每步怎么走；这里选的 DDIM（Song 等人 2020）就是第 1 节的走法：中途不再添随机的噪声（有的调度器会添），起点定了，终点就定了。
+# 现在用 diffusers 库打开 mini-sd。它是一条标准的 `StableDiffusionPipeline`，由四个零件组成。其中 UNet 是猜速度的网络，因为形状像字母 U 而得名：先把图缩小，看清全局，再放大回来，补上细节，输入和输出一样大。调度器（scheduler）决定走几步、每步怎么走；这里选的 DDIM（Song 等人 2020）就是第 1 节的走法：中途不再添随机的噪声（有的调度器会添），起点定了，终点就定了。
 
 # %% [markdown] lang="en"
 # ## 2 mini-sd, step by step
@@ -269,7 +269,7 @@ display(Markdown("\n".join(table)))
 # %% [markdown] lang="zh"
 # ### VAE：先把画压小
 #
-# 在几万个数上做扩散太贵。Stable Diffusion 的关键一招（Rombach 等人 2022）是先训练一个**变分自编码器**（VAE），把画压成小得多的**潜变量**（latent），扩散只在潜变量里进行。VAE 有两半：编码器把画压小（给出的是一个分布，代码里取它的平均），解码器把潜变量还原成画。看看压缩后是什么样，还原后损失了多少：
+# 在几万个数上做扩散太贵。Stable Diffusion 的关键一招（Rombach 等人 2022）是先训练一个**变分自编码器**（VAE），把画压成小得多的**潜变量**（latent），扩散只在潜变量里进行。VAE 有两半：编码器把画压小（给出的是一个分布，代码里取它的均值），解码器把潜变量还原成画。看看压缩后是什么样，还原后损失了多少：
 
 # %% [markdown] lang="en"
 # ### The VAE: make the picture small first
@@ -589,7 +589,7 @@ plots.gallery(by_steps, [f"steps {n}" for n in numbers], columns=6, size=1.2)
 #
 # ### 负面提示词（negative prompt）
 #
-# 负面提示词不是魔法，它就是公式里代替空提示词的那一句：每一步都*背离*它走。所以里面只写你不想要的那一样，别的都不写。不说时间，模型会画白天、黄昏和夜晚；我们请它别画夜晚，然后数一数：
+# 负面提示词不是魔法，它就是公式里代替空提示词的那一句：每一步都朝*远离*它的方向走。所以里面只写你不想要的那一样，别的都不写。不说时间，模型会画白天、黄昏和夜晚；我们请它别画夜晚，然后数一数：
 
 # %% [markdown] lang="en"
 # As with the duck of section 1: one step is enough for a mean and no more. With too few, even the colour is wrong (look
@@ -621,7 +621,7 @@ for name, some in {say(zh="没有负面提示词", en="without a negative prompt
 plots.gallery(plain[:8] + without[:8], hours[:8] + hours[12:20], columns=8, size=1.1)
 
 # %% [markdown] lang="zh"
-# **看什么**：每张图上方是 mini-clip 看到的时间，上下两行种子相同。夜晚没有了，可是**被推开的不止夜晚**：黄昏也几乎没了，连本来就在白天草地上的那座红房子，也变成白的，搬进了沙漠，别的大多也去了那里。公式里说得明白：*每一步*都背离它走，不管这一张本来要不要画夜晚。负面提示词不是橡皮擦，用了它，要看看还改掉了什么。哪座房子的颜色和地点都没变？
+# **看什么**：每张图上方是 mini-clip 看到的时间，上下两行种子相同。夜晚没有了，可是**被推开的不止夜晚**：黄昏也几乎没了，连本来就在白天草地上的那座红房子，也变成白的，搬进了沙漠，别的大多也去了那里。公式里说得明白：*每一步*都朝远离它的方向走，不管这一张本来要不要画夜晚。负面提示词不是橡皮擦，用了它，要看看还改掉了什么。哪座房子的颜色和地点都没变？
 #
 # ### 同一句话，两种语言
 #
@@ -652,7 +652,7 @@ print(say(zh="不同场景之间，平均", en="of different scenes, on average"
 plots.gallery(both["zh"] + both["en"], ["zh"] * 3 + ["en"] * 3, columns=6, size=1.2)
 
 # %% [markdown] lang="zh"
-# 几乎画成同一张，是因为两句话在文本编码器里走到了相近的地方；细看还有一点不同（看猫的眼睛），是因为只是相近。完整的 Stable Diffusion 1.5 只读英文，给它中文，它照样会画出点什么来，一句报错也没有：这正是第 02 课“英文 CLIP 配中文标签”的那个陷阱。
+# 几乎画成同一张，是因为文本编码器把两句话变成了相近的向量；细看还有一点不同（看猫的眼睛），因为终究只是相近，并不相同。完整的 Stable Diffusion 1.5 只读英文，给它中文，它照样会画出点什么来，一句报错也没有：这正是第 02 课“英文 CLIP 配中文标签”的那个陷阱。
 
 # %% [markdown] lang="en"
 # They are nearly the same picture because in the text encoder the two sentences end close to each other, and not quite
@@ -719,7 +719,7 @@ figure
 # - 左图：距离随 `strength` 增大，但起点不是 0。虚线是只过一遍 VAE 的距离，再小也小不过它。
 # - 右图：两条线在哪里交叉？交叉之前是“原图带一点新意”，之后是“新画带一点原图的影子”。两条线都有四分之一的底：“汽车”两边都要。
 # - 小的 `strength` 只改得动局部的颜色，改不动大块：天空和地面在走回去的头几步就定了（第 2 节那张图的第三行），而那几步被跳过了。连颜色也改不到底：车身从红变橙，要到背景也守不住的时候才变蓝。
-# - 中间有一段两头不靠（看 0.7）：既不是晴天的草地，也不是雪夜。
+# - 中间有一段两边都不像（看 0.7）：既不是晴天的草地，也不是雪夜。
 
 # %% [markdown] lang="en"
 # **What to notice**:
@@ -797,7 +797,7 @@ plots.gallery([drawn, mask, inpainted, soft, change], titles, columns=5, size=1.
 # %% [markdown] lang="zh"
 # ## 7 陷阱：参数被悄悄忽略
 #
-# 下面是原章节发请求的方式（用自己的话重写）。它大多能跑，不报错，也给你一张图。问题藏在字段名、默认值和被丢掉的回答里。我们让每个错误真的发生一次，再看解药。
+# 下面是原章节发请求的方式（按原意重写）。它大多能跑，不报错，也给你一张图。问题藏在字段名、默认值和被丢掉的回答里。我们让每个错误真的发生一次，再看对策。
 
 # %% [markdown] lang="en"
 # ## 7 The trap: parameters ignored without a word
@@ -899,7 +899,7 @@ first, second = (service.text_to_image(PROMPT, steps=5, seed=0) for _ in range(2
 print("StableDiffusionService, seed 0:", first.tobytes() == second.tobytes(), first.seed, second.seed)
 
 # %% [markdown] lang="zh"
-# > **陷阱：图生图不发尺寸。** 不发 `width` 和 `height`，用的就是默认的 512 × 512，你的宽图被压扁，小图被拉大；步数也退回默认的 50（下面为了省时间只走 2 步）。mini-sd 只学过 128 × 128，拉大以后就不成画了（只走 2 步也有份）。`StableDiffusionService` 取输入图片自己的尺寸（右图的鸭子散了，是因为提示词里只有一辆红车）：
+# > **陷阱：图生图不发尺寸。** 不发 `width` 和 `height`，用的就是默认的 512 × 512，你的宽图被压扁，小图被拉大；步数也退回默认的 50（下面为了省时间只走 2 步）。mini-sd 只学过 128 × 128，拉大以后就不成画了（只走 2 步也是原因之一）。`StableDiffusionService` 取输入图片自己的尺寸（右图的鸭子散了，是因为提示词里只有一辆红车）：
 
 # %% [markdown] lang="en"
 # > **Pitfall: image to image without a size.** Without `width` and `height` the default of 512 x 512 holds: a wide
@@ -998,7 +998,7 @@ print("StableDiffusionService:", [picture.seed for picture in several])
 # **The rule**: that a server raises no error does not mean that it did as you asked. Look at the echo.
 
 # %% [markdown] lang="zh"
-# ## 8 批量生成：失败不牵连，杀掉能接着画
+# ## 8 批量生成：一张失败不连累别的，中途被杀也能接着画
 #
 # 原章节的批量循环画一张、存一张、`sleep(1)`。第三个提示词出错会怎样？（这里是不小心贴进来的一整页文字。）
 
@@ -1137,7 +1137,7 @@ Shown(as_file(resize(batch.sheet, 720), "JPEG", quality=60))
 # - **见过的组合**：颜色和种类在训练里一起出现过；
 # - **没见过的组合**（`HELD_OUT`，例如紫色的猫）：颜色见过，种类见过，合在一起从没见过。
 #
-# 每组再让画图代码把*同样的场景*画一遍，给同一个考官看。这是考官的上限：连标准画都会认错的部分，不能怪画家。
+# 每组再让画图代码把*同样的场景*画一遍（下面叫“标准画”），给同一个考官看。考官在标准画上的得分就是**上限**：连标准画都会认错的部分，不能怪画家（mini-sd）。
 
 # %% [markdown] lang="en"
 # ## 9 Score a generator
@@ -1185,7 +1185,7 @@ if card.is_file():
 # **看什么**：
 #
 # - 画家的每一行都要和它*下面*那行标准画比。没见过的组合，考官自己认标准画就认得出多少（第 02 课见过它的这个毛病）？比这还差的部分，才算画家的错。
-# - 反过来也不成立：两行一样，*不*等于画家没有错。考官自己都有近一半认错，这把尺子太粗，量不出种类画得好不好（模型卡里，画家的分数还不低于标准画）。颜色那一列，考官几乎不会认错，才量得准：没见过的组合，颜色照样画得对。
+# - 反过来也要当心：两行一样，*不*等于画家没有错。考官自己都有近一半认错，这把尺子太粗，量不出种类画得好不好（模型卡里，画家的分数还不低于标准画）。颜色那一列，考官几乎不会认错，才量得准：没见过的组合，颜色照样画得对。
 # - 十几张图能说明的有限。误差印在上面；模型卡里的表是用多得多的图量的。
 # - **考官不是中立的**：mini-sd 的文本编码器就是从 mini-clip 学来的，两个模型可能犯*同样*的错。真正上线前，要有另一个考官：别的模型，或者人。
 #
@@ -1322,7 +1322,7 @@ print(f".venv/bin/python -m little_world.server --port 7860 --sd-model {classic.
 # > COURSE_SD_AUTH=reader:open-sesame     # 启动时用了 --api-auth 才需要
 # > ```
 #
-# 想拿完整模型再跑一遍这一课，选 Stable Diffusion 1.5（设 `COURSE_SD_MODEL`）：把 128 改成它的尺寸（上面印着），`draw(...)` 也传入这个尺寸，蒙版的坐标按比例放大，提示词写英文。第 2 节手写的循环只配 Stable Diffusion 1 的结构；SDXL 有两个文本编码器，Z-Image、FLUX、Qwen-Image 不再用 UNet，那一节就跑不了。第 9 节的考官只认识小世界，要换成完整的 CLIP。
+# 想拿完整模型再跑一遍这一课，选 Stable Diffusion 1.5（设 `COURSE_SD_MODEL`）：把 128 改成它的尺寸（上面印着），`draw(...)` 也传入这个尺寸，蒙版的坐标按比例放大，提示词写英文。第 2 节手写的循环只适用于 Stable Diffusion 1 的结构；SDXL 有两个文本编码器，Z-Image、FLUX、Qwen-Image 不再用 UNet，那一节就跑不了。第 9 节的考官只认识小世界，要换成完整的 CLIP。
 
 # %% [markdown] lang="en"
 # - **Turbo models** are "distilled": they paint in a few steps (sdxl-turbo in one to four, Z-Image-Turbo in eight) and want
@@ -1460,7 +1460,7 @@ work.cleanup()
 # ## 小结
 #
 # - 扩散模型学的是“从这里该往哪里走”。它猜的是平均，所以要分很多小步；起点的噪声（种子）决定终点。
-# - Stable Diffusion = 文本编码器 + 在潜变量里走路的 UNet + 调度器 + VAE。引导是“有提示词”与“没有提示词”之差的放大；负面提示词就是换掉那个“没有”。
+# - Stable Diffusion = 文本编码器 + 在潜变量里去噪的 UNet + 调度器 + VAE。引导是“有提示词”与“没有提示词”之差的放大；负面提示词就是换掉那个“没有”。
 # - 图生图从半路出发，`strength` 是半路有多远；局部重绘要自己把蒙版外贴回去，贴了才分毫不差。
 # - 协议里的名字才算数。服务器不报错不等于照办：**看回显，记种子**。
 # - 批量生成要能失败、能被杀、能接着画；先写计划，再画，整个文件写完才改名。

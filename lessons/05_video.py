@@ -6,12 +6,12 @@
 # **学完这一课，你能够**
 #
 # - 说出一个视频文件里装着什么，准确取到*任何一帧、任何一刻*，并演示 OpenCV 的跳转在哪里会错；
-# - 把视频切成镜头（shot），用一句话找到片段，并用 mAP 和召回率给检索打分；
+# - 把视频切成镜头（shot），用一句话找到片段，并用 R@1 和 mAP 给检索打分；
 # - 用实验说明为什么“各帧取平均”分不清左和右，什么能分清；
 # - 找出模式被打破的那一刻：突然停下、掉头、消失、变色；
 # - 把画面和声音合成一个判断，知道噪声来了该信谁。
 #
-# **时间**：约 80 分钟。**需要**：第 02 课；不需要显卡、网络或 API Key。
+# **时间**：约 80 分钟。**需要**：第 02 课；不需要显卡、网络或 API 密钥。
 #
 # 短片来自小世界（Little World），由脚本画成，每一帧、每个镜头、每件事的标准答案都是知道的。用到三个微型模型：**mini-clip**（看图），**mini-action**（按顺序读 mini-clip 的向量）和 **mini-sound**（听声音）。
 
@@ -210,7 +210,7 @@ plots.gallery(three, titles, size=1.7)
 # %% [markdown] lang="zh"
 # **看什么**：比一比车和左边那棵小树的距离。OpenCV 给的其实是第 73 帧，车已经往左多走了三帧；差得不多，眼睛也就发现不了。
 #
-# 原章节的 `VideoProcessor` 里还有几个同样安静的错误。一次看完：
+# 原章节的 `VideoProcessor` 里还有几个同样不声不响的错误。一次看完：
 
 # %% [markdown] lang="en"
 # **What to notice**: look at the gap between the car and the small fir on the left. What OpenCV gave is frame 73, and the car is three frames
@@ -238,7 +238,7 @@ with VideoProcessor(car.path) as video:
     print([f.frame_id for f in video.sample(8, start=0, end=0.12)])  # three frames: three, not eight
 
 # %% [markdown] lang="zh"
-# - **打不开的文件不报错**：`VideoCapture` 静静地给出 -1，`时长 = 帧数 ÷ 帧率` 照算不误，等到读帧才失败。我们一打开就说清楚。
+# - **打不开的文件不报错**：`VideoCapture` 一声不响地给出 -1，`时长 = 帧数 ÷ 帧率` 照算不误，等到读帧才失败。我们一打开就说清楚。
 # - **“关键帧”重复**：很短的视频里均匀取整，同一帧会来好几次；而且均匀取样根本不是编解码器说的关键帧，所以这里叫 `sample`（`extract_keyframes` 这个名字也保留着）。
 # - **BGR**：OpenCV 的颜色顺序是反的，直接交给 PIL，红车就变成蓝车。`VideoFrame.image` 一律是 RGB，手机横着拍的也已转正。
 # - **`__del__`**：原章节靠它关文件，什么时候关说不准。用 `with`，出了缩进就关。
@@ -467,7 +467,7 @@ for name, what in sought.items():
 #
 # 三个例子不算数。把 16 段短片当作一个库，每样东西（种类加颜色）问一遍，每个地方（地点加时间）问一遍。真正的片段由脚本算出。两个分数：
 #
-# - **召回率 R@1（IoU ≥ 0.5）**：在有答案的短片里，排第一的时间段和真正的那段重合过半（交并比，IoU）的比例；
+# - **R@1（IoU ≥ 0.5）**：在有答案的短片里，排第一的时间段和真正的那段重合过半（交并比，IoU）的比例；
 # - **mAP**：把*所有*短片的时间段放在一起按分数排，越早越全地找出真正的，平均精度（AP）越高；再对所有问题取平均。
 
 # %% [markdown] lang="en"
@@ -707,7 +707,7 @@ plots.bars(distances, title=service.name, percent=False, width=9.4, height=2.6)
 # %% [markdown] lang="zh"
 # **看什么**：别的镜头里，结尾离开头总还有一段距离，往上往下的更是越走越远。红车（00 和 01）走到头，向量却几乎*回到了出发的地方*：对 mini-clip 来说，这辆车在左边和在右边差不多是同一张图。**上游的向量里没有的，下游再聪明也读不出来。** 所以一个模型错了，要一直查到它的输入。
 #
-# 时钟（15）不是这个原因：它的左右分得开，只是答错了。还有一课：自己手边的几段短片不是考试，几百段没见过的才是；但平均分再高，也会有一整类东西它看不清。
+# 时钟（15）答错另有原因：它在左边和在右边，向量分得开，mini-action 还是答错了。还有一条教训：自己手边的几段短片不是考试，几百段没见过的才是；但平均分再高，也会有一整类东西它看不清。
 
 # %% [markdown] lang="en"
 # **What to notice**: in the other shots the end keeps some distance from the beginning, and what goes up or down gets farther and farther. When the red
@@ -721,7 +721,7 @@ plots.bars(distances, title=service.name, percent=False, width=9.4, height=2.6)
 # %% [markdown] lang="zh"
 # ## 7 模式被打破的那一刻
 #
-# 异常检测要回答的是：*什么时候*不对劲了？有一张图能让你亲眼看见。把一段视频的每一刻和每一刻比较，得到一个**自相似矩阵**：横竖都是时间，越亮越像。
+# 异常检测要回答的是：*什么时候*不对劲了？有一张图能让你亲眼看见。把一段视频的各个时刻两两比较，得到一个**自相似矩阵**：横竖都是时间，越亮越像。
 
 # %% [markdown] lang="en"
 # ## 7 The moment a pattern breaks
@@ -788,7 +788,7 @@ display(Markdown("\n".join([head, "|---|--:|", *rows])))
 # **看什么**
 #
 # - 五种事件几乎都抓得住，上面三段里的也都找到了（输出里 stop 是停下，turn 是掉头，color 是变色）；掉头最难。想想它的花纹：停下和变色会改掉一整块，掉头只多出一条斜线，而且先要等它走回一段才看得见。
-# - 假的都出在红车身上，而且说得挺有把握：它一直往一个方向开，却报了“掉头”。对 mini-clip 来说右边和左边一样，车过了中间就像是*回来了*。考卷上的查准率很高，也挡不住它：第 6 节的毛病，在这里又出来一次。
+# - 误报都出在红车身上，而且说得挺有把握：它一直往一个方向开，却报了“掉头”。对 mini-clip 来说右边和左边一样，车过了中间就像是*回来了*。考卷上的查准率很高，也挡不住它：第 6 节的毛病，在这里又出来一次。
 # - 切镜头不是事件：`detect_events` 先把视频切成镜头，每个镜头单独看，否则每一刀都会被当成“消失”和“出现”。
 
 # %% [markdown] lang="en"
@@ -921,7 +921,7 @@ made
 # %% [markdown] lang="zh"
 # ## 9 用话讲出来
 #
-# CLIP 只会比较。要让模型*讲*出发生了什么，就把几帧按顺序放进同一个请求，交给看图对话的模型（第 03 课）。`describe_video` 在每一帧前面写上它的时间，例如 `<1.5 seconds>`，这是 Qwen3-VL 读视频时用的写法。**mini-vlm** 没学过读时间，所以对它说 `times=False`。
+# CLIP 只会比较。要让模型*讲*出发生了什么，就把几帧按顺序放进同一个请求，交给看图对话的模型（第 03 课）。`describe_video` 在每一帧前面写上它的时间，例如 `<1.5 seconds>`，这是 Qwen3-VL 读视频时用的写法。**mini-vlm** 没学过读时间，所以要给它传 `times=False`。
 #
 # 再往前一步：先切镜头，每个镜头取正中的一帧，逐个描述，就有了一份带时间的目录。
 
@@ -962,7 +962,7 @@ except CourseError as problem:  # no model that chats can be reached: the rest o
 # %% [markdown] lang="zh"
 # ## 10 换成完整模型
 #
-# > **完整模型。** 逐帧的部分（`analyze_video`、`search_moments`、`compare_videos`）换一个 `CLIPService` 就行，中文用 Chinese-CLIP。动作要用真正的视频模型：**X-CLIP** 让各帧在编码时互相传话，再用一个带位置的小 Transformer 把它们合成一个向量，文字也会照着视频调整。同一个 `VideoAnalyzer`，换一个参数：
+# > **完整模型。** 逐帧的部分（`analyze_video`、`search_moments`、`compare_videos`）换一个 `CLIPService` 就行，中文用 Chinese-CLIP。动作要用真正的视频模型：**X-CLIP** 让各帧在编码时互相传递信息，再用一个带位置的小 Transformer 把它们合成一个向量，文字也会照着视频调整。同一个 `VideoAnalyzer`，换一个参数：
 
 # %% [markdown] lang="en"
 # ## 10 Swap in a full-size model
@@ -979,7 +979,7 @@ print(f'analyzer = VideoAnalyzer(XCLIPService("{big.id}"))')
 print('analyzer.classify_action("video.mp4", ["playing guitar", "riding a bike"])')
 
 # %% [markdown] lang="zh"
-# > **陷阱：帧数。** X-CLIP 的帧数是固定的：帧与帧传话按它分组，位置向量也只有这么多，多一帧少一帧都不行。用同样结构、随机权重的一个小模型来看：
+# > **陷阱：帧数。** X-CLIP 的帧数是固定的：帧与帧之间传递信息时按这个数分组，位置向量也只有这么多个，多一帧少一帧都不行。用同样结构、随机权重的一个小模型来看：
 
 # %% [markdown] lang="en"
 # > **Pitfall: the number of frames.** X-CLIP has a fixed number of frames: messages are passed in groups of so many, and there are so many
@@ -1056,8 +1056,8 @@ quiz(
 quiz(
     say(zh="话筒坏了，一直是噪声。把画面和声音的概率直接相乘，最要紧的是什么？", en="The microphone is broken and gives noise. You multiply the probabilities of picture and sound. What matters most?"),
     {
-        say(zh="声音知道自己没把握", en="That the sound knows it is unsure"): say(
-            zh="没把握的一方给出平平的概率，乘上去等于什么也没说。", en="Who is unsure gives even probabilities, and multiplying by those changes nothing."
+        say(zh="听声音的一方知道自己没把握", en="That the sound knows it is unsure"): say(
+            zh="没把握的一方给出的各项概率差不多一样大，乘上去等于什么也没说。", en="Who is unsure gives even probabilities, and multiplying by those changes nothing."
         ),
         say(zh="画面的权重固定为 0.5", en="That the picture counts exactly one half"): say(zh="固定的权重不知道话筒坏了。", en="A fixed weight does not know that the microphone is broken."),
         say(zh="声音的类别更多", en="That the sound has more classes"): say(zh="和类别多少无关。", en="The number of classes has nothing to do with it."),

@@ -10,7 +10,7 @@
 # - 说出视频协议的三步：下单、询问、取货，并用自己的代码或官方的 `openai` 库走一遍；
 # - 换上可以下载的完整模型，并知道要问清楚什么。
 #
-# **时间**：约 30 分钟。**需要**：第 04 课，第 05 课的前两节；不需要显卡、网络或 API Key。
+# **时间**：约 30 分钟。**需要**：第 04 课，第 05 课的前两节；不需要显卡、网络或 API 密钥。
 #
 # 画画的是第 04 课的 **mini-sd**，让画动起来的是 **mini-motion**，两个都是本项目从零训练的微型模型。
 
@@ -215,7 +215,7 @@ print(say(zh="按要求动的：", en="as asked:"), f"{hits}/{len(asked)} · {ge
 figure
 
 # %% [markdown] lang="zh"
-# **看什么**：点由深到浅是从第一帧到最后一帧。标题是绿色的，路线和要求的一样；橙色的不一样。七段太少，说明不了多少；模型卡里每种语言量过的多得多（下面先印出段数，其中七分之四问的是方向；没有运动模块的那一行只用了三分之一）：
+# **看什么**：点由深到浅是从第一帧到最后一帧。标题是绿色，表示路线和要求一致；是橙色，表示不一致。七段太少，说明不了多少；模型卡里每种语言量过的多得多（下面先印出段数，其中七分之四问的是方向；没有运动模块的那一行只用了三分之一）：
 
 # %% [markdown] lang="en"
 # **What to notice**: the dots go from dark to light, from the first frame to the last. A green title: the path is the one
@@ -301,7 +301,7 @@ plots.gallery([picture, *begun.pictures], [say(zh="给定", en="given"), *names]
 # %% [markdown] lang="zh"
 # **看什么**：第 0 帧是给定的那张经过 VAE、又压进 MP4 的样子：伞盖左下那个最小的斑点没了，另外几个的边也变了样。之后房间不动，蘑菇照提示词向左走，斑点却一帧一帧在变。
 #
-# ## 5 请求亲手写一次
+# ## 5 亲手写一次请求
 #
 # 一段视频要做很久，让一个请求一直等着并不稳妥。所以视频的协议和前几课的不同，分成三步：**下单**，拿到一个编号；**询问**，直到状态变成 `completed`；**取货**。这就是 OpenAI 的 `/v1/videos`：
 
@@ -367,7 +367,7 @@ print(video.status, video.model)
 print({str(one.message) for one in said if one.category is DeprecationWarning})
 
 # %% [markdown] lang="zh"
-# 同一个库，没有改一行，换个 `base_url` 就能用在这里：请求的样子活得比服务久。这也是第 03、04 课的教训：**认协议，别认牌子**。
+# 同一个库，没有改一行，换个 `base_url` 就能用在这里：协议比服务活得久。这也是第 03、04 课的教训：**认协议，别认牌子**。
 #
 # > **完整模型。** 课程认识的、今天可以自己下载的文生视频模型（记在 `course_lib/registry.py` 里）：
 
@@ -444,7 +444,7 @@ quiz(
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
 quiz(
     say(
-        zh="你下单之后，Notebook 断线了。怎样拿到那段视频，又不必付第二次钱？",
+        zh="你下单之后，笔记本断线了。怎样拿到那段视频，又不必付第二次钱？",
         en="You have ordered a video, and your notebook loses its connection. How do you get it without paying twice?",
     ),
     {

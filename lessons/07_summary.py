@@ -5,12 +5,12 @@
 #
 # **学完这一课，你能够**
 #
-# - 说出每个服务站在哪个模型、哪个协议上，换掉一块时哪里不用动；
+# - 说出每个服务建立在哪个模型、哪个协议之上，换掉一块时哪里不用动；
 # - 看懂一张成绩表，知道两个百分数什么时候不能放在一起比；
-# - 说出哪些名模型已经关停，以及怎样写代码才不怕它们关停；
+# - 说出哪些著名的模型已经关停，以及怎样写代码才不怕它们关停；
 # - 答对全课的十道题，选好下一步。
 #
-# **时间**：约 30 分钟，其中运行不到 20 秒。**需要**：学过前面几课；不需要显卡、网络或 API Key。**模型**：每一个微型模型的模型卡，和现场答题的 mini-clip。
+# **时间**：约 30 分钟，其中运行不到 20 秒。**需要**：学过前面几课；不需要显卡、网络或 API 密钥。**模型**：每一个微型模型的模型卡，和现场答题的 mini-clip。
 
 # %% [markdown] lang="en"
 # # 07 · Summary: a map and a yardstick
@@ -44,7 +44,7 @@ for name in dict.fromkeys([*literature.SIBLINGS, *there]):
     print(f"{name:12} {told:24} {say(zh='完整的同类：', en='full-size sibling:')} {full.name if full else '–'}")
 
 # %% [markdown] lang="zh"
-# ## 1 地图：谁站在谁上面
+# ## 1 地图：谁建立在谁之上
 #
 # 从右往左读：最右边是**模型**，下面写着它的完整同类；往左是说话用的**协议**；再往左是你带去工作的**服务**；最左边是由服务拼成的**应用**。框里的数字是课号。虚线框是这份副本里还没有的部分。
 
@@ -112,7 +112,7 @@ columns(dict(zip(titles, (applications, services, protocols, models))), links, a
 # | [05](05_video.ipynb) | 取帧要按显示时间，不按帧号；各帧取平均，就分不清正放倒放 |
 # | [05b](05b_video_generation.ipynb) | 帧与帧要互相看得见；造出来的视频，跟踪了才知道动得对不对 |
 # | [06](06_search_and_vqa.ipynb) | 检索先求准，再求快，快的那种要用准的那种来量；问答要按题型打分 |
-# | [09](09_scaling_up.ipynb) | 上规模之前先算字节和秒，再量一遍；压缩省下的内存，要拿召回或重排的时间来换 |
+# | [09](09_scaling_up.ipynb) | 上规模之前先算字节和秒，再量一遍；压缩省下的内存，要拿召回率或精排的时间来换 |
 # | 练习 [1](../../exercises/zh/ex1_image_classifier.ipynb)、[2](../../exercises/zh/ex2_batch_generator.ipynb)、[3](../../exercises/zh/ex3_search_and_qa_app.ipynb) | 会弃权的分类器；杀掉也不丢图的批处理；一个能搜、能问、说得出依据的应用 |
 #
 # 这些话里没有一个数字，数字在各课的格子里，换了模型要重新量。
@@ -172,19 +172,19 @@ figure
 # %%
 rows = [say(zh="| 微型模型 | 完整的同类 | 倍数 | 机时 | 出处 |", en="| miniature | full-size sibling | times | hours | source |"), "|---|---|--:|--:|---|"]
 for name, full in literature.SIBLINGS.items():
-    mini, source = there.get(name), f"{literature.PAPERS[full.paper].cited}, {full.where}"
+    mini = there.get(name)
     small = f"{name}, {mini.parameters / 1e6:.1f} M" if mini else name
     times = f"{full.parameters / mini.parameters:,.0f}" if mini else "–"
     hours = f"{full.hours:,} ({full.card})" if full.hours else say(zh="未公布", en="not stated")
-    rows.append(f"| {small} | {full.name}, {full.parameters / 1e6:,.0f} M | {times} | {hours} | {source} |")
+    rows.append(f"| {small} | {full.name}, {full.parameters / 1e6:,.0f} M | {times} | {hours} | {full.source} |")
 display(Markdown("\n".join(rows)))
 
 # %% [markdown] lang="zh"
 # **看什么**：
 #
 # - 差距以数量级计，而且三格里各不相同。CLIP 从头学起，Stable Diffusion 负责画的 UNet 也是，样本数和机时才会大成这样；LLaVA 的样本并不多，因为它是从*已经训练好的* CLIP 和语言模型出发的，图里只算它自己的那一段（Stable Diffusion 也一样：读提示词的是现成的 CLIP）。站在别人的肩膀上，是省算力最好的办法。
-# - 最右一格的单位不一样：微型模型是模型卡上那台机器的小时数（有的是两个 CPU 核，有的是一块显卡），完整模型是作者所用的那种显卡一块的小时数（型号在上面的表里）。机器不同，一小时就不一样长，这一格只看得出数量级。
-# - 缺右点，是作者没有公布。
+# - 最右一格的单位不一样：微型模型是模型卡上那台机器的小时数（有的是两个 CPU 核，有的是一块显卡），完整模型是作者所用那种显卡的单卡小时数（型号在上面的表里）。机器不同，一小时就不一样长，这一格只看得出数量级。
+# - 右边没有点的，是没有找到作者公布的数。mini-vlm 的视觉塔单独学看图的那一段，中间一格没有算进去，右边一格算了。
 #
 # 再看成绩。左边是这里量的（中文 / 英文），右边是论文报告的：
 
@@ -198,7 +198,8 @@ display(Markdown("\n".join(rows)))
 # - The units of the last panel differ: hours on the machine that a miniature's card names (two CPU cores, or a graphics
 #   card), and hours of one graphics card of the sort that the authors used (the table above names it). An hour is not the
 #   same on every machine: read no more than orders of magnitude from this panel.
-# - Where the right dot is missing, the authors do not say.
+# - Where the right dot is missing, we found no number of the authors'. The part in which mini-vlm's tower learnt to see by itself
+#   is not in the middle panel, and is in the right one.
 #
 # Now the results. On the left what was measured here (Chinese / English), on the right what papers report:
 
@@ -216,8 +217,7 @@ for name in literature.SIBLINGS:
     for r in literature.reported(name):
         here = (name, say(zh=IN_CHINESE.get(r.row, r.row), en=r.row) if r.row else "–", (there[name].measured(r.row) or "–") if name in there else absence)
         shown = ("", "", "") if here == last else here
-        source = f"{literature.PAPERS[r.paper].cited}, {r.where}"
-        rows.append(f"| {' | '.join(shown)} | {say(zh=r.zh, en=r.en)} | {r.model}: {r.value} | {source} |")
+        rows.append(f"| {' | '.join(shown)} | {say(zh=r.zh, en=r.en)} | {r.model}: {r.value} | {r.source} |")
         last = here
 display(Markdown("\n".join(rows)))
 
@@ -266,13 +266,13 @@ scores = {
 plots.bars(scores, title=f"{service.name} · {len(asked)} " + say(zh="张同样的图", en="pictures, the same each time"), height=2.4)
 
 # %% [markdown] lang="zh"
-# **看什么**：模型没变，图也没变，分数却差了许多，连变的方向都未必猜得中：选项多得多的第三问，反而比第二问容易。（只问“是哪样”，没见过的颜色会把它引向惯常是这种颜色的东西；颜色说破了，这个诱惑就没有了。）分数属于*题目*，不只属于模型。**对策**：要比两个模型，就让它们答同一份卷子，最好是你自己的卷子。
+# **看什么**：模型没变，图也没变，分数却差了许多，连变的方向都未必猜得中：选项多得多的第三问，反而比第二问容易。（只问“是哪样”，它会认成训练里有过这种颜色的另一样东西：绿色的兔子认成猫，白色的鱼认成飞机。把颜色说出来，这股引力小了，却没有消失：第三问答错的，差不多也都是颜色对、东西错。）分数属于*题目*，不只属于模型。**对策**：要比两个模型，就让它们答同一份卷子，最好是你自己的卷子。
 #
 # ### 能比的还有一样：错在哪里
 #
 # 把表再看一遍，这次看毛病：
 #
-# - **谁对谁**：mini-clip 分不清“猫在狗左边”和“狗在猫左边”，四亿对图文训练出来的 CLIP 在 ARO 上也只比抛硬币强一点。规模没有治好它，因为病根在损失（第 02 课）。
+# - **谁在谁的哪一边**：mini-clip 分不清“猫在狗左边”和“狗在猫左边”，四亿对图文训练出来的 CLIP 在 ARO 上也只比抛硬币强一点。规模没有治好它，因为病根在损失（第 02 课）。
 # - **组合**：mini-clip 在没见过的颜色和种类上掉分；Stable Diffusion 要给两样东西各涂一种颜色，十次里对不了一次。（mini-sd 在没见过的组合上颜色几乎不错，可它那张卷子上只有一样东西，颜色没有张冠李戴的机会。）
 # - **数数**：mini-clip 只数得清训练里有过的数目（第 02 课的六只就数不了），Stable Diffusion 按数目画，三次里对一次。
 # - **没有的说有**：POPE 专门问图里没有的东西，完整的模型也会幻觉，所以第 03 课要考“不知道”。
@@ -282,9 +282,10 @@ plots.bars(scores, title=f"{service.name} · {len(asked)} " + say(zh="张同样�
 # %% [markdown] lang="en"
 # **What to notice**: not the model, not the pictures, only the question changed, and the scores are far apart. Even the direction
 # is hard to guess: the third question has many more options than the second and is the easier one. (Asked for the thing
-# alone, the model is drawn by the unfamiliar colour to things that usually have it; with the colour spelt out that pull is
-# gone.) A score belongs to a *question*, not to a model alone. **Cure**: to compare two models, set them the same exam, and
-# best of all your own.
+# alone, the model names another thing that did come in that colour in training: a green rabbit is a cat, a white fish an
+# airplane. With the colour spelt out that pull is weaker, not gone: nearly all that is still wrong has the right colour
+# and the wrong thing.) A score belongs to a *question*, not to a model alone. **Cure**: to compare two models, set them
+# the same exam, and best of all your own.
 #
 # ### One more thing can be compared: what goes wrong
 #
@@ -331,11 +332,13 @@ rows += [f"| `{m.id}` | {m.provider} | {m.ends or '–'} |" for m in registry.ho
 display(Markdown("\n".join(rows)))
 
 # %% [markdown] lang="zh"
-# **看什么**：表里权重公开的，今天都还能下载；接口则一个接一个到期，看看它们各活了多久。上面的表来自 `course_lib/registry.py`，课程库用到的模型名都取自这一个文件，所以哪个名字没了，只改一行。你的项目也该有这样一个文件，再加一条规矩：**模型名是设置，不是代码**。已宣布关停的模型，OpenAI 的 `GET /v1/models` 会在 `shutdown_date` 里写明日期，定时查一查，别等报错。
+# **看什么**：表里权重公开的，今天都还能下载（Stable Diffusion 1.5 是从社区的备份，见第 01 课）；接口则一个接一个到期，看看它们各活了多久。上面的表来自 `course_lib/registry.py`，课程库用到的模型名都取自这一个文件，所以哪个名字没了，只改一行。你的项目也该有这样一个文件，再加一条规矩：**模型名是设置，不是代码**。已宣布关停的模型，OpenAI 的 `GET /v1/models` 会在 `shutdown_date` 里写明日期，定时查一查，别等报错。
 
 # %% [markdown] lang="en"
-# **What to notice**: what has public weights can still be downloaded today; services come to their end one after the other, and
-# you see how long each lived. The table comes from `course_lib/registry.py`, the one file from which the library takes its model names: when a name is gone, a line changes. Your
+# **What to notice**: what has public weights can still be downloaded today (Stable Diffusion 1.5 from the community's
+# copy, see lesson 01); services come to their end one after the other, and you see how long each lived. The table comes
+# from `course_lib/registry.py`, the one file from which the library takes its model names: when a name is gone, a line
+# changes. Your
 # project should have such a file, too, and a rule: **a model's name is a setting, not code**. OpenAI's `GET /v1/models` gives
 # a `shutdown_date` where one is announced: have it checked regularly, before an error tells you.
 
@@ -390,8 +393,8 @@ quiz(
         en="1. Heavy rain spoils the camera and the microphone at the same time. How much does fusing the two gain?",
     ),
     {
-        say(zh="要看两路的错是否相干，以及各自知不知道自己不可靠", en="It depends on whether their errors are related, and whether each knows how reliable it is"): say(
-            zh="错误互不相干、又各自校准过，融合才有好处。",
+        say(zh="要看两路的错是否相关，以及各自知不知道自己不可靠", en="It depends on whether their errors are related, and whether each knows how reliable it is"): say(
+            zh="错误互不相关、又各自校准过，融合才有好处。",
             en="Fusion gains where errors are unrelated and each side is calibrated.",
         ),
         say(zh="总是更好", en="It is always better"): say(
@@ -524,13 +527,13 @@ quiz(
 # %% tags=["nbval-ignore-output"] jupyter={"source_hidden": true}
 quiz(
     say(
-        zh="7. 把各帧的 CLIP 向量取平均，用来区分“车开进来”和“车开出去”。结果会怎样？",
-        en="7. You average the CLIP vectors of all frames to tell a car driving in from one driving out. What happens?",
+        zh="7. 把各帧的 CLIP 向量取平均，用来区分“门慢慢打开”和“门慢慢关上”。结果会怎样？",
+        en="7. You average the CLIP vectors of all frames to tell a door that opens from one that closes. What happens?",
     ),
     {
         say(zh="分得很清", en="It tells them apart"): say(
-            zh="倒过来放，平均数一个都不变。",
-            en="Played backwards, the mean is the same.",
+            zh="关门就是开门倒过来放，平均向量一点不变。",
+            en="Closing is opening played backwards, and the mean is the same.",
         ),
         say(zh="帧取得多就行", en="More frames will do"): say(
             zh="再多的帧，平均之后还是没有先后。",
@@ -551,7 +554,7 @@ quiz(
         en="8. An approximate index is ten times as fast. What do you measure before it goes live?",
     ),
     {
-        say(zh="和精确检索比召回：前 k 名里漏掉多少", en="Recall against exact search: how many of the first k it misses"): say(
+        say(zh="和精确检索比召回率：前 k 名里漏掉多少", en="Recall against exact search: how many of the first k it misses"): say(
             zh="精确的那种就是标准答案，在自己的向量上量（第 06、09 课）。",
             en="The exact search is the truth to measure by, on your own vectors (lessons 06 and 09).",
         ),
@@ -635,7 +638,13 @@ print(f"COURSE_VLM_PROVIDER={provider.name}  #", say(zh="密钥写在", en="its 
 # %% [markdown] lang="zh"
 # **用自己的图。** 挑一个你真的有一堆图片的问题：相册、商品、扫描件。先不写程序，先做一份*卷子*：五十张图，五十个你知道答案的问题。然后用 `ImageSearchEngine(clip, store="…")` 建索引（第 06 课），用练习 3 的应用提问，给自己打分。
 #
-# **自己训练一个。** 每个微型模型都有一条命令和一份写明时间的模型卡：`python -m little_world.training.clip`。改一处再训练：加一种东西，加一种语言，或者让只差顺序的图文同批出现，看看“谁在谁左边”能不能学会（第 02 课第 8 节说了为什么值得一试）。
+# **自己训练一个。** 每个微型模型都有一条命令和一份写明时间的模型卡。改一处再训练：加一种东西，加一种语言，或者让只差顺序的图文同批出现，看看“谁在谁左边”能不能学会（第 02 课第 8 节说了为什么值得一试）。给它一个自己的文件夹，课程自带的模型才不会被替换：
+#
+# ```bash
+# .venv/bin/python -m little_world.training.clip --folder my-clip-1
+# ```
+#
+# （Windows 上是 `.venv\Scripts\python`。）中途停了，再运行一次就接着练；换一种做法就换一个文件夹，检查点是按它的名字存的。练完了，让 `CLIPService("my-clip-1 的路径")` 和 mini-clip 答同一份卷子。
 #
 # **上规模。** [第 09 课](09_scaling_up.ipynb)从一千张走到十亿张：先算，再量，最后才买机器。
 #
@@ -655,10 +664,17 @@ print(f"COURSE_VLM_PROVIDER={provider.name}  #", say(zh="密钥写在", en="its 
 # *exam*: fifty pictures, and fifty questions whose answers you know. Then index them with `ImageSearchEngine` (lesson
 # 06), ask with the app of exercise 3, and mark yourself.
 #
-# **Train one yourself.** Every miniature has a command, and a card that says how long it takes: `python -m
-# little_world.training.clip`. Change one thing and train again: another kind, another language, or pictures and texts that
-# differ in order alone, together in one batch, to see whether who is left of whom can be learnt (section 8 of lesson 02 says
-# why that is worth a try).
+# **Train one yourself.** Every miniature has a command, and a card that says how long it takes. Change one thing and
+# train again: another kind, another language, or pictures and texts that differ in order alone, together in one batch, to
+# see whether who is left of whom can be learnt (section 8 of lesson 02 says why that is worth a try). Give it a folder of
+# its own, or it replaces the course's model:
+#
+# ```bash
+# .venv/bin/python -m little_world.training.clip --folder my-clip-1
+# ```
+#
+# (On Windows it is `.venv\Scripts\python`.) If it is stopped, the same command goes on where it was; another way of training wants
+# another folder, since checkpoints are kept by its name. Then set `CLIPService("path/of/my-clip-1")` the same exam as mini-clip.
 #
 # **Scale out.** [Lesson 09](09_scaling_up.ipynb) goes from a thousand pictures to a billion: calculate, measure, and only then buy
 # machines.

@@ -311,7 +311,7 @@ class Classroom:
         if not (self.folder / CONFIG).exists():
             raise ClassroomError(
                 say(
-                    zh=f"{self.folder} 不是一个班：请先不带选项运行一次，生成它。",
+                    zh=f"{self.folder} 不是班级文件夹：请先不带选项运行一次，生成它。",
                     en=f"{self.folder} is no class yet: run this without an option first, which makes it.",
                 )
             )

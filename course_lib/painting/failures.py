@@ -77,7 +77,7 @@ def from_status(words: Words, status: int, raw: str) -> CourseError:
     )
 
 
-_AUTHENTICATION = ("authentication", "不让进入，{hint}", "does not let us in, {hint}")
+_AUTHENTICATION = ("authentication", "拒绝访问，{hint}", "does not let us in, {hint}")
 _MEANING = {
     400: ("bad_request", "不接受这个请求，请检查参数", "refuses the request, please check the arguments"),
     401: _AUTHENTICATION,

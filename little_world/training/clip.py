@@ -1,6 +1,6 @@
 """mini-clip: a bilingual CLIP trained from scratch on Little World (Radford et al. 2021, figure 3).
 
-python -m little_world.training.clip            train (about half an hour on two cores), resume if interrupted
+python -m little_world.training.clip            train (the model card says how long), resume if interrupted
 python -m little_world.training.clip --evaluate reprint the model card's table from the stored weights
 """
 
@@ -167,11 +167,14 @@ def build_tokenizer(folder: Path, captions: list) -> CLIPTokenizerFast:
 def train(
     folder: Path, stages: tuple[Stage, ...] = STAGES, scenes: int = SCENES, device: str = "cpu"
 ) -> None:
-    """Train (or go on training) and write the finished model to `folder` in half precision."""
+    """Train (or go on training) and write the finished model to `folder` in half precision.
+
+    Checkpoints are kept under the folder's name: another way of training wants another folder.
+    """
     from .evaluate_clip import table, write_card, zero_shot_kind
 
     torch.manual_seed(stages[0].seed)
-    work = cache_folder() / "mini-clip"
+    work = cache_folder() / folder.resolve().name
     captions, _ = captions_and_facts(min(scenes, 20_000))
     tokenizer = build_tokenizer(work / "tokenizer", captions)
     model = CLIPModel._from_config(config(tokenizer), attn_implementation="eager").to(device)

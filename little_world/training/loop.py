@@ -137,7 +137,8 @@ def fit(
         if averaged is not None:
             averaged.load_state_dict(state["averaged"])
         first, spent = state["step"], state["seconds"]
-        print(f"resuming at step {first}", flush=True)
+        done = f" of {recipe.steps}: finished earlier, remove {checkpoint} to train anew"
+        print(f"resuming at step {first}{done if first >= recipe.steps else ''}", flush=True)
 
     def save(step: int) -> None:
         state = {

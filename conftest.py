@@ -59,9 +59,8 @@ def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
         for name, value in kernels.headless_env().items():
             patch.setenv(name, value)
         patch.setenv("COURSE_LANG", item.path.parent.name)
-        patch.setenv(
-            "COURSE_LIVE_SECONDS", "8"
-        )  # what it learns is not compared, and test_live_training looks at it
+        # what it learns is not compared, and test_live_training looks at it
+        patch.setenv("COURSE_LIVE_SECONDS", "8")
         return (yield)
 
 

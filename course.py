@@ -463,6 +463,7 @@ def show_progress(title: str, lines: List[str], started: float, done: threading.
         text = "{} [{:.0f} s] {}".format(
             title, time.monotonic() - started, lines[-1].strip() if lines else ""
         )
+        text = text[:width]  # pip's last line may have thousands of letters
         while columns(text) > width:
             text = text[:-1]
         print("\r" + text + " " * (width - columns(text)), end="", flush=True)
@@ -501,11 +502,19 @@ def read_text(path: Path) -> str:
 
 
 def in_venv(*arguments: str) -> int:
-    """Run .venv's Python in the course's folder and hand back its exit status."""
-    try:
-        return subprocess.call([str(venv_python())] + list(arguments), cwd=str(ROOT), env=child_environment())
-    except KeyboardInterrupt:
-        return 130
+    """Run .venv's Python in the course's folder and hand back its exit status.
+
+    Ctrl-C reaches the child as well, and it is the child that answers: a second try ends what the first one left.
+    """
+    command = [str(venv_python())] + list(arguments)
+    process = subprocess.Popen(command, cwd=str(ROOT), env=child_environment())
+    interrupted = False
+    while True:
+        try:
+            code = process.wait()
+            return 130 if interrupted else code
+        except KeyboardInterrupt:
+            interrupted = True
 
 
 def port_is_free(port: int) -> bool:
@@ -635,9 +644,13 @@ def command_bench(args: argparse.Namespace, rest: List[str]) -> int:
     ensure(["lab"], args)
     scripts = [path for path in sorted((ROOT / "benchmarks").glob("*.py")) if not path.name.startswith("_")]
     if rest:
+        missing = sorted(set(rest) - {path.stem for path in scripts})
+        if missing:
+            sentence = say(
+                "benchmarks/ 中没有这样的脚本：{}。", "There is no such script in benchmarks/: {}."
+            )
+            raise Problem(sentence.format(", ".join(missing)))
         scripts = [path for path in scripts if path.stem in rest]
-    if not scripts:
-        raise Problem(say("benchmarks/ 中没有这样的脚本。", "There is no such script in benchmarks/."))
     worst = 0
     for script in scripts:
         print("== {}".format(script.stem), flush=True)

@@ -98,9 +98,8 @@ def main(arguments: list[str] | None = None) -> None:
         folder = _checked(asked.folder)
     except CourseError as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    with tempfile.TemporaryDirectory(
-        ignore_cleanup_errors=True
-    ) as place:  # Windows keeps a file that is open
+    # Windows keeps a file that is open
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
         notebook = prepare(Path(place), folder, asked.lang)
         line = command(
             notebook, port=asked.port, host=asked.host, theme=asked.theme, browser=not asked.no_browser

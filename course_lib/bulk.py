@@ -208,8 +208,7 @@ def prepare(source: ImageSource) -> tuple[Image.Image, bytes]:
     small, buffer = image, BytesIO()
     if (scale := max(image.size) / THUMBNAIL) > 1:
         size = max(1, round(image.width / scale)), max(1, round(image.height / scale))
-        small = image.resize(
-            size, Image.Resampling.BICUBIC, reducing_gap=2
-        )  # several times faster than without
+        # several times faster than without
+        small = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2)
     small.save(buffer, "JPEG", quality=80)
     return image, buffer.getvalue()

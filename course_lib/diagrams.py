@@ -47,9 +47,8 @@ def _box(axis, x: float, y: float, name: str, under: str, color: str, pale: bool
     corner = (x - _HALF_WIDTH, y - _HALF_HEIGHT)
     size = (2 * _HALF_WIDTH, 2 * _HALF_HEIGHT)
     style = {"boxstyle": "round,pad=0,rounding_size=0.06", "mutation_aspect": 2.4, "zorder": 2}
-    axis.add_patch(
-        FancyBboxPatch(corner, *size, **style, facecolor=GROUND, edgecolor="none")
-    )  # hides the links
+    # hides the links
+    axis.add_patch(FancyBboxPatch(corner, *size, **style, facecolor=GROUND, edgecolor="none"))
     axis.add_patch(
         FancyBboxPatch(
             corner, *size, **style, linewidth=1.4, linestyle="--" if pale else "-",

@@ -109,9 +109,8 @@ def _cluster(ray: Any, workers: int | None) -> Iterator[None]:
         return
     address = resolve("RAY_ADDRESS").value
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-    attempts = (
-        1 if address else 3
-    )  # on a busy computer a start may take longer than the 30 seconds that Ray gives itself
+    # on a busy computer a start may take longer than the 30 seconds that Ray gives itself
+    attempts = 1 if address else 3
     for attempt in range(1, attempts + 1):
         try:
             if address:

@@ -24,11 +24,8 @@ if TYPE_CHECKING:
     from .clip import CLIPService
 
 RATE = 16_000  # samples a second that the tower hears
-WINDOW, HOP, BANDS = (
-    1024,
-    512,
-    64,
-)  # samples of a spectrum, from one to the next; mel bands from 50 Hz to 8 kHz
+# samples of a spectrum, from one to the next; mel bands from 50 Hz to 8 kHz
+WINDOW, HOP, BANDS = (1024, 512, 64)
 FRAMES = 64  # spectra that are heard in one go: 2.05 s
 _SILENCE = 1e-6  # power of a band that counts as nothing
 

@@ -237,9 +237,8 @@ def _from_pretrained(source: str, families: Collection[str], device: str, **opti
             output_loading_info=True,
             **options,
         )
-        if missing := sorted(
-            report["missing_keys"]
-        ):  # transformers would leave these random, and say nothing
+        # transformers would leave these random, and say nothing
+        if missing := sorted(report["missing_keys"]):
             raise ModelError(
                 say(
                     zh=f"{source} 缺少 {len(missing)} 个权重，例如 {missing[0]}，请重新下载或重新训练。",

@@ -79,9 +79,8 @@ def local_distances(x: torch.Tensor, lengths: torch.Tensor, reach: int) -> torch
     A self-similarity (Shechtman and Irani 2007; Junejo et al. 2008) says that a pattern breaks, whatever it looks
     like: what stops is from then on like itself, what turns back is afterwards as it was before.
     """
-    distance = (
-        torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist") / x.shape[-1] ** 0.5
-    )  # (b, t, t)
+    # (b, t, t)
+    distance = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist") / x.shape[-1] ** 0.5
     around = torch.arange(x.shape[1])[:, None] + torch.arange(-reach, reach + 1)  # (t, 2 reach + 1)
     around = around.clamp(min=0)[None].minimum(lengths.cpu()[:, None, None] - 1)  # (b, t, 2 reach + 1)
     first, second = torch.triu_indices(2 * reach + 1, 2 * reach + 1, offset=1)

@@ -86,9 +86,8 @@ class Decoder:
                 and self._fed >= self.index.place[i]
                 and self._is_last_of_group(i, wanted)
             ):
-                self._drain(
-                    None
-                )  # or the decoder would keep the frame back until it has decoded some behind it
+                # or the decoder would keep the frame back until it has decoded some behind it
+                self._drain(None)
                 self._packets = None  # it has to begin anew, at the next frame's keyframe
             elif not self._feed(i, wanted):
                 return None

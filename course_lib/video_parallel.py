@@ -28,9 +28,8 @@ def parts(index: FrameIndex, ids: Sequence[int], frame_pixels: int) -> list[list
     chosen = np.array(ids)
     starts, places = index.start[chosen], index.place[chosen]
     is_new = np.append(True, starts[1:] != starts[:-1])
-    before = np.where(
-        is_new, starts - 1, np.append(0, places[:-1])
-    )  # the last packet that need not be decoded for it
+    # the last packet that need not be decoded for it
+    before = np.where(is_new, starts - 1, np.append(0, places[:-1]))
     work = np.cumsum(np.maximum(places - before, 1))
     count = min(os.cpu_count() or 1, int(is_new.sum()))
     if count < 2 or not index.timed or work[-1] * frame_pixels < WORTH:

@@ -49,9 +49,8 @@ class Scan:
                 unlikenesses.append(unlike(small(decoded)))
             if next_id < len(self._ids) and self._ids[next_id] == i:
                 frame = None if decoded is None else video._frame(i, decoded)
-                while (
-                    next_id < len(self._ids) and self._ids[next_id] == i
-                ):  # a slow video's frame comes again
+                # a slow video's frame comes again
+                while next_id < len(self._ids) and self._ids[next_id] == i:
                     next_id += 1
                     if frame is not None:
                         yield frame

@@ -121,9 +121,8 @@ class ClipReader:
         shares, rows, scale = found.shares.copy(), np.arange(len(best)), self.service.logit_scale
         if found.there is not None:
             shares = np.column_stack([shares * found.there[:, None], 1 - found.there])
-        shares *= ((1 - sure) / np.maximum(1 - shares[rows, best], 1e-9))[
-            :, None
-        ]  # the others keep their proportions
+        # the others keep their proportions
+        shares *= ((1 - sure) / np.maximum(1 - shares[rows, best], 1e-9))[:, None]
         shares[rows, best] = sure
         return [
             Verdict(

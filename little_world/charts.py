@@ -110,12 +110,8 @@ def draw_chart(chart: Chart, size: int = 128) -> Image.Image:
     if chart.type == "pie":
         _pie(pen, chart, unit, tones)
     else:
-        left, right, bottom, step = (
-            16 * unit,
-            122 * unit,
-            112 * unit,
-            9.4 * unit,
-        )  # a step of the scale in pixels
+        # a step of the scale in pixels
+        left, right, bottom, step = (16 * unit, 122 * unit, 112 * unit, 9.4 * unit)
         for level in range(0, 10, 3):
             y = bottom - level * step
             pen.line((left, y, right, y), fill=INK if level == 0 else GRID, width=round(unit))

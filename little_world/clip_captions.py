@@ -76,35 +76,6 @@ EVENT = {
     },
 }
 
-SOUND = {
-    "zh": {
-        "engine": "发动机声",
-        "chuff": "火车的噗噗声",
-        "propeller": "螺旋桨声",
-        "roar": "火箭的轰鸣声",
-        "bark": "狗叫声",
-        "meow": "猫叫声",
-        "quack": "鸭子叫声",
-        "chirp": "鸟叫声",
-        "bell": "铃声",
-        "thump": "弹跳声",
-        "waves": "海浪声",
-    },
-    "en": {
-        "engine": "an engine",
-        "chuff": "a chuffing train",
-        "propeller": "a propeller",
-        "roar": "a roaring rocket",
-        "bark": "barking",
-        "meow": "meowing",
-        "quack": "quacking",
-        "chirp": "chirping",
-        "bell": "a ringing bell",
-        "thump": "bounces",
-        "waves": "waves",
-    },
-}
-
 
 def clip_caption(clip: Clip, lang: str) -> str:
     """One sentence about the clip in `lang` (zh or en), shot after shot."""

@@ -130,6 +130,8 @@ def build(folder: Path = WORLD) -> int:
             "sounds": [sounds_of(s) if clip.sound else [] for s in clip.shots], "truth": truth(clip),
         })  # fmt: skip
     temporary = folder / "clips.jsonl.part"
-    temporary.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records), encoding="utf-8")
+    temporary.write_text(
+        "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records), encoding="utf-8", newline="\n"
+    )
     os.replace(temporary, folder / "clips.jsonl")
     return len(records)

@@ -114,7 +114,7 @@ def _chinese(text: str) -> bool:
 
 
 def draw_document(document: Document, size: int = 128) -> Image.Image:
-    """The document's picture, `size` x `size` RGB; the same document gives the same pixels."""
+    """The document's picture, `size` x `size` RGB; the same document gives the same pixels with the same Pillow."""
     over = 2
     side = size * over
     rng = np.random.default_rng(document.seed)

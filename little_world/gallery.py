@@ -162,7 +162,9 @@ def _save(image: Image.Image, path: Path) -> None:
 
 def _write(records: list[dict], path: Path) -> None:
     temporary = path.with_suffix(".part")
-    temporary.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records), encoding="utf-8")
+    temporary.write_text(
+        "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records), encoding="utf-8", newline="\n"
+    )
     os.replace(temporary, path)
 
 

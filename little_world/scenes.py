@@ -210,6 +210,10 @@ def several(rng, *, count=None, kind=None, color=None, background=None, time=Non
 
 def pair(rng, *, relation=None, first=None, second=None, background=None, time=None, pairs=None) -> Scene:
     """Two things of different kinds, the first left of or above the second. `first`, `second`: (kind, colour)."""
+    if first and second and first[0] == second[0]:
+        raise ValueError(f"first and second are both a {first[0]}: two different kinds are wanted")
+    if not (first and second):
+        _want_two_kinds(pairs)
     first = first or _kind_and_color(rng, pairs=pairs)
     while second is None or second[0] == first[0]:
         second = _kind_and_color(rng, pairs=pairs)
@@ -226,6 +230,7 @@ def pair(rng, *, relation=None, first=None, second=None, background=None, time=N
 
 def mixed(rng, *, background=None, time=None, pairs=None) -> Scene:
     """Three or four things in two groups of different kinds, scattered."""
+    _want_two_kinds(pairs)
     first = _kind_and_color(rng, pairs=pairs)
     second = first
     while second[0] == first[0]:
@@ -235,6 +240,15 @@ def mixed(rng, *, background=None, time=None, pairs=None) -> Scene:
     spots = _scatter(rng, count)
     whats = [first] * of_first + [second] * (count - of_first)
     return Scene(tuple(_thing(rng, *w, *s) for w, s in zip(whats, spots)), **_setting(rng, background, time))
+
+
+def _has_two_kinds(pairs) -> bool:
+    return len({kind for kind, _ in pairs}) > 1
+
+
+def _want_two_kinds(pairs) -> None:
+    if pairs is not None and not _has_two_kinds(pairs):
+        raise ValueError("pairs hold one kind only: two different kinds are wanted")
 
 
 def _scatter(rng, count: int) -> list[tuple[float, float, float]]:
@@ -257,9 +271,13 @@ _WEIGHTS = (0.46, 0.22, 0.2, 0.07, 0.05)
 def random_scene(rng: np.random.Generator, *, pairs: list[tuple[str, str | None]] | None = None) -> Scene:
     """A scene as the training world has them: mostly one thing, often several, sometimes none.
 
-    `pairs` restricts the (kind, colour) pairs; by default all but the held-out ones.
+    `pairs` restricts the (kind, colour) pairs; by default all but the held-out ones. With one kind there are no scenes of two.
     """
-    maker = _MAKERS[int(rng.choice(len(_MAKERS), p=_WEIGHTS))]
+    weights = np.array(_WEIGHTS)
+    if pairs is not None and not _has_two_kinds(pairs):
+        weights[[_MAKERS.index(pair), _MAKERS.index(mixed)]] = 0
+        weights /= weights.sum()
+    maker = _MAKERS[int(rng.choice(len(_MAKERS), p=weights))]
     return maker(rng) if maker is landscape else maker(rng, pairs=pairs)
 
 

@@ -201,9 +201,8 @@ class WebUI(StandIn):
             number = len(self.painted)
             sent = json.loads(body)
             known = FIELDS | (IMG2IMG if route == "img2img" else {}) | DIALECTS[self.dialect]
-            fields = known | {
-                name: value for name, value in sent.items() if name in known
-            }  # the rest is ignored
+            # the rest is ignored
+            fields = known | {name: value for name, value in sent.items() if name in known}
             self.painted.append(fields)
         if number in self.faults:
             return self.faults[number](self)

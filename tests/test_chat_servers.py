@@ -130,9 +130,8 @@ def test_the_peers_own_form_of_error_is_understood(peer):
 def test_without_an_address_the_process_own_server_answers(own, monkeypatch):
     for name in settings.KNOWN:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(
-        local, "_shared", {(os.getpid(), "mini-sd", "mini-motion"): own}
-    )  # as if it had been started already
+    # as if it had been started already
+    monkeypatch.setattr(local, "_shared", {(os.getpid(), "mini-sd", "mini-motion"): own})
     options = {} if own.model == "mini-vlm" else {"model": own.model}
     assert said(lambda: call_gpt4v(RED, "What is there?", max_tokens=20, **options))
     assert settings.local_server() == own.url

@@ -112,9 +112,8 @@ def test_row_5_a_template_is_used_repeats_are_refused_and_none_is_an_answer(serv
 def test_row_6_a_long_text_is_cut_with_a_warning_and_keeps_its_end_token(service):
     with pytest.warns(CourseWarning, match=r"limit of 77 tokens, its last 425 were cut"):
         features = service.encode_text(" ".join(["cat"] * 500))
-    expected = service.encode_text(
-        " ".join(["cat"] * 75)
-    )  # 75 and the two special tokens: as many as there is room
+    # 75 and the two special tokens: as many as there is room
+    expected = service.encode_text(" ".join(["cat"] * 75))
     np.testing.assert_allclose(features, expected, atol=1e-6)
 
 

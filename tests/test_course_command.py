@@ -11,6 +11,7 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -425,10 +426,8 @@ def test_from_nothing_to_a_command_that_runs_in_the_new_environment(copy, bare, 
     assert version.startswith(expected)
     assert python == {"PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1"}
     second = course(copy, bare | {"PIP_FIND_LINKS": "/nowhere"}, "bench", "where")
-    assert second.stdout.splitlines() == [
-        "== where",
-        first.stdout.splitlines()[-1],
-    ]  # nothing was installed again
+    # nothing was installed again
+    assert second.stdout.splitlines() == ["== where", first.stdout.splitlines()[-1]]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the ordinary wheels have no CUDA")
@@ -559,3 +558,26 @@ def test_app_serves_the_folder_that_is_named_or_the_courses_own(given, folder, r
     extras, line = called
     assert extras == ["app"] and line[:3] == ["-m", "course_lib.app", str(folder)]
     assert line[3:] == [*rest, "--lang", "zh", "--port", "8899", "--no-browser"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_ctrl_c_is_the_childs_to_answer(tmp_path):
+    child = (
+        "import pathlib, time\n"
+        "try: print('there', flush=True); time.sleep(60)\n"
+        f"except KeyboardInterrupt: time.sleep(1); pathlib.Path({str(tmp_path / 'tidy')!r}).touch()\n"
+    )
+    parent = (
+        "import signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        "import pathlib, course\n"
+        "course.venv_python = lambda: pathlib.Path(sys.executable)\n"
+        f"sys.exit(course.in_venv('-c', {child!r}))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", parent], stdout=subprocess.PIPE, start_new_session=True, text=True
+    )
+    assert process.stdout.readline() == "there\n"
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(30) == 130 and (tmp_path / "tidy").exists()

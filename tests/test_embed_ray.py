@@ -116,12 +116,8 @@ def test_a_worker_killed_and_the_whole_started_again_embed_every_good_picture_on
         ({"CPU": 2}, None, 1, {"num_cpus": 1}),
         ({"CPU": 16}, None, 15, {"num_cpus": 1}),
         ({"CPU": 16}, 4, 4, {"num_cpus": 1}),
-        (
-            {"CPU": 1},
-            None,
-            1,
-            {"num_cpus": 0.5},
-        ),  # a whole one would leave nothing to read with: it would hang
+        # a whole one would leave nothing to read with: it would hang
+        ({"CPU": 1}, None, 1, {"num_cpus": 0.5}),
         ({"CPU": 32, "GPU": 4}, None, 4, {"num_cpus": 1, "num_gpus": 1}),
         ({"CPU": 3, "GPU": 8}, None, 2, {"num_cpus": 1, "num_gpus": 1}),
     ],

@@ -157,9 +157,8 @@ def test_probabilities_are_calibrated_by_the_best_cosine():
     truth = rng.integers(3, size=3000)
     logits = rng.normal(0, 1, (3000, 3))
     logits[np.arange(3000), truth] += 1.0
-    a, b = fit_confidence(
-        logits / 10, truth
-    )  # the truth is 1 logit ahead: scaled by 10, whatever the best is
+    # the truth is 1 logit ahead: scaled by 10, whatever the best is
+    a, b = fit_confidence(logits / 10, truth)
     assert np.exp(a + b * np.median(logits.max(axis=1) / 10)) == pytest.approx(10, rel=0.15)
 
 

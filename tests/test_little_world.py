@@ -27,6 +27,7 @@ from little_world.scenes import (
     Thing,
     allowed_pairs,
     distinct_scenes,
+    mixed,
     pair,
     random_scene,
     several,
@@ -161,6 +162,18 @@ def test_questions_have_true_answers_in_both_languages(scene, seed):
             name = KIND[g.kind][0] if lang == "zh" else KIND[g.kind][3]
             assert str(g.count) in [q.answer for q in asked if q.sort == "count" and name in q.text]
         assert sum(q.answer in ("否", "no") for q in asked if q.sort == "exists") >= 1
+
+
+def test_one_kind_is_enough_for_scenes_that_want_no_two():
+    cats = [("cat", "red"), ("cat", "blue")]
+    drawn = [random_scene(np.random.default_rng(seed), pairs=cats) for seed in range(40)]
+    assert {thing.kind for scene in drawn for thing in scene.things} == {"cat"}
+    assert {0, 1, 3} <= {len(scene.things) for scene in drawn}
+    for maker in (pair, mixed):
+        with pytest.raises(ValueError, match="two different kinds"):
+            maker(np.random.default_rng(0), pairs=cats)
+    with pytest.raises(ValueError, match="two different kinds"):
+        pair(np.random.default_rng(0), first=("cat", "red"), second=("cat", "blue"))
 
 
 def test_the_gallery_is_what_its_seed_makes(tmp_path):

@@ -31,9 +31,8 @@ def _english(monkeypatch):
 
 @pytest.fixture(scope="module")
 def server():
-    with LocalMilvus(
-        {"proxy.timeTickInterval": 10}
-    ) as server:  # ms: a consistent read waits for the next tick
+    # ms: a consistent read waits for the next tick
+    with LocalMilvus({"proxy.timeTickInterval": 10}) as server:
         yield server
 
 

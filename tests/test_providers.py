@@ -172,9 +172,8 @@ def test_a_key_from_colabs_secrets(monkeypatch):
 
 
 def test_names_of_hosted_models_stand_in_the_registry_alone():
-    names = [
-        entry.id for entry in registry.hosted() if entry.id != "mini-vlm"
-    ]  # its name is the default setting
+    # its name is the default setting
+    names = [entry.id for entry in registry.hosted() if entry.id != "mini-vlm"]
     pattern = re.compile(rf"(?<![\w.-])({'|'.join(map(re.escape, names))})(?![\w-])")
     for path in (ROOT / "course_lib").rglob("*.py"):
         if path.name != "registry.py":

@@ -348,9 +348,8 @@ def test_near_duplicates():
         return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
     engine.add_images({f"p{i}": picture(i) for i in range(20)})
-    engine.add_images(
-        {f"five again {i}": almost(5) for i in range(30)}
-    )  # more than the first neighbours asked for
+    # more than the first neighbours asked for
+    engine.add_images({f"five again {i}": almost(5) for i in range(30)})
     engine.add_image("nine again", almost(9))
     groups = engine.find_duplicates(0.995)
     assert [len(group) for group in groups] == [31, 2]

@@ -295,10 +295,8 @@ def test_a_damaged_scan_is_made_again(tmp_path, monkeypatch, name, damage):
         file.write_bytes({"flip": data, "cut": data[: len(data) // 2], "empty": b""}[damage])
     store = EmbeddedStore(tmp_path)
     assert [nearest(store, rows[i]) for i in (5, 2000, 3999)] == ["i5", "i2000", "i3999"]
-    if (name, damage) != (
-        "manifest.json",
-        "flip",
-    ):  # a digit of the recall, perhaps: nothing to do with the rows
+    # a digit of the recall, perhaps: nothing to do with the rows
+    if (name, damage) != ("manifest.json", "flip"):
         assert place not in list(tmp_path.glob("scan-*"))
     trainings = []
     monkeypatch.setattr(scan.ScanIndex, "train", lambda self: trainings.append(1))

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import openai
@@ -228,3 +229,16 @@ def test_the_command_says_what_is_wrong_in_one_sentence(arguments, folder):
     message = str(caught.value.code)
     assert "\n" not in message
     assert message.endswith((".", "。"))
+
+
+def test_no_proxy_stands_before_it(folder, monkeypatch):
+    """With a proxy in the environment `requests` would ask it for 127.0.0.1, too."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "intranet.example")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # where nobody listens
+    with LocalServer(folder) as server:
+        assert requests.get(f"{server.url}/v1/models", timeout=30).ok
+        assert urllib.request.urlopen(f"{server.url}/v1/models", timeout=30).status == 200
+    assert "intranet.example" in os.environ["NO_PROXY"].split(",")
+    with pytest.raises(requests.exceptions.ProxyError):  # others are still behind it
+        requests.get("http://other.example", timeout=30)

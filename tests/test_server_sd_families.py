@@ -30,9 +30,8 @@ from little_world.server.painting import Painting, PaintingEngine, Settings
 from little_world.server.samplers import SAMPLERS, choose, is_flow
 
 SMALL = {"width": 64, "height": 64, "steps": 4, "seed": 1, "prompt": "a red car"}
-PICTURE = Image.fromarray(
-    np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype="uint8")
-)  # the same each time
+# the same each time
+PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype="uint8"))
 MASK = Image.new("L", (64, 64))
 MASK.paste(255, (16, 16, 48, 48))
 
@@ -305,9 +304,8 @@ def test_the_last_preview_is_the_picture(engine):
         gate.hook.remove()
         state = dict(vars(vae))
         previews = [np.asarray(engine.preview(painting)).astype(int) for _ in range(2)]
-        assert all(
-            vars(vae)[name] is value for name, value in state.items()
-        )  # Qwen-Image's keeps its place there
+        # Qwen-Image's keeps its place there
+        assert all(vars(vae)[name] is value for name, value in state.items())
         gate.event.set()
         (picture,) = queue.get(timeout=30)
     assert (np.asarray(picture) == undisturbed).all()

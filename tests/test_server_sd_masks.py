@@ -133,9 +133,8 @@ def test_what_is_written_is_read_back(prompt, negative, more):
     assert (parsed["Size-1"], parsed["Size-2"]) == ("128", "64")
 
 
-_WIDE = re.compile(
-    r'\s*(\w[\w /-]*):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)'
-)  # as it was: the same, but not in linear time
+# as it was: the same, but not in linear time
+_WIDE = re.compile(r'\s*(\w[\w /-]*):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
 _PIECES = st.sampled_from(
     [*'aZ_9 ,:"/-', "\\", '\\"', "Steps: 20", ", ", ": ", "  ", "，", "é", "\t", "64x32"]
 )

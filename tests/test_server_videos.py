@@ -161,9 +161,8 @@ def test_a_first_frame_may_come_as_an_object_or_as_a_file(call):
 
 def test_list_and_delete(client):
     made = [client.videos.create_and_poll(prompt=f"cat {i}", poll_interval_ms=20).id for i in range(3)]
-    assert [video.id for video in client.videos.list(limit=2)][:3] == made[
-        ::-1
-    ]  # it turns the pages by itself
+    # it turns the pages by itself
+    assert [video.id for video in client.videos.list(limit=2)][:3] == made[::-1]
     oldest_first = [video.id for video in client.videos.list(limit=2, order="asc")]
     assert [number for number in oldest_first if number in made] == made
     deleted = client.videos.delete(made[1])
@@ -366,9 +365,8 @@ def test_the_shelf_keeps_so_many_so_much_and_so_long():
     assert [video.id for video in shelf.page(None, 9, "asc")[0]] == [video.id for video in videos[2:]]
     waiting = order(shelf)
     now[0] += 61
-    assert [video.id for video in shelf.page(None, 9, "asc")[0]] == [
-        waiting.id
-    ]  # what is not done does not age
+    # what is not done does not age
+    assert [video.id for video in shelf.page(None, 9, "asc")[0]] == [waiting.id]
     with pytest.raises(ApiError, match="not found"):
         shelf.get(videos[3].id)
     finish(shelf)
@@ -378,9 +376,8 @@ def test_the_shelf_keeps_so_many_so_much_and_so_long():
     for _ in range(3):
         last = order(small)
         finish(small)
-    assert [video.id for video in small.page(None, 9, "asc")[0]] == [
-        last.id
-    ]  # the newest stays, whatever its size
+    # the newest stays, whatever its size
+    assert [video.id for video in small.page(None, 9, "asc")[0]] == [last.id]
 
 
 def test_the_shelf_takes_and_gives_back_places():

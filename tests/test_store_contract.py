@@ -35,9 +35,8 @@ def on_milvus(folder: Path) -> VectorStore:
 def milvus() -> LocalMilvus:
     if reason := unavailable():
         pytest.skip(reason)
-    return LocalMilvus(
-        {"proxy.timeTickInterval": 10}
-    )  # ms; a strongly consistent read waits for the next tick
+    # ms; a strongly consistent read waits for the next tick
+    return LocalMilvus({"proxy.timeTickInterval": 10})
 
 
 # Each makes an empty store; it may use the folder.

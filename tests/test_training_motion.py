@@ -256,9 +256,8 @@ def test_a_given_first_frame_stands_without_noise_and_is_not_judged(base):
 
     loss, _ = motion.motion_loss(Blind(), scheduler, batch)
     assert torch.equal(shown[0][0, :, 0], clean[0, :, 0])
-    assert (
-        shown[0][0, :, 1:].abs().max() == shown[0][1].abs().max() == 0
-    )  # at the last timestep no signal is left
+    # at the last timestep no signal is left
+    assert shown[0][0, :, 1:].abs().max() == shown[0][1].abs().max() == 0
     assert float(loss) == pytest.approx(100.0**2 / FRAMES / 2, rel=1e-4)
 
 

@@ -396,9 +396,8 @@ def test_decoder_and_critic_each_learn_from_their_own_half_of_the_loss():
     decoder, critic = gradients(stage, nothing)
     assert decoder == 0 and critic > 0  # what tells drawings from pictures changes no picture
     with_judgement = gradients(replace(stage, adversarial=1.0, alike=1.0), nothing)
-    assert with_judgement[0] > 0 and with_judgement[1] == pytest.approx(
-        critic
-    )  # to be taken for a drawing blinds no critic
+    # to be taken for a drawing blinds no critic
+    assert with_judgement[0] > 0 and with_judgement[1] == pytest.approx(critic)
     assert all(p.grad is None for p in contest.vae.encoder.parameters())
 
 

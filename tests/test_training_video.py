@@ -171,9 +171,8 @@ def test_mini_action_tells_what_a_mean_of_frames_cannot(analyzer, cache):
         forwards, backwards = (Course(x, motion, None, 0.0) for x in (features, features[::-1].copy()))
         said = evaluate_action.answers(analyzer.actions, [forwards, backwards])
         right += (MOTIONS[said[0]] == motion) + (MOTIONS[said[1]] == BACKWARDS[motion])
-    assert (
-        right / (2 * len(clips)) >= 0.9
-    )  # both have the same mean: who knows only that gets half of them right
+    # both have the same mean: who knows only that gets half of them right
+    assert right / (2 * len(clips)) >= 0.9
 
 
 def test_the_card_says_what_was_measured():
@@ -185,7 +184,8 @@ def test_the_card_says_what_was_measured():
 
 
 def test_most_of_the_gallerys_motions_are_named(analyzer):
-    """Of nine clips by chance it would be one. What it gets wrong: a red car, which goes left for it whatever it does."""
+    """Of nine clips by chance it would be one. What it gets wrong: a red car, which goes left for it whatever it
+    does, and the clock, which goes down."""
     examples = [example for example in CLIPS.values() if example.part in ("motion", "rotated")]
     results = [analyzer.classify_action(example.path) for example in examples]
     truth = [example.truth["shots"][0]["actors"][0]["motion"] for example in examples]

@@ -124,9 +124,8 @@ def test_batches_made_ahead_are_the_same_in_any_order():
 def test_what_is_saved_loads_again_and_says_the_same(model, processor, pixels, tmp_path):
     vlm.save(copy.deepcopy(model), processor, tmp_path / "saved")
     config = json.loads((tmp_path / "saved" / "tokenizer_config.json").read_text("utf-8"))
-    assert (
-        config["tokenizer_class"] == "PreTrainedTokenizerFast"
-    )  # transformers 4 knows no other of its names
+    # transformers 4 knows no other of its names
+    assert config["tokenizer_class"] == "PreTrainedTokenizerFast"
     with safe_open(tmp_path / "saved" / "model.safetensors", "pt") as file:
         towers = [name for name in file.keys() if name.startswith("vision_tower.")]  # noqa: SIM118
     assert towers and all(name.startswith("vision_tower.vision_model.") for name in towers)
@@ -139,9 +138,8 @@ def test_what_is_saved_loads_again_and_says_the_same(model, processor, pixels, t
     assert inputs["input_ids"].tolist() == expected["input_ids"].tolist()
     assert other.tokenizer.decode(inputs["input_ids"][0], skip_special_tokens=True) == TURNS[0].question
     with torch.no_grad():
-        assert torch.allclose(
-            again(**inputs).logits, model(**expected).logits, atol=2e-2
-        )  # half precision in between
+        # half precision in between
+        assert torch.allclose(again(**inputs).logits, model(**expected).logits, atol=2e-2)
 
 
 def test_the_registry_counts_a_picture_as_mini_vlm_does():

@@ -156,9 +156,8 @@ HUGE = (12_000, 12_000)
 
 def test_an_absurd_size_is_refused_before_it_is_decoded(language, tmp_path):
     path = video_files.write(tmp_path / "a.avi", [0, 1, 2], time_base=Fraction(1, 25), codec="rawvideo")
-    data = patched(
-        path, b"strf", 8 + 4, struct.pack("<2i", *HUGE)
-    )  # BITMAPINFOHEADER: its size, width, height
+    # BITMAPINFOHEADER: its size, width, height
+    data = patched(path, b"strf", 8 + 4, struct.pack("<2i", *HUGE))
     refused(data, language, {"zh": "百万像素", "en": "megapixels"})
 
 

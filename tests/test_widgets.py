@@ -20,9 +20,8 @@ def english():
 
 @pytest.fixture(scope="module", autouse=True)
 def loaded():
-    yield CLIPService(
-        "mini-clip"
-    )  # services share the weights of a model in use: it is read once for all tests here
+    # services share the weights of a model in use: it is read once for all tests here
+    yield CLIPService("mini-clip")
 
 
 OPTIONS = {"the length": "It says nothing about likeness.", "the direction": "Only the angle counts."}

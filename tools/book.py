@@ -23,17 +23,13 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 from nbformat import NotebookNode
 
-from tools.project import repository
+from tools.project import BRANCH, repository
 
 ROOT = Path(__file__).resolve().parents[1]
 SITE = Path(__file__).resolve().parent / "book_site"
 LANGUAGES = ("zh", "en")
-BRANCH = "main"
-FOLDERS = {
-    "notebooks": "lessons",
-    "exercises": "exercises",
-    "solutions": "solutions",
-}  # in the checkout, on the site
+# in the checkout, on the site
+FOLDERS = {"notebooks": "lessons", "exercises": "exercises", "solutions": "solutions"}
 DOCS = {  # a page of the site, and where it comes from
     "teaching": {"zh": "docs/teaching.zh-CN.md", "en": "docs/teaching.md"},
     "glossary": {"zh": "docs/glossary.md", "en": "docs/glossary.md"},
@@ -115,9 +111,8 @@ def _for_reading(nb: NotebookNode, relinked) -> None:
     for index, cell in enumerate(nb.cells):
         if cell.cell_type == "markdown":
             text = cell.source
-            if _BADGE.search(
-                text
-            ):  # the badges: plain links, and no language, which the site's own switch has
+            # the badges: plain links, and no language, which the site's own switch has
+            if _BADGE.search(text):
                 text = " · ".join(f"[{name}]({target})" for name, target in _BADGE.findall(text))
             cell.source = relinked(text)
             continue

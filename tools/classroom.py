@@ -168,7 +168,7 @@ class Classroom:
                 refused.append(f"{shown.as_posix()}: {error}")
                 continue
             modified = path.stat().st_mtime
-            if modified <= taken.get((student, exercise), 0):
+            if modified <= taken.get((student, exercise), float("-inf")):  # a ZIP may say 1970 of all
                 continue
             taken[student, exercise] = modified
             target = self.folder / "submitted" / student / exercise / f"{exercise}.ipynb"
@@ -278,9 +278,8 @@ class Classroom:
         """A row a learner and exercise: points, of how many, points of each step, and what went wrong."""
         steps = max((len(grade.of) for grade in grades), default=0)
         temporary = self.folder / (GRADES + ".tmp")
-        with open(
-            temporary, "w", newline="", encoding="utf-8-sig"
-        ) as file:  # so that Excel reads Chinese names
+        # so that Excel reads Chinese names
+        with open(temporary, "w", newline="", encoding="utf-8-sig") as file:
             rows = csv.writer(file)
             rows.writerow(
                 ["student", "exercise", "points", "of", *(f"step {i + 1}" for i in range(steps)), "note"]

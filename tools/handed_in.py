@@ -23,9 +23,8 @@ def student_name(shown: Path, exercise: str) -> str:
     short = exercise.partition("_")[0]
     rest = re.sub(r"\s*\(\d+\)$", "", shown.stem)  # a browser's second download
     rest = re.sub(rf"(?<![A-Za-z0-9])(?:{exercise}|{short})(?![A-Za-z0-9])", "", rest)
-    name = rest.strip(" _-.") or re.sub(
-        r"_\d+_assignsubmission_file_?$", "", shown.parent.name
-    )  # Moodle's folders
+    # Moodle's folders
+    name = rest.strip(" _-.") or re.sub(r"_\d+_assignsubmission_file_?$", "", shown.parent.name)
     if not name.strip(" ."):
         raise ClassroomError(
             say(

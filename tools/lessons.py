@@ -35,10 +35,9 @@ import yaml
 from nbformat import NotebookNode
 from nbgrader.preprocessors import ClearHiddenTests, ClearSolutions
 
-from tools.project import repository
+from tools.project import BRANCH, repository
 
 LANGUAGES = ("zh", "en")
-BRANCH = "main"
 
 _SETUP = """\
 LANG = "{lang}"

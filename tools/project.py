@@ -11,6 +11,7 @@ else:
     import tomli as tomllib  # comes with jupyterlab
 
 ROOT = Path(__file__).resolve().parents[1]
+BRANCH = "main"
 
 
 def project(root: Path = ROOT) -> dict:

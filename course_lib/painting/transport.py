@@ -146,9 +146,8 @@ class Transport:
             if session is None:
                 session = self._sessions[os.getpid()] = requests.Session()
                 session.trust_env = not on_this_machine(url)  # no proxy for a server on this machine
-                session.cookies.set_policy(
-                    DefaultCookiePolicy(allowed_domains=[])
-                )  # nothing is shared but sockets
+                # nothing is shared but sockets
+                session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
                 for scheme in ("http://", "https://"):
                     session.mount(scheme, HTTPAdapter(pool_maxsize=64))
                 weakref.finalize(self, session.close)

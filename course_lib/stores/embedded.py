@@ -20,8 +20,21 @@ import numpy as np
 
 from . import sqlite
 from .fresh import FreshScan, as_matrix
-from .protocol import (Hit, Item, Space, Where, canonical, checked_items, checked_metadata,
-                       checked_top_k, checked_vectors, checked_where, missing, repeated, unbound)  # fmt: skip
+from .protocol import (
+    Hit,
+    Item,
+    Space,
+    Where,
+    canonical,
+    checked_items,
+    checked_metadata,
+    checked_top_k,
+    checked_vectors,
+    checked_where,
+    missing,
+    repeated,
+    unbound,
+)
 
 
 class EmbeddedStore:

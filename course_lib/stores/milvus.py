@@ -19,8 +19,25 @@ import numpy as np
 
 from ..settings import say
 from .milvus_client import TIMEOUT, NotLoaded, bad_address, connect, parsed, plainly
-from .protocol import (Hit, Item, Space, StoreError, TooLarge, Where, canonical, checked_items, checked_metadata,
-                       checked_top_k, checked_vectors, checked_where, closed, is_clean, missing, repeated, unbound)  # fmt: skip
+from .protocol import (
+    Hit,
+    Item,
+    Space,
+    StoreError,
+    TooLarge,
+    Where,
+    canonical,
+    checked_items,
+    checked_metadata,
+    checked_top_k,
+    checked_vectors,
+    checked_where,
+    closed,
+    is_clean,
+    missing,
+    repeated,
+    unbound,
+)
 
 AT_ONCE = 1000  # rows of a request or an answer: at 10 KB each far from the 64 MB that Milvus allows
 MAX_TEXT, MAX_LIST, MAX_RESULTS = 65_535, 4096, 16_384  # bytes, entries, rows: Milvus's limits
@@ -159,9 +176,8 @@ class MilvusStore:
         if there or (not replace and len(new) < len(items)):
             counts = Counter(item.id for item in items)
             raise repeated(next(id for id, count in counts.items() if count > 1 or id in there))
-        with (
-            self._lock
-        ):  # numbers that ascend, in microseconds, so that those of other writers fall in between
+        # numbers that ascend, in microseconds, so that those of other writers fall in between
+        with self._lock:
             first = max(self._last + 1, time.time_ns() // 1000)
             self._last = first + len(new)
         rows = [_row(seq, item) for seq, item in enumerate(new.values(), first)]

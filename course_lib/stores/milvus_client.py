@@ -59,9 +59,8 @@ def connect(url: str) -> Any:
                 en="Milvus is reached through pymilvus, please run pip install pymilvus.",
             )
         ) from error
-    logging.getLogger("pymilvus").setLevel(
-        logging.CRITICAL
-    )  # it logs a traceback for each error that it raises
+    # it logs a traceback for each error that it raises
+    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
     with plainly(url):
         return MilvusClient(url, token=resolve("MILVUS_TOKEN").value or "", timeout=TIMEOUT)
 

@@ -21,12 +21,8 @@ MIN_RECALL = 0.999
 # for half of the queries, at 4 to 4.8 for one in a thousand (CLIP-like and isotropic, 30k and 100k rows, 64 and 512 numbers).
 SURE = 5.0
 SELDOM = 0.1  # of the queries may want a deeper scan: with the next code more are answered by the first, and sooner
-KINDS = {
-    "pq4": 1 / 8,
-    "pq2": 1 / 4,
-    "pq1": 1 / 2,
-    "sq8": 1.0,
-}  # codes, and their bytes for each number of a vector
+# codes, and their bytes for each number of a vector
+KINDS = {"pq4": 1 / 8, "pq2": 1 / 4, "pq1": 1 / 2, "sq8": 1.0}
 DEPTHS = (250, 1000, 4000)
 BLOCK = 16_384  # rows at a time, so that scores and copies stay small
 TRAINING = 1024
@@ -62,9 +58,8 @@ class ScanIndex:
 
     def __init__(self, dim: int, base: np.ndarray | None = None):
         self.dim = dim
-        self.base = (
-            np.empty((0, dim), np.float32) if base is None else np.asarray(base)
-        )  # of a mapped file, too
+        # of a mapped file, too
+        self.base = np.empty((0, dim), np.float32) if base is None else np.asarray(base)
         self._tail, self._in_tail = np.empty((0, dim), np.float32), 0
         self.alive = np.ones(len(self.base), bool)
         self.dead = 0
@@ -160,9 +155,8 @@ class ScanIndex:
         if not k:
             return [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries)
         best: list[Found] = [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries)
-        floors = np.full(
-            len(queries), -np.inf, np.float32
-        )  # what a row has to exceed to be among a query's best
+        # what a row has to exceed to be among a query's best
+        floors = np.full(len(queries), -np.inf, np.float32)
         few = count < len(self)
         chosen = np.flatnonzero(allowed) if few else None
         # One query reads the rows where they lie; for several, blocks keep the scores small.
@@ -176,9 +170,8 @@ class ScanIndex:
             for positions, rows in parts:
                 scores = queries @ rows.T if len(queries) > 1 else (rows @ queries[0])[None]
                 for i, row in enumerate(scores):
-                    at = np.flatnonzero(
-                        row > floors[i]
-                    )  # behind the first block nearly none: no need to sort the rest
+                    # behind the first block nearly none: no need to sort the rest
+                    at = np.flatnonzero(row > floors[i])
                     at = at[_best(row[at], k)]
                     both = [
                         np.concatenate(pair) for pair in zip(best[i], (positions[at], row[at]), strict=True)

@@ -54,9 +54,8 @@ def write_rows(temporary: Path, rows: Iterable[bytes], count: int, dim: int) -> 
             "shape": (count, dim),
         }
         np.lib.format.write_array_header_1_0(file, header)
-        file.writelines(
-            rows
-        )  # one by one: a row passes through the processor's cache, and through no other array
+        # one by one: a row passes through the processor's cache, and through no other array
+        file.writelines(rows)
     return np.load(temporary / ROWS, mmap_mode="r")
 
 
@@ -73,9 +72,8 @@ def finish(temporary: Path, index: ScanIndex, numbers: np.ndarray, mark: Mark) -
     }
     (temporary / MANIFEST).write_text(json.dumps(manifest))
     place = temporary.with_name(f"scan-{mark.seq:012}-{mark.removal:012}-{temporary.name[-12:]}")
-    index.base = np.empty(
-        (0, index.dim), np.float32
-    )  # unmapped: Windows renames no folder with an open file in it
+    # unmapped: Windows renames no folder with an open file in it
+    index.base = np.empty((0, index.dim), np.float32)
     os.replace(temporary, place)
     index.base = np.asarray(np.load(place / ROWS, mmap_mode="r"))
     upto = place.name.rpartition("-")[0]

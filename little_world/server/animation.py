@@ -28,11 +28,8 @@ from . import pipelines
 from .pipelines import PipelineEngine
 from .worker import Cancelled, Job
 
-_RATES = {
-    "WanPipeline": 16,
-    "LTXPipeline": 24,
-    "CogVideoXPipeline": 8,
-}  # frames a second, as their authors play them
+# frames a second, as their authors play them
+_RATES = {"WanPipeline": 16, "LTXPipeline": 24, "CogVideoXPipeline": 8}
 _STRENGTH = 0.8  # how far a clip may leave the picture it begins with, where the adapter never learnt to go on from one
 
 

@@ -39,9 +39,8 @@ def block(pipe: Any) -> int:
 def guidance(pipe: Any, scale: float) -> dict[str, float]:
     """A1111's `cfg_scale`, of which 1 is no guidance, as the pipeline's call takes it."""
     if type(pipe).__name__.startswith("ZImage"):
-        return {
-            "guidance_scale": max(scale - 1.0, 0.0)
-        }  # it adds so much of the difference to the prediction
+        # it adds so much of the difference to the prediction
+        return {"guidance_scale": max(scale - 1.0, 0.0)}
     if "true_cfg_scale" not in pipelines.arguments(pipe):
         return {"guidance_scale": scale}
     # Qwen-Image and FLUX.1: there `guidance_scale` is for distilled models, which need no second prediction.

@@ -11,6 +11,7 @@ from typing import Any
 
 import uvicorn
 
+from course_lib.addresses import past_proxies
 from course_lib.errors import SettingsError
 from course_lib.settings import resolve, say
 
@@ -49,6 +50,8 @@ class LocalServer:
                     "if that is meant.",
                 )
             )
+        if local_only:
+            past_proxies()
         self._socket = _bind(host, port)
         host, port = self._socket.getsockname()[:2]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"

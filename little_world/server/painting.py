@@ -70,9 +70,8 @@ class Painting:
     running: bool = False
     step: int = 0
     steps: int = 0
-    latents: torch.Tensor | None = field(
-        default=None, repr=False
-    )  # of the first picture, after the last step
+    # of the first picture, after the last step
+    latents: torch.Tensor | None = field(default=None, repr=False)
     stop: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -284,9 +283,8 @@ class PaintingEngine(PipelineEngine):
             "height": settings.height,
             "num_inference_steps": settings.steps,
             "eta": settings.eta,
-            "generator": [
-                torch.Generator().manual_seed(seed) for seed in work.seeds
-            ],  # on the CPU: the same anywhere
+            # on the CPU: the same anywhere
+            "generator": [torch.Generator().manual_seed(seed) for seed in work.seeds],
             **families.guidance(pipe, settings.guidance),
         }
         if pipe.config.get("force_zeros_for_empty_prompt") and not any(work.negatives):

@@ -24,9 +24,8 @@ from course_lib.settings import say
 from .engine import SMALL, Engine, threads
 from .samplers import is_flow
 
-Family = Literal[
-    "text", "image", "mask"
-]  # what there is to begin with: words alone, a picture, a part of one
+# what there is to begin with: words alone, a picture, a part of one
+Family = Literal["text", "image", "mask"]
 
 _LISTED = {
     "text": auto_pipeline.AUTO_TEXT2IMAGE_PIPELINES_MAPPING,
@@ -51,9 +50,8 @@ class PipelineEngine(Engine):
         models = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
         dtype = precision(device, pipe.scheduler)
         for model in models:
-            if (
-                model.dtype != dtype
-            ):  # not read by `_load`; casting what was would round the angles of its positions too
+            # not read by `_load`; casting what was would round the angles of its positions too
+            if model.dtype != dtype:
                 model.to(dtype)
         pipe = pipe.to(device)
         pipe.set_progress_bar_config(disable=True)

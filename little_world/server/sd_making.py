@@ -91,10 +91,8 @@ class Making:
             "guidance": ("CFG scale", asked.cfg_scale != 1),
             "negative": ("Negative prompt", asked.negative_prompt),
             "strength": ("Denoising strength", True),
-            "sampler": (
-                "Sampler",
-                self.sampler.name != "Euler",
-            ),  # flow matching has a scheduler of that kind
+            # flow matching has a scheduler of that kind
+            "sampler": ("Sampler", self.sampler.name != "Euler"),
         }
         idle = self.engine.idle(family)
         return [name for key, (name, given) in wanted.items() if given and key in idle]

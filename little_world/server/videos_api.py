@@ -218,9 +218,8 @@ async def _read(request: Request) -> tuple[VideoRequest, bytes | None]:
                 )
             if is_file:
                 sent = await value.read()
-            elif match := re.fullmatch(
-                r"input_reference\[(\w+)\]", name
-            ):  # as the SDK writes an object into a form
+            # as the SDK writes an object into a form
+            elif match := re.fullmatch(r"input_reference\[(\w+)\]", name):
                 given.setdefault("input_reference", {})[match[1]] = value
             else:
                 given[name] = value

@@ -1,6 +1,6 @@
 """mini-action: what moves how and where a pattern breaks, read from mini-clip's vectors of the frames in their order.
 
-python -m little_world.training.action             train: draw clips and embed them once, then some minutes
+python -m little_world.training.action             train (the model card says how long): clips are drawn and embedded once
 python -m little_world.training.action --evaluate  reprint the model card's table from the stored weights
 """
 
@@ -10,7 +10,6 @@ import argparse
 import hashlib
 import json
 import os
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,9 +23,8 @@ from course_lib.video_actions import LONGEST, ActionNetwork
 
 from ..clip_drawing import draw_frames
 from ..clips import EVENTS, MOTIONS, Clip, random_clip
-from ..paths import MODELS
 from .data import cache_folder
-from .loop import Recipe, fit
+from .loop import Recipe, checkpoints, destination, fit, replace_folder
 
 FPS = 8  # vectors a second
 TRAIN, TEST, RECOLORED = 903, 902, 904  # streams of seeds; in the last one everything changes colour
@@ -74,9 +72,8 @@ def courses(count: int, stream: int = TRAIN) -> list[Course]:
     service = CLIPService("mini-clip")
     weights = Path(service._loaded.model.name_or_path, "model.safetensors")
     clips = [clip_of(i, stream) for i in range(count)]
-    scripts = hashlib.sha256(repr(clips).encode()).hexdigest()[
-        :12
-    ]  # vectors of other clips are not taken for theirs
+    # vectors of other clips are not taken for theirs
+    scripts = hashlib.sha256(repr(clips).encode()).hexdigest()[:12]
     path = cache_folder() / f"clips-{stream}-{count}-{scripts}-{weights.stat().st_size}.npz"
     if not path.exists():
         found = []
@@ -189,24 +186,23 @@ def train(folder: Path, recipe: Recipe = RECIPE, clips: int = CLIPS, test_clips:
     torch.manual_seed(recipe.seed)
     found = courses(clips) + courses(clips // 3, RECOLORED)
     model, batches = network(found), Batches(found, recipe)
-    checkpoint = cache_folder() / "mini-action" / "checkpoint.pt"
+    checkpoint = checkpoints(folder) / "checkpoint.pt"
     seconds = fit(model, lambda step: loss(model, batches[step]), recipe, checkpoint)
-    temporary = folder.with_name(folder.name + ".part")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    config = {
-        "clip": "mini-clip",
-        "fps": FPS,
-        "dim": model.mean.numel(),
-        **SIZES,
-        "actions": MOTIONS,
-        "events": EVENTS,
-    }
-    (temporary / "config.json").write_text(json.dumps(config, indent=1) + "\n")
-    weights = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(temporary, folder)
+
+    def write(temporary: Path) -> None:
+        config = {
+            "clip": "mini-clip",
+            "fps": FPS,
+            "dim": model.mean.numel(),
+            **SIZES,
+            "actions": MOTIONS,
+            "events": EVENTS,
+        }
+        (temporary / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+        weights = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
+        save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
+
+    replace_folder(folder, write)
     write_card(folder, table(folder, found, test_clips), seconds=seconds, recipe=recipe, clips=clips)
 
 
@@ -217,16 +213,21 @@ def main() -> None:
     parser.add_argument(
         "--evaluate", action="store_true", help="measure the stored network and print its card's table"
     )
-    parser.add_argument("--folder", type=Path, default=MODELS / "mini-action")
-    parser.add_argument("--steps", type=int, default=RECIPE.steps, help="fewer, to try the code")
-    parser.add_argument("--clips", type=int, default=CLIPS)
+    parser.add_argument(
+        "--folder", type=Path, help="where the finished network goes, if not to the course's own"
+    )
+    parser.add_argument(
+        "--steps", type=int, default=RECIPE.steps, help="fewer, to try the code; stays in the cache"
+    )
+    parser.add_argument("--clips", type=int, default=CLIPS, help="fewer, to try the code")
     args = parser.parse_args()
+    folder = destination("mini-action", args.folder, (args.steps, args.clips) != (RECIPE.steps, CLIPS))
     if args.evaluate:
         from .evaluate_action import markdown, table
 
-        print(markdown(table(args.folder, courses(args.clips))))
+        print(markdown(table(folder, courses(args.clips))))
     else:
-        train(args.folder, replace(RECIPE, steps=args.steps), args.clips)
+        train(folder, replace(RECIPE, steps=args.steps), args.clips)
 
 
 if __name__ == "__main__":

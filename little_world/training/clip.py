@@ -7,7 +7,6 @@ python -m little_world.training.clip --evaluate reprint the model card's table f
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,9 +20,8 @@ try:  # the Pillow one on every machine: the same pixels with torchvision and wi
 except ImportError:  # transformers 4 has one for both
     from transformers import CLIPImageProcessor
 
-from ..paths import MODELS
-from .data import CONTRASTS, FAMILIES, FAMILY, TRAIN, cache_folder, captions_and_facts, training_pixels
-from .loop import Recipe, finished, fit
+from .data import CONTRASTS, FAMILIES, FAMILY, TRAIN, captions_and_facts, training_pixels
+from .loop import Recipe, checkpoints, destination, finished, fit, name_of, replace_folder
 from .tokenizer import train_tokenizer
 
 IMAGE_SIZE, PATCH, MAX_TOKENS = 96, 12, 64
@@ -174,7 +172,7 @@ def train(
     from .evaluate_clip import table, write_card, zero_shot_kind
 
     torch.manual_seed(stages[0].seed)
-    work = cache_folder() / folder.resolve().name
+    work = checkpoints(folder)
     captions, _ = captions_and_facts(min(scenes, 20_000))
     tokenizer = build_tokenizer(work / "tokenizer", captions)
     model = CLIPModel._from_config(config(tokenizer), attn_implementation="eager").to(device)
@@ -214,19 +212,19 @@ def train(
             batches.stage = stage
         seconds += fit(model, loss, stage, checkpoint, device=device, look=look, look_every=300)
     model.eval()
-    # Stored in half precision: half the download, and the card is measured on the stored weights.
-    temporary = folder.with_name(folder.name + ".part")
-    model.half().save_pretrained(temporary)
-    processor.save_pretrained(temporary)
-    processor.image_processor.save_pretrained(
-        temporary
-    )  # transformers 4 looks for these under their own names
-    for name in ("vocab.json", "merges.txt"):
-        shutil.copy(work / "tokenizer" / name, temporary)
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.replace(temporary, folder)
-    write_card(folder, table(folder), seconds=seconds, stages=stages, scenes=scenes)
+
+    def write(temporary: Path) -> None:
+        # Stored in half precision: half the download, and the card is measured on the stored weights.
+        model.half().save_pretrained(temporary)
+        processor.save_pretrained(temporary)
+        # transformers 4 looks for these under their own names
+        processor.image_processor.save_pretrained(temporary)
+        for name in ("vocab.json", "merges.txt"):
+            shutil.copy(work / "tokenizer" / name, temporary)
+
+    replace_folder(folder, write)
+    about = {"stages": stages, "scenes": scenes, "trained_on": name_of(device)}
+    write_card(folder, table(folder), seconds=seconds, **about)
 
 
 def main() -> None:
@@ -236,18 +234,23 @@ def main() -> None:
     parser.add_argument(
         "--evaluate", action="store_true", help="measure the stored model and print its card's table"
     )
-    parser.add_argument("--folder", type=Path, default=MODELS / "mini-clip")
-    parser.add_argument("--steps", type=int, help="cut every stage short: to try the code")
-    parser.add_argument("--scenes", type=int, default=SCENES)
+    parser.add_argument(
+        "--folder", type=Path, help="where the finished model goes, if not to the course's own"
+    )
+    parser.add_argument(
+        "--steps", type=int, help="cut every stage short: to try the code; stays in the cache"
+    )
+    parser.add_argument("--scenes", type=int, default=SCENES, help="fewer, to try the code")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
+    folder = destination("mini-clip", args.folder, bool(args.steps) or args.scenes != SCENES)
     if args.evaluate:
         from .evaluate_clip import markdown, table
 
-        print(markdown(table(args.folder)))
+        print(markdown(table(folder)))
     else:
         stages = tuple(replace(stage, steps=min(stage.steps, args.steps or stage.steps)) for stage in STAGES)
-        train(args.folder, stages, args.scenes, args.device)
+        train(folder, stages, args.scenes, args.device)
 
 
 if __name__ == "__main__":

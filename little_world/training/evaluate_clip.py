@@ -173,7 +173,7 @@ def markdown(rows: dict[str, dict[str, float]], targets: dict[str, float] = TARG
 
 
 def write_card(
-    folder: Path, rows: dict[str, dict[str, float]], *, seconds: float, stages, scenes: int
+    folder: Path, rows: dict[str, dict[str, float]], *, seconds: float, stages, scenes: int, trained_on: str
 ) -> None:
     """README.md (the model card) and metrics.json, from what was measured."""
     (folder / "metrics.json").write_text(
@@ -206,7 +206,7 @@ How each row is measured: `little_world/training/evaluate_clip.py`. Each is zero
 given; retrieval finds the picture of a full caption among 200 that differ in meaning (mean of five rounds).
 
 - Trained in {len(stages)} stages, each on {scenes:,} scenes of one of {len({stage.stream for stage in stages})} streams: {", then ".join(f"{stage.steps:,} batches of {stage.batch_size}" for stage in stages)}.
-  {seconds / 60:.0f} minutes on two CPU cores: `python -m little_world.training.clip`
+  {seconds / 60:.0f} minutes on {trained_on}: `python -m little_world.training.clip`
 - This table again: `python -m little_world.training.clip --evaluate`
 """,
         encoding="utf-8",

@@ -149,9 +149,8 @@ def save_moving(made: np.ndarray, path: Path) -> None:
         contact_sheet([Image.fromarray(frame) for frame in frames], len(made))
         for frames in made.swapaxes(0, 1)
     ]
-    colors = Image.fromarray(np.concatenate([np.asarray(moment) for moment in moments])).quantize(
-        128
-    )  # the same in all
+    # the same in all
+    colors = Image.fromarray(np.concatenate([np.asarray(moment) for moment in moments])).quantize(128)
     pages = [moment.quantize(palette=colors, dither=Image.Dither.NONE) for moment in moments]
     save_picture(pages[0], path, save_all=True, append_images=pages[1:], duration=1000 // RATE, loop=0)
 

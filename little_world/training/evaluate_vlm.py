@@ -222,7 +222,9 @@ def markdown(rows: dict[str, dict[str, float]]) -> str:
     return as_table(rows, TARGETS)
 
 
-def write_card(folder: Path, rows: dict[str, dict[str, float]], *, seconds: float, stages, reading) -> None:
+def write_card(
+    folder: Path, rows: dict[str, dict[str, float]], *, seconds: float, stages, reading, trained_on: str
+) -> None:
     """README.md (the model card) and metrics.json, from what was measured."""
     (folder / "metrics.json").write_text(
         json.dumps(
@@ -251,7 +253,7 @@ training never showed.
 
 - Its vision tower, mini-clip's, first learned to name what is in a picture: {sum(s.steps for s in reading):,} batches of {reading[0].batch_size}
   pictures (`little_world/training/vlm_tower.py`). Then the whole was trained in {len(stages)} stages, with {", ".join(f"{stage.steps:,}" for stage in stages)} batches of {stages[0].batch_size}
-  conversations of up to {TURNS} questions; {seconds / 60:.0f} minutes on two CPU cores in all: `python -m little_world.training.vlm`
+  conversations of up to {TURNS} questions; {seconds / 60:.0f} minutes on {trained_on} in all: `python -m little_world.training.vlm`
 - This table again: `python -m little_world.training.vlm --evaluate`
 """,
         encoding="utf-8",

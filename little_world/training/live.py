@@ -59,9 +59,8 @@ def tiny_clip(tokenizer: CLIPTokenizerFast, seed: int = 0) -> CLIPModel:
     )
     small.projection_dim = 64
     torch.manual_seed(seed)
-    return CLIPModel._from_config(
-        small, attn_implementation="eager"
-    )  # on a CPU faster than SDPA at this size
+    # on a CPU faster than SDPA at this size
+    return CLIPModel._from_config(small, attn_implementation="eager")
 
 
 def tiny_processor() -> CLIPImageProcessor:

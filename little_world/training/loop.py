@@ -7,14 +7,17 @@ import functools
 import json
 import math
 import os
+import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
+from ..paths import MODELS
+from .data import cache_folder
 from .parallel import Team, is_first
 
 
@@ -40,6 +43,26 @@ def learning_rate(recipe: Recipe, step: int) -> float:
         return recipe.learning_rate * (step + 1) / recipe.warmup
     t = (step - recipe.warmup) / max(1, (recipe.horizon or recipe.steps) - recipe.warmup)
     return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, t))))
+
+
+def destination(name: str, given: Path | None, trial: bool) -> Path:
+    """The folder of the finished model: `given`, or the course's own; a trial's, which is good for nothing, in the cache."""
+    return given or (cache_folder() / "trials" / f"{name}-trial" if trial else MODELS / name)
+
+
+def checkpoints(folder: Path) -> Path:
+    """Where the checkpoints of the model for `folder` are: another folder is another training."""
+    return cache_folder() / folder.resolve().name
+
+
+def replace_folder(folder: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a folder, which takes the place of `folder` when it is whole."""
+    temporary = folder.with_name(folder.name + ".part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    write(temporary)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(temporary, folder)
 
 
 def finished(checkpoint: Path, recipe: Recipe) -> bool:
@@ -130,8 +153,11 @@ def fit(
     averaged = torch.optim.swa_utils.AveragedModel(
         model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.ema)) if recipe.ema else None  # fmt: skip
     first, spent = 0, 0.0
+    kept = repr(replace(recipe, steps=0))  # a longer run may go on
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
+        if state.get("recipe", kept) != kept:
+            raise SystemExit(f"{checkpoint} is of another recipe: remove it, or train into another folder.")
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         if averaged is not None:
@@ -144,6 +170,7 @@ def fit(
         state = {
             "model": model.state_dict(),
             "optimizer": optimizer.state_dict(),
+            "recipe": kept,
             "step": step,
             "seconds": spent + time.time() - start,
         }
@@ -157,6 +184,7 @@ def fit(
     start = last_save = last_log = time.time()
     model.train()
     logged: dict[str, float | torch.Tensor] = {}
+    autocast(device)  # measured before there are several processes, which would measure one another
     with Team(model, processes if first < recipe.steps else 1) as team:
         for step in range(first, recipe.steps):
             for group in optimizer.param_groups:

@@ -17,9 +17,9 @@ from diffusers import AnimateDiffPipeline, MotionAdapter, StableDiffusionPipelin
 from diffusers.models.attention_processor import AttnProcessor
 from transformers import CLIPTextModel
 
-from .loop import Recipe
+from .loop import Recipe, replace_folder
 from .motion_data import FRAMES, RATE
-from .sd_model import Painter, replace_folder
+from .sd_model import Painter
 from .tracking import MOTIONS
 
 GUIDANCE, STEPS = 5.0, 20

@@ -20,7 +20,7 @@ from torch import Tensor
 from ..paths import MODELS
 from .data import TRAIN, cache_folder, training_pixels
 from .gpu import stepwise
-from .loop import finished, fit, name_of
+from .loop import finished, fit, name_of, replace_folder
 from .parallel import start_processes
 from .sd_data import Batch, Batches, CropBatch, Crops, Latents, as_tensor, latents
 from .sd_decoder import Contest
@@ -33,7 +33,6 @@ from .sd_model import (
     build_scheduler,
     build_tokenizer,
     pipeline,
-    replace_folder,
     save,
 )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from transformers.utils import logging as transformers_logging
 from ..paths import MODELS
 from ..scenes import COLORS, KINDS
 from .data import CONTRASTS, TRAIN
-from .loop import Recipe
+from .loop import Recipe, replace_folder
 from .sd_data import PORTRAITS
 
 TOKENS = 40  # every prompt is padded to it; the longest caption has 26
@@ -266,11 +265,3 @@ def save(pipe: StableDiffusionPipeline, folder: Path, clip_folder: Path = MODELS
         (temporary / "text_encoder" / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
     replace_folder(folder, write)
-
-
-def replace_folder(folder: Path, write) -> None:
-    temporary = folder.with_name(folder.name + ".part")
-    shutil.rmtree(temporary, ignore_errors=True)
-    write(temporary)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(temporary, folder)

@@ -1,6 +1,6 @@
 """mini-sound: a tower for sounds that meets mini-clip's texts, trained from scratch on the sounds of Little World.
 
-python -m little_world.training.sound             train: a few minutes on one core
+python -m little_world.training.sound             train (the model card says how long)
 python -m little_world.training.sound --evaluate  reprint the model card's table from the stored weights
 """
 
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -25,10 +23,8 @@ from course_lib.hearing import FRAMES, HOP, RATE, SoundNetwork, log_mel
 from ..captions import caption, random_plan
 from ..clip_sound import SOUND_OF, sound_track, sounds_of
 from ..clips import MOTIONS, Clip, random_clip
-from ..paths import MODELS
 from .clip import contrastive_loss
-from .data import cache_folder
-from .loop import Recipe, fit
+from .loop import Recipe, checkpoints, destination, fit, replace_folder
 
 TRAIN, TEST = 911, 912  # streams of seeds
 CLIPS = 1500
@@ -111,22 +107,21 @@ def train(folder: Path, recipe: Recipe = RECIPE, clips: int = CLIPS) -> None:
         logits = (model(sounds).float() @ texts.T) * model.logit_scale.exp()
         return contrastive_loss(logits, same), {"scale": float(model.logit_scale.detach().exp())}
 
-    seconds = fit(model, loss, recipe, cache_folder() / "mini-sound" / "checkpoint.pt")
-    temporary = folder.with_name(folder.name + ".part")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    halves = {name: t.half() if t.is_floating_point() else t for name, t in model.state_dict().items()}
-    save_file(halves, temporary / "model.safetensors", metadata={"format": "pt"})
-    config = {
-        "clip": "mini-clip",
-        "dim": service.dim,
-        "widths": WIDTHS,
-        "confidence": {"picture": [3, 0], "sound": [3, 0]},
-    }
-    _write(temporary, config)
-    _write(temporary, config | {"confidence": calibrate(temporary)})
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(temporary, folder)
+    seconds = fit(model, loss, recipe, checkpoints(folder) / "checkpoint.pt")
+
+    def write(temporary: Path) -> None:
+        halves = {name: t.half() if t.is_floating_point() else t for name, t in model.state_dict().items()}
+        save_file(halves, temporary / "model.safetensors", metadata={"format": "pt"})
+        config = {
+            "clip": "mini-clip",
+            "dim": service.dim,
+            "widths": WIDTHS,
+            "confidence": {"picture": [3, 0], "sound": [3, 0]},
+        }
+        _write(temporary, config)
+        _write(temporary, config | {"confidence": calibrate(temporary)})
+
+    replace_folder(folder, write)
     write_card(folder, table(folder), seconds=seconds, recipe=recipe, clips=clips)
 
 
@@ -141,16 +136,21 @@ def main() -> None:
     parser.add_argument(
         "--evaluate", action="store_true", help="measure the stored tower and print its card's table"
     )
-    parser.add_argument("--folder", type=Path, default=MODELS / "mini-sound")
-    parser.add_argument("--steps", type=int, default=RECIPE.steps, help="fewer, to try the code")
-    parser.add_argument("--clips", type=int, default=CLIPS)
+    parser.add_argument(
+        "--folder", type=Path, help="where the finished tower goes, if not to the course's own"
+    )
+    parser.add_argument(
+        "--steps", type=int, default=RECIPE.steps, help="fewer, to try the code; stays in the cache"
+    )
+    parser.add_argument("--clips", type=int, default=CLIPS, help="fewer, to try the code")
     args = parser.parse_args()
+    folder = destination("mini-sound", args.folder, (args.steps, args.clips) != (RECIPE.steps, CLIPS))
     if args.evaluate:
         from .evaluate_sound import markdown, table
 
-        print(markdown(table(args.folder)))
+        print(markdown(table(folder)))
     else:
-        train(args.folder, replace(RECIPE, steps=args.steps), args.clips)
+        train(folder, replace(RECIPE, steps=args.steps), args.clips)
 
 
 if __name__ == "__main__":

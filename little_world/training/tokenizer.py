@@ -44,7 +44,7 @@ def train_tokenizer(
         json.dumps({t: i for i, t in enumerate(tokens)}, ensure_ascii=False), encoding="utf-8"
     )
     (folder / "merges.txt").write_text(
-        "#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges), encoding="utf-8"
+        "#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges), encoding="utf-8", newline="\n"
     )
     tokenizer = CLIPTokenizerFast.from_pretrained(folder, model_max_length=max_length)
     tokenizer.save_pretrained(folder)

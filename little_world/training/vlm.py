@@ -1,6 +1,6 @@
 """mini-vlm: a bilingual LLaVA (Liu et al. 2023) trained from scratch on Little World.
 
-    python -m little_world.training.vlm             train (about two hours on two cores), resume if interrupted
+    python -m little_world.training.vlm             train (the model card says how long), resume if interrupted
     python -m little_world.training.vlm --evaluate  reprint the model card's table from the stored weights
     python -m little_world.training.vlm --stages    what each finished stage answers rightly, from its checkpoint in the cache
 
@@ -23,7 +23,7 @@ from .. import words
 from ..paths import MODELS
 from ..scenes import KINDS
 from .data import CELLS, cache_folder, scene_cells
-from .loop import Ahead, Recipe, fit
+from .loop import Ahead, Recipe, checkpoints, destination, fit, name_of
 from .parallel import share, start_processes
 from .vlm_data import Conversations, Drawn
 from .vlm_model import (
@@ -206,9 +206,8 @@ class Batches:
         return row
 
     def _part(self, conversations: list, rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
-        longest = (
-            -(-max(len(row["ids"]) for row in rows) // 16) * 16
-        )  # few lengths: a CPU prepares kernels for each
+        # few lengths: a CPU prepares kernels for each
+        longest = -(-max(len(row["ids"]) for row in rows) // 16) * 16
         shape = len(rows), longest
         padded = {"ids": torch.full(shape, self.ids[PAD]), "labels": torch.full(shape, -100),
                   "turn": torch.full(shape, -1), "position": torch.zeros(shape, dtype=torch.long),
@@ -308,7 +307,7 @@ def train(
     from .evaluate_vlm import quick_look, table, write_card
 
     torch.manual_seed(stages[0].seed)
-    work = cache_folder() / "mini-vlm"
+    work = checkpoints(folder)
     drawn = Drawn(scenes, documents, charts)
     if not (work / "tokenizer" / "tokenizer.json").exists():
         conversations = Conversations(drawn)
@@ -363,7 +362,14 @@ def train(
         seconds += fit(model, loss, stage, checkpoint, device=device, look=look, look_every=LOOK // stage.batch_size,
                        processes=processes)  # fmt: skip
     save(model.eval(), processor, folder)
-    write_card(folder, table(folder), seconds=seconds, stages=stages, reading=(*reading, words_stage))
+    write_card(
+        folder,
+        table(folder),
+        seconds=seconds,
+        stages=stages,
+        reading=(*reading, words_stage),
+        trained_on=name_of(device),
+    )
 
 
 def stages_so_far(questions: int = 440) -> dict[str, dict[str, float]]:
@@ -399,18 +405,23 @@ def main() -> None:
         "--evaluate", action="store_true", help="measure the stored model and print its card's table"
     )
     parser.add_argument("--stages", action="store_true", help="measure the checkpoint of each stage")
-    parser.add_argument("--folder", type=Path, default=MODELS / "mini-vlm")
-    parser.add_argument("--steps", type=int, help="cut every stage short: to try the code")
+    parser.add_argument(
+        "--folder", type=Path, help="where the finished model goes, if not to the course's own"
+    )
+    parser.add_argument(
+        "--steps", type=int, help="cut every stage short: to try the code; stays in the cache"
+    )
     parser.add_argument("--small", action="store_true", help="a few hundred pictures: to try the code")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
         "--processes", type=int, help="processes of one thread each; as many as there are cores, if not given"
     )
     args = parser.parse_args()
+    folder = destination("mini-vlm", args.folder, bool(args.steps) or args.small)
     if args.evaluate:
         from .evaluate_vlm import markdown, table
 
-        print(markdown(table(args.folder)))
+        print(markdown(table(folder)))
         return
     if args.stages:
         for row, shares in stages_so_far().items():
@@ -421,7 +432,7 @@ def main() -> None:
     words_stage = replace(WORDS, steps=min(WORDS.steps, args.steps or WORDS.steps))
     pictures = {"scenes": 400, "documents": 200, "charts": 200} if args.small else {}
     train(
-        args.folder,
+        folder,
         stages,
         reading,
         words_stage,

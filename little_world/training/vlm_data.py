@@ -6,6 +6,7 @@ several turns on one picture teach several times as much in the same time.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -46,8 +47,9 @@ def _chart_pixels(index: int) -> np.ndarray:
 
 
 def _drawn(name: str, make, count: int) -> np.ndarray:
-    """Pictures 0..count-1 of a maker, drawn once and memory-mapped."""
-    path = cache_folder() / f"{name}-128px-{count}.npy"
+    """Pictures 0..count-1 of a maker, drawn once and memory-mapped; another way of drawing is another file."""
+    first = hashlib.sha256(b"".join(make(index).tobytes() for index in range(32))).hexdigest()[:12]
+    path = cache_folder() / f"{name}-{first}-128px-{count}.npy"
     if not path.exists():
         temporary = path.with_suffix(".part")
         pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, (count, 128, 128, 3))

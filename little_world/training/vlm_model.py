@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 from pathlib import Path
 
 import torch
@@ -22,10 +20,11 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from .loop import replace_folder
+
 IMAGE_SIZE, PATCH = 128, 16
-IMAGE_TOKENS = (
-    1 + (IMAGE_SIZE // PATCH) ** 2
-)  # the class token, in which mini-clip gathers what it saw, and the patches
+# the class token, in which mini-clip gathers what it saw, and the patches
+IMAGE_TOKENS = 1 + (IMAGE_SIZE // PATCH) ** 2
 USER, ASSISTANT, SYSTEM, END, PAD, IMAGE = (
     "<|user|>",
     "<|assistant|>",
@@ -71,27 +70,27 @@ def save(model: LlavaForConditionalGeneration, processor: LlavaProcessor, folder
 
     Version 5 writes names that version 4 does not know, and reads those of version 4.
     """
-    temporary = folder.with_name(folder.name + ".part")
-    shutil.rmtree(temporary, ignore_errors=True)
-    model.half().save_pretrained(temporary)
-    processor.save_pretrained(temporary)
-    processor.image_processor.save_pretrained(temporary)
-    weights = load_file(temporary / "model.safetensors")
-    old = re.compile(r"^vision_tower\.(?!vision_model\.)")
-    weights = {old.sub("vision_tower.vision_model.", name): tensor for name, tensor in weights.items()}
-    save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
-    path = temporary / "tokenizer_config.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
-    config |= {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "extra_special_tokens": {"image_token": IMAGE},
-        "additional_special_tokens": [USER, ASSISTANT, SYSTEM],
-        "model_input_names": ["input_ids", "attention_mask"],
-    }
-    path.write_text(json.dumps(config, indent=2, ensure_ascii=False), encoding="utf-8")
-    (temporary / "model.safetensors").chmod(0o644)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(temporary, folder)
+
+    def write(temporary: Path) -> None:
+        model.half().save_pretrained(temporary)
+        processor.save_pretrained(temporary)
+        processor.image_processor.save_pretrained(temporary)
+        weights = load_file(temporary / "model.safetensors")
+        old = re.compile(r"^vision_tower\.(?!vision_model\.)")
+        weights = {old.sub("vision_tower.vision_model.", name): tensor for name, tensor in weights.items()}
+        save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
+        path = temporary / "tokenizer_config.json"
+        config = json.loads(path.read_text(encoding="utf-8"))
+        config |= {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "extra_special_tokens": {"image_token": IMAGE},
+            "additional_special_tokens": [USER, ASSISTANT, SYSTEM],
+            "model_input_names": ["input_ids", "attention_mask"],
+        }
+        path.write_text(json.dumps(config, indent=2, ensure_ascii=False), encoding="utf-8")
+        (temporary / "model.safetensors").chmod(0o644)
+
+    replace_folder(folder, write)
 
 
 def build_model(
@@ -126,9 +125,8 @@ def start_from_clip(model: LlavaForConditionalGeneration, clip_folder: Path) -> 
     source = CLIPModel.from_pretrained(clip_folder, dtype=torch.float32).vision_model.state_dict()
     tower = model.model.vision_tower
     target = tower.state_dict()
-    prefix = (
-        "vision_model." if next(iter(target)).startswith("vision_model.") else ""
-    )  # transformers 4 has it
+    # transformers 4 has it
+    prefix = "vision_model." if next(iter(target)).startswith("vision_model.") else ""
     loaded = {}
     for name, value in source.items():
         key = prefix + name

@@ -118,7 +118,8 @@ def fingerprint(service: Any) -> tuple[float, ...]:
 
 
 def log_odds(probability: np.ndarray) -> np.ndarray:
-    probability = np.clip(probability, 1e-6, 1 - 1e-6)
+    """Finite for certainty, too, and so far out that a softmax's surest answers keep their order."""
+    probability = np.clip(np.asarray(probability, float), 1e-12, 1 - 1e-12)
     return np.log(probability / (1 - probability))
 
 
@@ -172,8 +173,13 @@ def calibration_error(confidence: Iterable[float], right: Iterable[bool], bins: 
 
 def risk_coverage(confidence: Iterable[float], right: Iterable[bool]) -> tuple[np.ndarray, np.ndarray]:
     """Coverage and risk, `(n,)` each: answering only the k surest questions, which share is that, and how many of the
-    answers are wrong (El-Yaniv and Wiener 2010)."""
+    answers are wrong (El-Yaniv and Wiener 2010).
+
+    Equally sure answers have no order among them: each of them counts as their mean.
+    """
     confidence, right = np.asarray(list(confidence), float), np.asarray(list(right), bool)
     surest = np.argsort(-confidence, kind="stable")
+    _, tied = np.unique(-confidence[surest], return_inverse=True)
+    wrong = np.bincount(tied, ~right[surest]) / np.bincount(tied)
     count = np.arange(1, len(surest) + 1)
-    return count / len(surest), np.cumsum(~right[surest]) / count
+    return count / len(surest), np.cumsum(wrong[tied]) / count

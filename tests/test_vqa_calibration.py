@@ -22,6 +22,7 @@ from course_lib.vqa_calibration import (
     calibration_error,
     fit,
     load,
+    log_odds,
     reliability,
     risk_coverage,
 )
@@ -80,6 +81,26 @@ def test_reliability_says_how_often_a_stated_confidence_holds():
 def test_risk_and_coverage_by_hand():
     coverage, risk = risk_coverage([0.9, 0.5, 0.7, 0.6], [True, False, True, False])
     assert coverage.tolist() == [0.25, 0.5, 0.75, 1] and risk == pytest.approx([0, 0, 1 / 3, 0.5])
+
+
+def test_equally_sure_answers_have_no_order_among_them():
+    """Else the order in which questions happen to be asked would draw the curve."""
+    for right in ([True, True, False], [False, True, True]):
+        coverage, risk = risk_coverage([0.5, 0.9, 0.5], right)
+        assert coverage == pytest.approx([1 / 3, 2 / 3, 1]) and risk == pytest.approx([0, 1 / 4, 1 / 3])
+    assert [measure.tolist() for measure in risk_coverage([], [])] == [[], []]
+
+
+def test_the_surest_answers_of_a_softmax_keep_their_order_and_certainty_stays_finite(mini):
+    odds = log_odds(np.array([0, 1e-9, 0.5, 1 - 1e-9, 1]))
+    assert np.isfinite(odds).all() and (np.diff(odds) > 0).all() and odds[2] == 0
+    assert np.isfinite(log_odds(np.float32([0, 1]))).all()
+    stored = load(f"{locate('mini-clip')}/{FILE}")
+    softmax = Calibration(candidates=stored.candidates, fingerprint=stored.fingerprint)
+    bare = VisualQA(clip_service=mini, calibration=softmax)
+    pictures = [draw(single(np.random.default_rng(seed), kind="cat", color="red")) for seed in range(12)]
+    said = [bare.answer(each, "What color is the cat?", use_gpt4v=False).confidence for each in pictures]
+    assert len(set(said)) == 12 and max(said) < 1
 
 
 # -------------------------------------------------------------------------------------------------- the file

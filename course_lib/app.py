@@ -213,9 +213,11 @@ class SearchApp(WithStill, VBox):
         files, late = files[:MOST_FILES], files[MOST_FILES:]
         _clear(self.add)
         self.progress.max, self.progress.value, self.progress.layout.display = len(files), 0, None
-        with self._busy(say(zh="正在添加……", en="Adding ...")):
-            refused = self.session.add(files, self._progressed)
-        self.progress.layout.display = "none"
+        try:
+            with self._busy(say(zh="正在添加……", en="Adding ...")):
+                refused = self.session.add(files, self._progressed)
+        finally:  # also where a learner's session raises
+            self.progress.layout.display = "none"
         taken = len(files) - len(refused)
         said = say(zh=f"添加了 {taken} 张。", en=f"{taken} added.")
         if late:

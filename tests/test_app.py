@@ -220,6 +220,17 @@ def test_a_file_that_is_too_large_is_refused_unread(monkeypatch):
     assert not added and "larger than" in refused[0][1]
 
 
+def test_where_a_learners_session_raises_the_bar_goes(app, monkeypatch):
+    def add(files, progress):
+        progress(1, 2)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(app.session, "add", add)
+    with pytest.raises(ZeroDivisionError):
+        upload(app.add, ("mine.png", encode(picture(50))))
+    assert app.progress.layout.display == "none" and app.note.value == "" and not app.go.disabled
+
+
 def test_uploads_are_kept_as_files_and_not_decoded(app):
     content = encode(picture(60))
     upload(app.add, ("mine.png", content))
@@ -300,9 +311,8 @@ def test_in_a_notebook_it_fills_while_it_is_used(folder):
 
     app, early, found = asyncio.run(use())
     assert early == 0 and len(found) == STEP  # what was there was searched
-    assert (
-        shown(app) == found and len(app.session.engine) == 2 * STEP + 5
-    )  # and is not swept away when all is in
+    # and is not swept away when all is in
+    assert shown(app) == found and len(app.session.engine) == 2 * STEP + 5
 
 
 def test_of_a_file_that_has_gone_the_thumbnail_is_shown(folder):

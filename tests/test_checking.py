@@ -1,6 +1,7 @@
 """The machinery of the exercise checks: whatever a learner's function does, a sentence comes of it."""
 
 import ast
+import itertools
 import re
 import sys
 import threading
@@ -14,8 +15,9 @@ import torch
 import course_lib.checking
 from course_lib.checking import CheckFailed, Item, Result, guard
 from course_lib.checking.panel import PRINTED_SHOWN
-from course_lib.checking.step import check
+from course_lib.checking.step import NAN, Step, check
 from course_lib.settings import set_language
+from tools.lessons import SOLUTION_STUB
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +37,21 @@ class Doubling:
         found = step.array(function, np.array([1.0, 2.0]), hints={"unsupported operand": "Write 2 * x."})
         step.require(found.shape == (2,), "the shape is kept", f"The shape is {found.shape}.")
         step.require(np.allclose(found, [2, 4]), "each number is doubled", "Multiply by 2.")
+
+
+class Careless:
+    """A check that looks at what it was given without asking of what form it is."""
+
+    @check(zh="第 1 步：读", en="Step 1: read")
+    def read(self, step, function, reads):
+        found = step.call(function)
+        step.require(True, "something is returned")
+        reads(found)
+
+    @check(zh="第 2 步：一对", en="Step 2: a pair")
+    def pair(self, step, function):
+        for one in step.call(function):
+            step.numbers(one, hints={NAN: "Return infinity."})
 
 
 def run(function) -> Result:
@@ -99,6 +116,14 @@ def unwritten(x):
     raise NotImplementedError("this step is not written yet")
 
 
+def bare(x):
+    raise NotImplementedError
+
+
+def unsupported(x):
+    raise NotImplementedError("\"softmax_lastdim_kernel_impl\" not implemented for 'Long'")  # torch says so
+
+
 def warns(x):
     return np.log(x - 5)
 
@@ -107,6 +132,8 @@ def warns(x):
     ("wrong", "phrase"),
     [
         (unwritten, "not written yet"),
+        (bare, "not written yet"),
+        (unsupported, 'raised NotImplementedError: "softmax'),
         (lambda x: None, "returns nothing: end it with return"),
         (lambda x: 1 / 0, "raised ZeroDivisionError: division by zero"),
         (lambda: 1, "raised TypeError"),
@@ -126,6 +153,81 @@ def warns(x):
 )
 def test_a_wrong_function_gets_its_sentence(wrong, phrase):
     assert phrase in remedy(run(wrong))
+
+
+def test_the_empty_cells_of_the_exercises_say_what_is_known_as_unwritten():
+    said = {re.search(r'NotImplementedError\("(.+)"\)', stub)[1] for stub in SOLUTION_STUB.values()}
+    assert said == set(guard.UNWRITTEN) - {""}
+
+
+def test_an_error_that_should_come_may_be_any_but_that_of_an_unwritten_step():
+    step = Step("an error is asked for")
+    assert "softmax" in str(step.raised(unsupported, 1)) and step.raised(run, lambda x: 2 * x) is None
+    with pytest.raises(Exception, match="^$"):
+        step.raised(unwritten, 1)
+    assert "not written yet" in step.items[-1].remedy
+
+
+@pytest.mark.parametrize(
+    ("reads", "error"),
+    [
+        (lambda found: found["a"], "TypeError"),
+        (lambda found: found[9], "IndexError: list index out of range"),
+        (lambda found: dict(found), "ValueError"),
+        (lambda found: found.items(), "AttributeError"),
+        (lambda found: open(found[0]), "FileNotFoundError"),
+        (lambda found: [found.append(one) for one in zip(found, [1], strict=True)], "ValueError"),
+        (lambda found: int(float("inf")), "OverflowError"),
+        (lambda found: next(iter(())), "StopIteration"),
+    ],
+)
+def test_what_a_check_cannot_read_is_a_sentence_too(reads, error):
+    result = Careless().read(lambda: ["nowhere/at-all", "b"], reads)
+    assert result.items[0].passed and len(result.items) == 2 and "form" in result.items[1].claim
+    assert "The check cannot read what this step returned or left behind" in remedy(result)
+    assert error in remedy(result)
+    set_language("zh")
+    assert "检查读不懂" in remedy(Careless().read(lambda: ["nowhere/at-all", "b"], reads))
+
+
+def test_a_long_error_is_cut_short():
+    def reads(found):
+        raise KeyError("a long\n key " * 1000)
+
+    assert (
+        "\n" not in remedy(Careless().read(list, reads)) and len(remedy(Careless().read(list, reads))) < 600
+    )
+
+
+def test_what_is_said_of_none_and_of_nan():
+    assert "One of the things returned is None" in remedy(Careless().pair(lambda: (np.ones(2), None)))
+    assert remedy(Careless().pair(lambda: (1.0, np.nan))) == "Return infinity."
+    assert "softmax" not in remedy(run(lambda x: x * np.nan))
+
+
+def test_what_an_iterator_runs_is_within_the_limits(monkeypatch):
+    def cell():
+        print("begun")
+        yield 1
+        raise NotImplementedError("this step is not written yet")
+
+    outcome = guard.call(cell, whole=True)
+    assert "not written yet" in outcome.problem and outcome.printed == "begun\n"
+    assert guard.call(lambda: map(str, (1, 2)), whole=True).value == ["1", "2"]
+    assert guard.call(lambda: (1, 2), whole=True).value == (1, 2)
+    assert len(guard.call(itertools.count, whole=True).value) == guard.MOST
+    monkeypatch.setattr(guard, "TIME_LIMIT", 0.2)
+    assert "still running" in guard.call(lambda: (one for one in iter(int, 1) if one), whole=True).problem
+
+
+def test_gradients_are_as_the_cells_before_have_left_them():
+    def weighted(x):
+        return (torch.ones(2, requires_grad=True) * torch.from_numpy(2 * x)).numpy()
+
+    assert "requires grad" in remedy(run(weighted))
+    with torch.no_grad():
+        assert run(weighted).passed and not torch.is_grad_enabled()
+    assert torch.is_grad_enabled()
 
 
 @pytest.mark.parametrize("function", [endless, endless_and_stubborn])

@@ -140,6 +140,7 @@ SIMILARITY_WRONG = [
     (lambda a, b: 1 - unit(a) @ unit(b).T, "the cosine distance"),
     (lambda a, b: (unit(a) @ unit(b).T).clip(0), "The negative cosines are gone"),
     (lambda a, b: 100 * unit(a) @ unit(b).T, "These are the cosines times 100"),
+    (lambda a, b: (unit(a) @ unit(b).T).astype(np.float16), "not in half precision"),
     (lambda a, b: torch.nn.functional.normalize(a), "not torch tensors"),
     (cosines_in_place, "The function changes the arrays it is given"),
 ]
@@ -171,6 +172,15 @@ def one_picture_at_a_time(clip):
     return lambda pictures, labels: [list(clip.zero_shot_classify(p, labels).values()) for p in pictures]
 
 
+def preallocated(clip):
+    def zero_shot(pictures, labels):
+        found = np.zeros((40, len(labels)))
+        found[: len(pictures)] = zero_shot_with_torch(clip)(pictures, labels)
+        return found
+
+    return zero_shot
+
+
 def over_everything(x):
     powers = np.exp(x)
     return powers / powers.sum()
@@ -192,6 +202,7 @@ ZERO_SHOT_WRONG = [
     (lambda c, s: softmax(s * c).max(-1), "one row a picture, one column a text"),
     (lambda c, s: [{"cat": p[0]} for p in softmax(s * c)], "return an array of numbers"),
     (lambda c, s: np.full(c.shape, 1 / c.shape[1]), "These are not softmax(scale x cosine)"),
+    (lambda c, s: softmax(s * c) * np.nan, "subtract each row's maximum"),
 ]
 
 # From the labels that were asked for to those that are used.
@@ -219,6 +230,10 @@ def test_wrong_classifiers_are_named(wrong, phrase, check, clip, lang):
 def test_labels_of_ones_own_are_named(labels_of, check, clip, lang):
     result = check.zero_shot(lambda pictures, labels: zero_shot_with_torch(clip)(pictures, labels_of(labels)))
     assert_names_the_mistake(result, "neither fixed nor sorted", lang)
+
+
+def test_a_fixed_number_of_pictures_is_named(check, clip, lang):
+    assert_names_the_mistake(check.zero_shot(preallocated(clip)), "(40, 5) where (6, 5) was asked for", lang)
 
 
 # -------------------------------------------------------------------------------------------- 3 prompts
@@ -292,6 +307,21 @@ def test_wrong_prompt_features_are_named(wrong, phrase, check, clip, lang, solve
     assert_names_the_mistake(ask(check, "prompts", (features, solved["templates"])), phrase, lang)
 
 
+@pytest.mark.parametrize(
+    "used",
+    [
+        lambda labels, templates, places: (places, templates),
+        lambda labels, templates, places: (labels, templates[:2]),
+        lambda labels, templates, places: (sorted(labels, key=places.index), templates),
+    ],
+)
+def test_parameters_that_are_not_used_are_named(used, check, clip, lang, solved):
+    places = list(labels("background", lang).values())
+    features = lambda *given: label_by_label(clip)(*used(*given, places))  # noqa: E731
+    result = ask(check, "prompts", (features, solved["templates"]))
+    assert_names_the_mistake(result, "use the parameters labels and templates", lang)
+
+
 @pytest.mark.parametrize(("wrong", "phrase"), TEMPLATES_WRONG)
 def test_wrong_templates_are_named(wrong, phrase, check, lang, solved):
     assert_names_the_mistake(
@@ -353,6 +383,7 @@ PROBE_WRONG = [
     (lambda x, y: (np.random.default_rng(0).normal(size=(x.shape[1], y.max() + 1)), np.zeros(y.max() + 1)),
      "does not even fit its labelled pictures"),
     (lambda x, y: (lambda new: y[0]), "Return two arrays"),
+    (lambda x, y: (fitted(x, y)[0], None), "One of the things returned is None"),
 ]  # fmt: skip
 
 
@@ -455,6 +486,7 @@ THRESHOLD_WRONG = [
     (lambda c, r, t: c.max(), "Too careful: "),
     (lambda c, r, t: accuracies(c, r)[0], "return one number"),
     (lambda c, r, t: c >= 0.5, "return one number"),
+    (lambda c, r, t: from_all_levels(c, r, t) if r.any() else math.nan, "return math.inf"),
 ]
 
 

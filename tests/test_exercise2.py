@@ -7,8 +7,9 @@ import itertools
 import json
 import re
 import shutil
+import tempfile
 import threading
-import time  # noqa: F401 - the solution waits
+import time
 import urllib.request
 import uuid
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -127,6 +128,11 @@ def without(*names):
     return lambda sent, order, start: {name: value for name, value in sent.items() if name not in names}
 
 
+def with_a_start(change):
+    """The change made where there is a picture to begin from, and only there."""
+    return lambda sent, order, start: sent if start is None else change(sent, order, start)
+
+
 def with_urllib(url, order, start=None):
     route = "img2img" if start else "txt2img"
     request = urllib.request.Request(f"{url}/sdapi/v1/{route}", json.dumps(fields(order, start)).encode(),
@@ -172,6 +178,21 @@ def its_own_size(sent, order, start):
     return sent if start is None else sent | {"width": order["width"], "height": order["height"]}
 
 
+def gives_back_the_start(url, order, start=None):
+    made, seed = posted()(url, order, start)
+    return start or made, seed
+
+
+def another_picture(*seeds):
+    """Where the order has one of these seeds, what is returned was not painted."""
+
+    def paint(url, order, start=None):
+        made, seed = posted()(url, order, start)
+        return Image.new("RGB", made.size) if order["seed"] in seeds else made, seed
+
+    return paint
+
+
 PAINT_WRONG = [
     (posted(renamed("cfg_scale", "guidance_scale")), "does not know the name guidance_scale"),
     (posted(renamed("steps", "num_inference_steps")), "does not know the name num_inference_steps"),
@@ -197,6 +218,17 @@ PAINT_WRONG = [
     (swallows, "swallow no exception"),
     (elsewhere, "The server received nothing"),
     (lambda url, order: posted()(url, order), "The function needs a third parameter"),
+    *(
+        (posted(with_a_start(without(name))), f"There is no {name} in the request")
+        for name in ("prompt", "negative_prompt", "seed", "steps")
+    ),
+    (posted(with_a_start(renamed("cfg_scale", "guidance_scale"))), "does not know the name guidance_scale"),
+    (gives_back_the_start, "neither resize nor convert it"),
+    (another_picture(0), "The picture is not the one that was painted"),
+    (another_picture(-1), "The picture is not the one that was painted"),
+    (posted(lambda s, o, t: s | {"prompt": [s["prompt"]]}), "in the snow', ['a red cat"),
+    (posted(lambda s, o, t: s | {"width": "wide"}), "look at each value's type"),
+    (posted(lambda s, o, t: s | {"batch_size": "1"}), "look at each value's type"),
 ]  # fmt: skip
 
 
@@ -265,6 +297,16 @@ def changes_common(template, choices, seeds, common):
     return orders
 
 
+def numbered(template, choices, seeds, common):
+    """With a number beside what was asked for, of which the name knows nothing."""
+    return [order | {"number": i} for i, order in enumerate(planned()(template, choices, seeds, common))]
+
+
+def fails_on_the_way(template, choices, seeds, common):
+    yield from planned()(template, choices, seeds, common)
+    yield None + 1
+
+
 def one_for_all(template, choices, seeds, common):
     return planned()(template, choices, seeds[:1], common)
 
@@ -290,10 +332,22 @@ PLAN_WRONG = [
     (lambda t, c, s, common: planned()(t.replace("color", "colour"), c, s, common), "colour"),
     (changes_common, "The function changes common or choices"),
     (lambda t, c, s, common: planned()(t, c, s, common)[1:], "were asked for"),
+    (planned(name=lambda order, number: digest(order | {"number": number})), "neither its number"),
+    (planned(seed=lambda seed, number: [seed]), "The check cannot read what this step returned"),
+    (lambda *given: map(dict, itertools.cycle(planned()(*given))), "There are 10000 orders"),
+    (fails_on_the_way, "raised TypeError: unsupported operand"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("right", [with_loops, from_the_end])
+@pytest.mark.parametrize(
+    "right",
+    [
+        with_loops,
+        from_the_end,
+        planned(facts=lambda facts: dict(sorted(facts.items()))),
+        numbered,
+    ],
+)
 def test_other_right_plans_pass(right, check):
     result = check.plan(right)
     assert result.passed, result
@@ -345,6 +399,17 @@ def one_by_one(paint, orders, at_once):
         return [pool.submit(paint, order).result() for order in orders]
 
 
+def one_after_another(paint, orders, at_once):
+    """A generator: nothing is painted before it is read."""
+    with ThreadPoolExecutor(at_once) as pool:
+        yield from pool.map(paint, orders)
+
+
+def unwritten(paint, orders, at_once):
+    raise NotImplementedError("this step is not written yet")
+    yield
+
+
 PAINT_ALL_WRONG = [
     (one_by_one, "before you ask the first for its .result()"),
     (lambda paint, orders, n: [paint(order) for order in orders], "one after the other"),
@@ -360,10 +425,13 @@ PAINT_ALL_WRONG = [
     (lambda paint, orders, n: {o["name"]: p for o, p in zip(orders, with_the_library(paint, orders, n))},
      "Return a list of pictures"),
     (lambda paint, orders, n: with_the_library(paint, [*orders, orders[0]], n)[:-1], "call paint once for each"),
+    (lambda paint, orders, n: (paint(order) for order in orders), "one after the other"),
+    (lambda paint, orders, n: (None + 1 for _ in orders), "raised TypeError: unsupported operand"),
+    (unwritten, "not written yet"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("right", [with_a_semaphore, with_the_library])
+@pytest.mark.parametrize("right", [with_a_semaphore, with_the_library, one_after_another])
 def test_other_right_ways_to_paint_several_pass(right, check):
     result = check.paint_all(right)
     assert result.passed, result
@@ -375,6 +443,68 @@ def test_wrong_ways_to_paint_several_are_named(wrong, phrase, check, lang):
 
 
 # ------------------------------------------------------------------------------------------- 4 generate
+
+
+def written_here(finished):
+    """A `generate` whose threads paint while another writes, not in haste, what `finished` brings."""
+
+    def generate(paint, orders, folder, at_once, tries=3):
+        folder, failed = Path(folder), {}
+        folder.mkdir(parents=True, exist_ok=True)
+
+        def tried(order):
+            for _ in range(tries):
+                try:
+                    return order, paint(order), ""
+                except Exception as error:
+                    why = str(error)
+            return order, None, why
+
+        left = [order for order in orders if not (folder / order["name"]).exists()]
+        with ThreadPoolExecutor(at_once) as pool:
+            for order, made, why in finished(pool, tried, left):
+                time.sleep(0.03)
+                if made is None:
+                    failed[order["name"]] = why
+                else:
+                    renames(made, folder / order["name"])
+        return failed
+
+    return generate
+
+
+def as_they_come(pool, call, orders):
+    return (future.result() for future in as_completed([pool.submit(call, order) for order in orders]))
+
+
+def in_their_order(pool, call, orders):
+    return pool.map(call, orders)
+
+
+def written_elsewhere(picture, path):
+    with tempfile.TemporaryDirectory() as place:
+        picture.save(Path(place) / path.name)
+        shutil.move(Path(place) / path.name, path)
+
+
+def tidied_up(away):
+    """Not atomic, and tidies up where it is interrupted: a dead process could not."""
+
+    def write(picture, path):
+        try:
+            picture.save(path)
+        except BaseException:
+            away(path)
+            raise
+
+    return write
+
+
+def empties(paint, orders, folder, at_once, tries=3):
+    """A second run that makes a fresh folder, for what the first has left out."""
+    there = {path.name for path in Path(folder).glob("*.png")}
+    shutil.rmtree(folder, ignore_errors=True)
+    return runs(done=lambda path: path.name in there)(paint, orders, folder, at_once, tries)
 
 
 def renames(picture, path):
@@ -510,10 +640,22 @@ GENERATE_WRONG = [
     (at_the_end, "write each as soon as it is painted"),
     (no_folder, "mkdir(parents=True, exist_ok=True) first"),
     (lambda *given: runs()(*given) | {"777.png": "500"}, "has not failed"),
+    (runs(write=tidied_up(lambda path: path.unlink(missing_ok=True))), "write to another name and rename"),
+    (runs(write=tidied_up(lambda path: path.replace(path.with_suffix(".x")))), "to another name and rename"),
+    (empties, "removed 11 files that were there"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("right", [in_rounds, with_links])
+@pytest.mark.parametrize(
+    "right",
+    [
+        in_rounds,
+        with_links,
+        written_here(as_they_come),
+        written_here(in_their_order),
+        runs(write=written_elsewhere),
+    ],
+)
 def test_other_right_runs_pass(right, check):
     result = check.generate(right)
     assert result.passed, result
@@ -721,3 +863,17 @@ def test_the_studio_paints_what_the_library_asks_for():
             server.paint({"prompt": "a", "seed": 1})
         server.start()
         assert studio.shows(server.paint({"prompt": "a", "seed": 1}), "a", 1)
+
+
+def test_a_slow_request_waits_as_long_as_others_keep_coming(monkeypatch):
+    monkeypatch.setattr(studio, "PATIENCE", 0.8)
+    orders = [{"prompt": f"picture {i}", "seed": i} for i in range(8)]
+    with studio.Studio(slow="picture 0", expected=len(orders)) as server, ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(server.paint, orders[0])
+        for order in orders[1:]:
+            time.sleep(0.2)  # together much more than the patience
+            server.paint(order)
+        assert studio.shows(slow.result(), "picture 0", 0) and not server.held_up
+    with studio.Studio(slow="picture 0", expected=2) as server:
+        server.paint(orders[0])
+        assert server.held_up

@@ -176,6 +176,7 @@ ADD_WRONG = [
     (adding(number=by_name, replace=True), "two different ones of the same name are two"),
     (adding(number=count), "the same one came in again"),
     (adding(number=lambda *_: uuid.uuid4().hex), "the same one came in again"),
+    (adding(number=lambda name, content, engine: str(hash(content))), "nor hash()"),
     (stops_early, "give each file a try of its own"),
     (adding(opened=not_turned), "lies on its side"),
     (adding(metadata=False), "The name of cat.png is lost"),
@@ -369,6 +370,7 @@ ASK_WRONG = [
     (asking(note=lambda answer, error: error), "answer.reason says why"),
     (asking(note=lambda answer, error: error or "ok"), "with nothing to say"),
     (asking(change=lambda reply: reply["text"]), "A str is returned"),
+    (asking(change=lambda reply: reply["text"] if reply["sure"] == 0.4 else reply), "The check cannot read"),
     (asking(change=lambda reply: {"text": reply["text"]}), "The dictionary lacks model, sure, note"),
     (asking(sent=lambda p, q: (p.resize((32, 32)), q)), "neither smaller nor converted"),
     (asking(sent=lambda p, q: (p, f"Please answer: {q}")), "send it as it is"),
@@ -444,6 +446,10 @@ MEASURE_WRONG = [
     ((lambda text: re.sub(r"[\W_]", "", plain_by_pattern(text)), accuracy_with(alike), recall_with(hit)),
      "are different answers"),
     ((lambda text: [text], accuracy_with(alike), recall_with(hit)), "plain returns a list"),
+    ((lambda text: plain_by_pattern(text).replace(".", ""), accuracy_with(alike), recall_with(hit)),
+     "'3.5' and '35' are different answers"),
+    ((lambda text: plain_by_pattern(text).removesuffix(" a"), accuracy_with(alike), recall_with(hit)),
+     "'plan a' and 'plan' are different answers"),
     ((plain_by_pattern, accuracy_with(lambda a, t: a == t), recall_with(hit)), "Let both sides go through plain"),
     ((plain_by_pattern, accuracy_with(alike, drop=True), recall_with(hit)), "are left out of the count"),
     ((plain_by_pattern, accuracy_with(lambda a, t: plain_by_pattern(a) == plain_by_pattern(t)), recall_with(hit)),
@@ -511,6 +517,11 @@ def all_or_nothing(answer, pictures, question, at_once=4):
     return replies, [], {}
 
 
+def by_id(ask_all):
+    """`answer` gets the ids in place of the pictures."""
+    return lambda answer, pictures, *given: ask_all(answer, {name: name for name in pictures}, *given)
+
+
 def twice(answer, pictures, question, at_once=4):
     with_a_pool(answer, pictures, question, at_once)
     return with_a_pool(answer, pictures, question, at_once)
@@ -536,6 +547,10 @@ ASK_ALL_WRONG = [
     (twice, "ask each once"),
     (shifted, "what answer returned for that picture"),
     (lambda *given: with_a_pool(*given)[0], "Return three things"),
+    (by_id(with_a_pool), "hand it pictures[id]"),
+    (by_id(all_or_nothing), "hand it pictures[id]"),
+    (lambda answer, pictures, *given: with_a_pool(answer, pictures, *given) if pictures else {},
+     "The check cannot read what this step returned"),
 ]  # fmt: skip
 
 
@@ -596,9 +611,12 @@ class Terse:
     def ask_all(self, question):
         def action():
             shown = {name: self.pictures[name] for name, _ in self.results}
-            replies, counts, _ = app_core.ask_all(lambda p, q: app_core.ask(self.vqa, p, q), shown, question)
+            replies, counts, failed = app_core.ask_all(
+                lambda p, q: app_core.ask(self.vqa, p, q), shown, question
+            )
             for name, reply in replies.items():
                 self.turns.setdefault(name, []).append([question, reply])
+            self.note = "; ".join(f"{name}: {why}" for name, why in failed.items())
             return counts
 
         return self.guarded(action)
@@ -667,6 +685,19 @@ def only_chat(self, question):
         self.note = str(error)
 
 
+def tells_why(self, question):
+    """The reply's own note is shown to the user as well."""
+    Session.ask(self, question)
+    if self.chosen and not self.note:
+        self.note = self.turns[self.chosen][-1][1]["note"]
+
+
+def says_nothing(self, question):
+    counts = Session.ask_all(self, question)
+    self.note = ""
+    return counts
+
+
 def keeps_note(self, question):
     note = self.note
     Session.ask(self, question)
@@ -682,6 +713,23 @@ def keeps_chosen(self, words="", picture=None):
 def forgets(self, words="", picture=None):
     Session.search(self, words, picture)
     self.turns = {}
+
+
+def stops_at_no_picture(self, words="", picture=None):
+    if picture is not None:
+        app_core.find(self.engine, words, picture)
+    Session.search(self, words, picture)
+
+
+def silent_about_no_picture(self, words="", picture=None):
+    Session.search(self, words, picture)
+    self.note = ""
+
+
+def whole_results(self, words="", picture=None):
+    Session.search(self, words, picture)
+    if words.strip():
+        self.results = list(self.engine.search_by_text(words, 9))
 
 
 def words_only(self, words="", picture=None):
@@ -725,11 +773,27 @@ class Empty(Session):
         self.results = []
 
 
+def beginning_with(**state):
+    """A session that is not in the state it should begin in."""
+
+    def begin(self, *given):
+        Session.__init__(self, *given)
+        vars(self).update(state)
+
+    return changed(__init__=begin)
+
+
 SESSION_WRONG = [
     (Empty, "call self.search() at the end of __init__"),
     (changed(search=keeps_chosen), "set chosen to None"),
     (changed(search=words_only), "go"),
     (changed(search=forgets), "A search wiped out what was asked"),
+    (changed(search=stops_at_no_picture), "An error stopped the application"),
+    (changed(search=silent_about_no_picture), "Where a search fails note should say why"),
+    (changed(search=whole_results), "The check cannot read what this step returned"),
+    (beginning_with(turns=[]), "The check cannot read what this step returned"),
+    (beginning_with(results=None), "The check cannot read what this step returned"),
+    (changed(ask_all=lambda self, q: len(Session.ask_all(self, q))), "The check cannot read what this step"),
     (changed(ask=too_early), "look at chosen first"),
     (changed(ask=thumbnails), "look at chosen first"),
     (changed(ask=lambda self, q: thumbnails(self, q) if self.chosen else Session.ask(self, q)), "A thumbnail was sent"),
@@ -741,6 +805,7 @@ SESSION_WRONG = [
     (changed(choose=blind), "Where the id is not in the engine"),
     (changed(choose=dares), "A picture that is not there stopped the application"),
     (changed(ask_all=lambda self, q: [("yes", len(self.results))]), "ask_all should ask each picture"),
+    (changed(ask_all=says_nothing), "note should give one of the reasons"),
     (changed(add=loses_pictures), "put what was taken into self.pictures"),
     (changed(add=hides), "the new pictures should be shown"),
     (changed(add=lambda self, files, progress: Session.add(self, files, lambda *_: None)), "Progress was not handed"),
@@ -752,7 +817,7 @@ SESSION_WRONG = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("right", [Terse, Session])
+@pytest.mark.parametrize("right", [Terse, Session, changed(ask=tells_why)])
 def test_other_right_sessions_pass(right, check):
     result = check.session(right)
     assert result.passed, result

@@ -6,22 +6,29 @@ prints is kept up to a length and the rest is dropped. Nothing here judges what 
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import ctypes
 import io
 import linecache
 import re
+import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from ..settings import say
 
 TIME_LIMIT = 30.0  # seconds a call may take; the exercises' solutions take less than one
 KEPT = 10_000  # characters of output that are kept
+MOST = 10_000  # items that are read of an iterator
+# What a NotImplementedError says where a step is not written: nothing, or what the exercises' empty cells
+# make it say. With any other text it is a library's.
+UNWRITTEN = ("", "this step is not written yet", "这一步还没有写")
 STOP_TRIES = 40  # how often a function whose time is up is told to end, every 50 ms
 
 
@@ -38,11 +45,14 @@ class Outcome:
     printed: str = ""
 
 
-def call(function: Callable, *arguments: Any, hints: dict[str, str] | None = None) -> Outcome:
+def call(
+    function: Callable, *arguments: Any, hints: dict[str, str] | None = None, whole: bool = False
+) -> Outcome:
     """Call `function(*arguments)` within `TIME_LIMIT` seconds.
 
     `hints` maps patterns to sentences: where the error's text matches one, that sentence says what the likely
-    mistake was.
+    mistake was. `whole` makes a list of a returned iterator (a generator, a map): to read it runs the
+    learner's code, within the same limits.
     """
     if not callable(function):
         return Outcome(
@@ -54,10 +64,17 @@ def call(function: Callable, *arguments: Any, hints: dict[str, str] | None = Non
         )
     found: dict[str, Any] = {}
     printed = _Bounded()
+    torch = sys.modules.get("torch")
+    gradients = torch is not None and torch.is_grad_enabled()
 
     def run() -> None:
         try:
-            found["value"] = function(*arguments)
+            if torch is not None:  # a thread begins with gradients on, whatever an earlier cell has set
+                torch.set_grad_enabled(gradients)
+            value = function(*arguments)
+            if whole and isinstance(value, Iterator):
+                value = list(islice(value, MOST))
+            found["value"] = value
         except BaseException as error:  # SystemExit too: a learner's exit() must not end the check
             found["error"] = error
 
@@ -81,10 +98,24 @@ def call(function: Callable, *arguments: Any, hints: dict[str, str] | None = Non
                 zh="它没能停下，请重启内核。", en=" It could not be stopped, please restart the kernel."
             )
     elif "error" in found:
-        problem = _explain(found["error"], function, hints or {})
+        problem = _explain(found["error"], function, hints)
     else:
         problem = ""
     return Outcome(found.get("value"), problem, printed.getvalue())
+
+
+@contextlib.contextmanager
+def another_process(function: Callable) -> Iterator[None]:
+    """Let `hash()` give the learner's cells other numbers, as it does for texts in every new process."""
+    world = getattr(function, "__globals__", {})
+    own = "hash" in world
+    if not own:
+        world["hash"] = lambda value: builtins.hash((value, "another process"))
+    try:
+        yield
+    finally:
+        if not own:
+            world.pop("hash", None)
 
 
 def _stop(thread: threading.Thread) -> bool:
@@ -97,18 +128,29 @@ def _stop(thread: threading.Thread) -> bool:
     return not thread.is_alive()
 
 
-def _explain(error: BaseException, function: Callable, hints: dict[str, str]) -> str:
-    if isinstance(error, NotImplementedError):
+def is_unwritten(error: BaseException) -> bool:
+    """Whether this is the error of a step that a learner has not written yet."""
+    return isinstance(error, NotImplementedError) and str(error) in UNWRITTEN
+
+
+def in_a_line(error: BaseException) -> str:
+    """An error's sort and text, without line breaks."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def hinted(text: str, hints: dict[str, str] | None) -> str:
+    """The sentence of the first pattern that `text` matches; "" where none does."""
+    return next((sentence for pattern, sentence in (hints or {}).items() if re.search(pattern, text)), "")
+
+
+def _explain(error: BaseException, function: Callable, hints: dict[str, str] | None) -> str:
+    if is_unwritten(error):
         return say(
             zh="这一步还没有写，请在上面的单元格里补全代码，运行它，再运行检查。",
             en="This step is not written yet: complete the cell above, run it, then run the check again.",
         )
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    for pattern, sentence in hints.items():
-        if re.search(pattern, text):
-            return sentence
-    where = _place(error, function)
-    return say(
+    text, where = in_a_line(error), _place(error, function)
+    return hinted(text, hints) or say(
         zh=f"函数运行时出错：{text[:300]}{where}",
         en=f"The function raised {text[:300]}{where}",
     )

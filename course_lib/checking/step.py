@@ -23,6 +23,8 @@ from . import guard
 from .exercise import EXERCISES
 from .panel import PRINTED_SHOWN, Item, Result, finish
 
+NAN = "^nan$"  # the pattern of a hint that is for a result with nan in it; no error's text is that
+
 
 class _Ended(Exception):
     """A claim did not hold; the check is over."""
@@ -56,10 +58,12 @@ class Step:
             remedy,
         )
 
-    def call(self, function: Callable, *arguments: Any, hints: dict[str, str] | None = None) -> Any:
+    def call(
+        self, function: Callable, *arguments: Any, hints: dict[str, str] | None = None, whole: bool = False
+    ) -> Any:
         """What a learner's function returns; the check ends where it raises, runs too long (`guard.call`), or returns
         nothing."""
-        value = self.run(function, *arguments, hints=hints)
+        value = self.run(function, *arguments, hints=hints, whole=whole)
         if value is None:
             self.fail(
                 say(
@@ -69,9 +73,11 @@ class Step:
             )
         return value
 
-    def run(self, function: Callable, *arguments: Any, hints: dict[str, str] | None = None) -> Any:
+    def run(
+        self, function: Callable, *arguments: Any, hints: dict[str, str] | None = None, whole: bool = False
+    ) -> Any:
         """As `call`, where nothing need be returned: a method that changes its object."""
-        outcome = guard.call(function, *arguments, hints=hints)
+        outcome = guard.call(function, *arguments, hints=hints, whole=whole)
         self.printed += outcome.printed
         if outcome.problem:
             self.fail(outcome.problem)
@@ -83,9 +89,9 @@ class Step:
         def call() -> tuple[Exception | None]:
             try:
                 function(*arguments)
-            except NotImplementedError:  # the step is not written yet
-                raise
             except Exception as error:
+                if guard.is_unwritten(error):
+                    raise
                 return (error,)
             return (None,)
 
@@ -93,10 +99,18 @@ class Step:
 
     def array(self, function: Callable, *arguments: Any, hints: dict[str, str] | None = None) -> np.ndarray:
         """As `call`, where numbers are returned: float64, whether they come as array, tensor or list."""
-        return self.numbers(self.call(function, *arguments, hints=hints))
+        return self.numbers(self.call(function, *arguments, hints=hints), hints=hints)
 
-    def numbers(self, value: Any) -> np.ndarray:
-        """A learner's value as a float64 array; the check ends where it is none."""
+    def numbers(self, value: Any, hints: dict[str, str] | None = None) -> np.ndarray:
+        """A learner's value as a float64 array; the check ends where it is none, or where it holds nan, of
+        which a hint for `NAN` can say more."""
+        if value is None:
+            self.fail(
+                say(
+                    zh="返回的几样里有一样是 None：请返回数字。",
+                    en="One of the things returned is None: return numbers.",
+                )
+            )
         try:
             if hasattr(value, "detach"):  # a torch tensor, on any device and of any precision
                 value = value.detach().cpu().double().numpy()
@@ -112,10 +126,10 @@ class Step:
             )
         if np.isnan(array).any():
             self.fail(
-                say(
-                    zh="结果里有 nan，请找出除以 0 或指数溢出的地方（softmax 前先减去每行的最大值）。",
-                    en="There is nan in the result: look for a division by 0, or for an exp that overflows "
-                    "(subtract each row's maximum before a softmax).",
+                guard.hinted("nan", hints)
+                or say(
+                    zh="结果里有 nan：请找出除以 0 的地方，或者对空数组求平均的地方。",
+                    en="There is nan in the result: look for a division by 0, or for the mean of nothing.",
                 )
             )
         return array
@@ -125,6 +139,20 @@ class Step:
         if len(printed) > PRINTED_SHOWN:
             printed = printed[:PRINTED_SHOWN] + " …"
         return Result(self.title, tuple(self.items), printed)
+
+
+def _unreadable(error: Exception) -> Item:
+    """What becomes of an error in a check itself: what it looks at differs in a way that no claim foresaw."""
+    said = guard.in_a_line(error)[:300]
+    return Item(
+        False,
+        say(zh="结果的形式与题目要求的一样", en="the result has the form that was asked for"),
+        say(
+            zh=f"检查读不懂这一步返回或留下的东西（{said}）：请对照题目，看看形式是否一样。",
+            en=f"The check cannot read what this step returned or left behind ({said}): compare its form "
+            "with what the text asks for.",
+        ),
+    )
 
 
 def check(*, zh: str, en: str) -> Callable[[Callable], Callable[..., Result]]:
@@ -138,6 +166,8 @@ def check(*, zh: str, en: str) -> Callable[[Callable], Callable[..., Result]]:
                 method(self, step, *arguments, **options)
             except _Ended:
                 pass
+            except Exception as error:
+                step.items.append(_unreadable(error))
             result = step.result()
             if result.passed and type(self).__name__ in EXERCISES:
                 progress.record(type(self).__name__, method.__name__)

@@ -99,13 +99,14 @@ class FittedChecks(Unseen):
     @check(zh="第 5 步：何时弃权", en="Step 5: when to abstain")
     def threshold(self, step: Step, function: Callable, heroes: Heroes) -> None:
         """`function(confidence (n,), right (n,), target) -> threshold`, the lowest that reaches the target."""
+        hints = mistakes.threshold_hints()
         for confidence, right, target, claim in _threshold_cases():
-            found = step.array(function, confidence.copy(), right.copy(), target)
+            found = step.array(function, confidence.copy(), right.copy(), target, hints=hints)
             wrong = mistakes.threshold(found, confidence, right, target)
             step.require(not wrong, claim, wrong)
         confidence, right = self._recognised(50, heroes)
         target = float(1 + right.mean()) / 2  # half the mistakes of answering everything
-        chosen = float(step.array(function, confidence, right, target).ravel()[0])
+        chosen = float(step.array(function, confidence, right, target, hints=hints).ravel()[0])
         confidence, right = self._recognised(51, heroes)
         answered = confidence >= chosen
         all_right, some_right = right.mean(), right[answered].mean() if answered.any() else 0.0

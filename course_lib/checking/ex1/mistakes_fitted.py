@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...settings import say
+from ..step import NAN
 
 
 def probe_shape(weights: tuple[int, ...], bias: tuple[int, ...], wanted: tuple[int, int]) -> str:
@@ -67,6 +68,16 @@ def probe_fit(predicted: np.ndarray, targets: np.ndarray, fits_when_sorted: bool
         en="It does not even fit its labelled pictures: regularise less, or train longer and with a larger "
         "step.",
     )
+
+
+def threshold_hints() -> dict[str, str]:
+    return {
+        NAN: say(
+            zh="返回的是 nan：没有阈值达到目标时请返回 math.inf；一张都没有回答时，不要对空的部分求平均。",
+            en="nan is returned: where no threshold reaches the target return math.inf, and where nothing is "
+            "answered take no mean.",
+        )
+    }
 
 
 def threshold(returned: np.ndarray, confidence: np.ndarray, right: np.ndarray, target: float) -> str:

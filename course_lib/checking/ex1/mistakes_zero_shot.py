@@ -13,6 +13,7 @@ import numpy as np
 
 from ...settings import say
 from ...texts import is_chinese
+from ..step import NAN
 
 LATIN = re.compile(r"[A-Za-z]")
 
@@ -71,6 +72,16 @@ def product_hints() -> dict[str, str]:
             en="The inputs are numpy arrays, not torch tensors: use np.linalg.norm, or torch.from_numpy "
             "first.",
         ),
+    }
+
+
+def softmax_hints() -> dict[str, str]:
+    return {
+        NAN: say(
+            zh="结果里有 nan，多半是指数溢出了：softmax 前先减去每行的最大值。",
+            en="There is nan in the result, most likely of an exp that overflows: subtract each row's "
+            "maximum before a softmax.",
+        )
     }
 
 
@@ -136,6 +147,12 @@ def cosine(found: np.ndarray, images: np.ndarray, texts: np.ndarray) -> str:
             en="The negative cosines are gone: opposite vectors have cosine -1, leave out abs, clip or relu.",
         )
     factor = float((found * cosines).sum() / (cosines**2).sum())
+    if _same(found, factor * cosines) and abs(factor - 1) < 0.01:
+        return say(
+            zh="余弦只对到小数点后三位左右：请用 float32 计算，不要用半精度（float16）。",
+            en="The cosines are right to about three digits only: compute in float32, not in half precision "
+            "(float16).",
+        )
     if _same(found, factor * cosines):
         return say(
             zh=f"这是余弦的 {factor:.4g} 倍：缩放属于第 2 步，这里请返回 -1 到 1 之间的余弦。",

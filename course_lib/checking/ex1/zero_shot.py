@@ -72,7 +72,7 @@ class ZeroShotChecks(Unseen):
         step.require(
             right > len(pictures) / 4,
             say(
-                zh=f"{len(pictures)} 张没见过的图片，最近的词对了 {right} 张（乱猜约 1 张）",
+                zh=f"{len(pictures)} 张没见过的图片，最近的词对了 {right} 张（瞎猜约 1 张）",
                 en=f"of {len(pictures)} unseen pictures, {right} are nearest to their own word (guessing: "
                 "about 1)",
             ),
@@ -88,7 +88,7 @@ class ZeroShotChecks(Unseen):
     @check(zh="第 2 步：零样本分类", en="Step 2: zero-shot classification")
     def zero_shot(self, step: Step, function: Callable) -> None:
         """`function(pictures, labels) -> probabilities (n, m)`, softmax with the model's own scale."""
-        hints = mistakes.product_hints()
+        hints = mistakes.product_hints() | mistakes.softmax_hints()
         labels = [self.names[kind] for kind in FIVE]
         truth = np.arange(40) % len(FIVE)
         pictures = self.draw(2, [{"kind": FIVE[i]} for i in truth])
@@ -111,9 +111,13 @@ class ZeroShotChecks(Unseen):
         turned = step.array(function, list(pictures[:6]), labels[::-1], hints=hints)
         three = step.array(function, list(pictures[:6]), others, hints=hints)
         step.require(
-            np.allclose(turned, found[:6, ::-1], atol=1e-3) and three.shape == (6, 3),
+            turned.shape == (6, 5)
+            and np.allclose(turned, found[:6, ::-1], atol=1e-3)
+            and three.shape == (6, 3),
             say(zh="换一组标签、换一种顺序，也能用", en="it works with other labels, and in another order"),
-            say(
+            mistakes.matrix_shape(turned.shape, (6, 5))
+            if turned.shape != (6, 5)
+            else say(
                 zh="换了标签，结果却没有跟着变：请使用参数 labels，不要写死标签，也不要排序。",
                 en="With other labels the columns do not follow: use the parameter labels, neither fixed nor "
                 "sorted.",
@@ -139,11 +143,11 @@ class ZeroShotChecks(Unseen):
         step.require(
             right > 16,
             say(
-                zh=f"40 张没见过的图片，对了 {right} 张（乱猜约 8 张）",
+                zh=f"40 张没见过的图片，对了 {right} 张（瞎猜约 8 张）",
                 en=f"of 40 unseen pictures, {right} are right (guessing: about 8)",
             ),
             say(
-                zh="正确率不比乱猜好多少：请检查图片的行和标签的列有没有错位。",
+                zh="正确率不比瞎猜好多少：请检查图片的行和标签的列有没有错位。",
                 en="That is hardly better than guessing: see that rows stay with pictures and columns with "
                 "labels.",
             ),
@@ -197,6 +201,22 @@ class ZeroShotChecks(Unseen):
             np.allclose(near, middle, atol=2e-3),
             say(zh="每一行是该标签各模板特征的平均", en="each row is the mean over that label's templates"),
             mistakes.ensemble(near, middle),
+        )
+        fewer, more = labels[2::-1], [*two, say(zh="{}里有一辆汽车", en="a car in the {}")]
+        found = step.array(features, list(fewer), list(more))
+        mean = sum(self.text_features([t.replace("{}", label) for label in fewer]) for t in more)
+        mean /= np.linalg.norm(mean, axis=-1, keepdims=True)
+        step.require(
+            found.shape == mean.shape and np.allclose(found, mean, atol=2e-3),
+            say(
+                zh="换一组标签、换几个模板，也能用",
+                en="it works with other labels and another number of templates",
+            ),
+            say(
+                zh="换了标签或模板的个数，结果就不对：请使用参数 labels 和 templates，不要写死。",
+                en="With other labels, or another number of templates, it goes wrong: use the parameters "
+                "labels and templates, nothing fixed.",
+            ),
         )
         self._compare(step, features, chosen, places)
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import builtins
+import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from itertools import product
 from typing import Any
 
 from PIL import Image
 
 from ...settings import say
+from ..guard import another_process
 from ..step import Step, check
 from . import mistakes_calls as mistakes
 from .bench import Bench
@@ -44,9 +44,7 @@ class CallChecks(Bench):
         }
         with Studio() as studio:
             found, sent = self._painted(step, function, studio, order)
-            wrong = next(
-                (m for name in WIRE if (m := mistakes.field(name, WIRE[name], order[name], sent))), ""
-            )
+            wrong = _fields(sent, order)
             step.require(
                 not wrong,
                 say(
@@ -70,8 +68,10 @@ class CallChecks(Bench):
                 found, sent = self._painted(step, function, studio, other)
                 chosen = sent.get("seed")  # None or -1 where the server draws
                 true_seed = chosen if isinstance(chosen, int) and chosen >= 0 else DRAWN
-                wrong = mistakes.seed(found[1], seed, true_seed, sent)
-                step.require(not wrong and shows(found[0], order["prompt"], true_seed), claim, wrong)
+                wrong = mistakes.seed(found[1], seed, true_seed, sent) or _picture(
+                    found[0], order | {"seed": true_seed}
+                )
+                step.require(not wrong, claim, wrong)
             self._from_a_picture(step, function, studio, order)
         self._refused(step, function, order)
 
@@ -94,23 +94,14 @@ class CallChecks(Bench):
 
     def _picture_and_seed(self, step: Step, found: tuple[Any, Any], order: Mapping[str, Any]) -> None:
         picture, seed = found
-        right = picture.size == (order["width"], order["height"]) and shows(
-            picture, order["prompt"], order["seed"]
-        )
-        step.require(
-            right and seed == order["seed"],
+        wrong = _picture(picture, order) or mistakes.seed(seed, order["seed"], order["seed"], order)
+        step.once(
+            not wrong,
             say(
                 zh="图片就是服务器画的那一张，种子也对",
                 en="it is the picture that was painted, with its seed",
             ),
-            say(
-                zh="返回的图片与服务器画的不同：请把 images[0] 解码成图片（course_lib.images.from_base64），"
-                "不要缩放或转换。",
-                en="The picture is not the one that was painted: decode images[0] (course_lib.images.from_base64), "
-                "and neither resize nor convert it.",
-            )
-            if not right
-            else mistakes.seed(seed, order["seed"], order["seed"], {"seed": order["seed"]}),
+            wrong,
         )
 
     def _from_a_picture(
@@ -118,16 +109,18 @@ class CallChecks(Bench):
     ) -> None:
         start = self.picture((28_000, 60))
         start = start.crop((0, 0, start.width // 8 * 8, start.height // 2 // 8 * 8))  # not square
-        _, sent = self._painted(step, function, studio, order | {"strength": 0.35}, start)
-        wrong = mistakes.from_picture(sent, start, 0.35)
+        found, sent = self._painted(step, function, studio, order | {"strength": 0.35}, start)
+        order = order | {"width": start.width, "height": start.height}  # the picture's own
+        wrong = mistakes.from_picture(sent, start, 0.35) or _fields(sent, order)
         step.require(
             not wrong,
             say(
-                zh="给了起始图片时，幅度、原图和它的尺寸都送到了",
-                en="with a picture to begin from, the strength, the picture and its size arrive",
+                zh="给了起始图片时，幅度、原图、它的尺寸和其余参数都送到了",
+                en="with a picture to begin from, the strength, the picture, its size and the rest arrive",
             ),
             wrong,
         )
+        self._picture_and_seed(step, found, order)
 
     def _refused(self, step: Step, function: Callable, order: Mapping[str, Any]) -> None:
         with Studio(broken={order["prompt"]: 500}) as studio:
@@ -176,7 +169,7 @@ class CallChecks(Bench):
             ),
             wrong,
         )
-        found = Counter((*order["facts"].values(), order["seed"]) for order in orders)
+        found = Counter((*(order["facts"][fact] for fact in choices), order["seed"]) for order in orders)
         expected = Counter((*words, seed) for words in product(*choices.values()) for seed in seeds)
         step.require(
             found == expected,
@@ -192,7 +185,9 @@ class CallChecks(Bench):
         self._names_stay(step, function, orders, choices, seeds, common)
 
     def _orders(self, step: Step, function: Callable, choices: Any, seeds: Any, common: Any) -> list[dict]:
-        found = step.call(function, self.template, choices, seeds, common, hints=mistakes.plan_hints())
+        found = step.call(
+            function, self.template, choices, seeds, common, hints=mistakes.plan_hints(), whole=True
+        )
         orders = mistakes.as_list(found)
         claim = say(zh="返回订单（字典）的列表", en="a list of orders, each a dictionary")
         right = orders is not None and all(isinstance(order, dict) for order in orders)
@@ -210,14 +205,23 @@ class CallChecks(Bench):
                     seeds: list[int], common: dict) -> None:  # fmt: skip
         """A name belongs to its order: not to its place in the list, nor to this process."""
         more = {fact: [list(self.choices[fact].values())[2], *words] for fact, words in choices.items()}
-        names = {_content(order): order.get("name") for order in orders}
-        with _another_process(function):
-            longer = self._orders(step, function, more, [4, *seeds], common)
-        again = {_content(order): order.get("name") for order in longer}
-        other = {_content(o): o.get("name") for o in self._orders(step, function, choices, seeds, common)}
+        keys = {"prompt", "seed", "facts", *common}  # what else is in an order is the learner's own affair
+
+        def named(found: list[dict]) -> dict[str, Any]:
+            """The orders' contents, and the name of each."""
+            contents = [{key: order.get(key) for key in keys} for order in found]
+            return {
+                json.dumps(content, sort_keys=True, default=repr): order.get("name")
+                for content, order in zip(contents, found)
+            }
+
+        names = named(orders)
+        with another_process(function):
+            longer = named(self._orders(step, function, more, [4, *seeds], common))
+        again = named(self._orders(step, function, choices, seeds, common))
         changed = self._orders(step, function, choices, seeds, common | {"steps": 10})
         reused = {order.get("name") for order in changed} & set(names.values())
-        wrong = mistakes.unstable(names, again, other, reused)
+        wrong = mistakes.unstable(names, longer, again, reused)
         step.require(
             not wrong,
             say(
@@ -228,19 +232,20 @@ class CallChecks(Bench):
         )
 
 
-def _content(order: Mapping[str, Any]) -> str:
-    return repr(sorted((key, repr(value)) for key, value in order.items() if key != "name"))
+def _fields(sent: Mapping[str, Any], order: Mapping[str, Any]) -> str:
+    """Why a parameter did not arrive as it was ordered; "" where all did."""
+    return next(
+        (wrong for ours, name in WIRE.items() if (wrong := mistakes.field(ours, name, order[ours], sent))), ""
+    )
 
 
-@contextmanager
-def _another_process(function: Callable) -> Iterator[None]:
-    """Let `hash()` give other numbers, as it does for texts in every new Python process."""
-    world = getattr(function, "__globals__", {})
-    own = "hash" in world
-    if not own:
-        world["hash"] = lambda value: builtins.hash((value, "another process"))
-    try:
-        yield
-    finally:
-        if not own:
-            world.pop("hash", None)
+def _picture(found: Image.Image, order: Mapping[str, Any]) -> str:
+    """Why this is not the picture that was painted for an order; "" where it is."""
+    if found.size == (order["width"], order["height"]) and shows(found, order["prompt"], order["seed"]):
+        return ""
+    return say(
+        zh="返回的图片与服务器画的不同：请把 images[0] 解码成图片（course_lib.images.from_base64），"
+        "不要缩放或转换。",
+        en="The picture is not the one that was painted: decode images[0] (course_lib.images.from_base64), "
+        "and neither resize nor convert it.",
+    )

@@ -1,7 +1,8 @@
 """A run that is killed in the middle of writing a file, as `kill -9` or a power cut would do it.
 
-Python tells an audit hook (PEP 578) of every file that is opened. While a kill is planned, the hook leaves half a
-picture where the file would be and raises `Killed` in its place, and again for whatever is written afterwards.
+Python tells an audit hook (PEP 578) of every file that is opened, renamed or removed. While a kill is
+planned, the hook leaves half a picture where the file would be and raises `Killed` in its place, and again
+for whatever the run would still do to its files: a dead process writes nothing, and tidies nothing up.
 """
 
 from __future__ import annotations
@@ -15,15 +16,8 @@ from pathlib import Path
 from typing import Any
 
 _WRITING = os.O_WRONLY | os.O_RDWR
-_NOTES = (
-    ".json",
-    ".jsonl",
-    ".csv",
-    ".txt",
-    ".log",
-    ".db",
-    ".lock",
-)  # what a run may keep beside its pictures
+# what a run may keep beside its pictures
+_NOTES = (".json", ".jsonl", ".csv", ".txt", ".log", ".db", ".lock")
 
 
 class Killed(BaseException):
@@ -31,23 +25,48 @@ class Killed(BaseException):
 
 
 class Kill:
-    """A kill at the moment when the picture file number `number` is opened for writing in `folder`."""
+    """A kill at the moment when picture file number `number` comes into being in `folder`: opened there for
+    writing, or written elsewhere and moved there whole. `gone` is set from then on."""
 
     def __init__(self, folder: Path, number: int, half: bytes):
         self.folder, self.half = str(folder.resolve()), half
-        self.fired = False
+        self.gone = threading.Event()
         self._left = number
         self._lock = threading.Lock()
 
-    def opened(self, path: str) -> None:
-        with self._lock:
-            self._left -= 1
-            first, self.fired = self._left == 0, self.fired or self._left <= 0
-        if first:
+    @property
+    def fired(self) -> bool:
+        return self.gone.is_set()
+
+    def concerns(self, path: str | bytes | os.PathLike) -> bool:
+        """Whether this is a place for pictures, be there one or not."""
+        name = os.path.abspath(os.fsdecode(path))
+        inside = os.path.realpath(os.path.dirname(name)).startswith(self.folder)
+        return inside and not name.endswith(_NOTES)
+
+    def begins(self, path: str | bytes | os.PathLike) -> None:
+        """A picture file is about to be opened for writing; that of the kill stays half written."""
+        if self._is_due():
             with open(path, "wb") as file:
                 file.write(self.half)
+        self.ends_the_dead()
+
+    def arrives(self) -> None:
+        """A picture file is about to be moved into the folder; that of the kill stays outside."""
+        self._is_due()
+        self.ends_the_dead()
+
+    def ends_the_dead(self) -> None:
         if self.fired:
             raise Killed
+
+    def _is_due(self) -> bool:
+        """Count one more file: whether it is the one at which the run is killed."""
+        with self._lock:
+            self._left -= 1
+            if self._left == 0:
+                self.gone.set()
+            return self._left == 0
 
 
 _planned: Kill | None = None
@@ -71,21 +90,31 @@ def killed_while_writing(folder: Path, number: int, half: bytes) -> Iterator[Kil
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     kill = _planned
-    if kill is None or event != "open" or getattr(_inside, "hook", False):
+    if kill is None or getattr(_inside, "hook", False):
         return
-    path, mode, flags = arguments
-    writes = (
-        any(letter in mode for letter in "wxa+")
-        if isinstance(mode, str)
-        else bool(flags and flags & _WRITING)
-    )
-    if not writes or not isinstance(path, (str, bytes)):
+    if event == "open" and _writes(*arguments[1:]) or event == "os.remove":
+        path, source = arguments[0], None
+    elif event == "os.rename":  # os.replace says so, too
+        source, path = arguments[:2]
+    else:
         return
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        return  # a file's number
     _inside.hook = True  # what follows opens files itself
     try:
-        name = os.path.abspath(os.fsdecode(path))
-        inside = os.path.realpath(os.path.dirname(name)).startswith(kill.folder)
-        if inside and not name.endswith(_NOTES):
-            kill.opened(name)
+        if not kill.concerns(path):
+            return
+        if event == "open":
+            kill.begins(path)
+        elif source is not None and not kill.concerns(source):
+            kill.arrives()
+        else:
+            kill.ends_the_dead()
     finally:
         _inside.hook = False
+
+
+def _writes(mode: Any, flags: int) -> bool:
+    if isinstance(mode, str):
+        return any(letter in mode for letter in "wxa+")
+    return bool(flags and flags & _WRITING)

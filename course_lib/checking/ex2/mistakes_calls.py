@@ -237,7 +237,7 @@ def plan_hints() -> dict[str, str]:
 
 
 def as_list(found: Any) -> list | None:
-    """A list, tuple or generator of orders as a list; None for anything else."""
+    """A list or tuple as a list, None for anything else. (A generator is a list by now: `guard.call`.)"""
     if isinstance(found, (str, bytes, Mapping)):
         return None
     try:

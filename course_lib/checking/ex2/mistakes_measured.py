@@ -117,9 +117,8 @@ def layout(sheet: np.ndarray, colors: Sequence[tuple[int, int, int] | None], col
             en=f"{len(colors)} pictures, {columns} a row, make {-(-len(colors) // columns)} rows and not {len(tops)}: "
             "the row is i // columns, the column i % columns.",
         )
-    wide = (lefts[-1] - lefts[0]) / (
-        columns - 1
-    )  # the first row, whose third is missing, reaches to the last column
+    # the first row, whose third is missing, reaches to the last column
+    wide = (lefts[-1] - lefts[0]) / (columns - 1)
     for i, box in enumerate(boxes):
         if box is None:
             continue

@@ -188,8 +188,8 @@ def repeated(again: int, touched: int, failed: Any) -> str:
         )
     if touched:
         return say(
-            zh=f"第二次运行改写了 {touched} 个已有的文件：在了就不要再动。",
-            en=f"The second run wrote {touched} files anew that were there: leave them alone.",
+            zh=f"第二次运行改写或删除了 {touched} 个已有的文件：在了就不要再动。",
+            en=f"The second run rewrote or removed {touched} files that were there: leave them alone.",
         )
     if failed:
         return say(

@@ -19,12 +19,13 @@ from typing import Any
 import requests
 from PIL import Image
 
+from ...addresses import past_proxies
 from ...errors import CourseError
 from ...images import from_base64, to_base64
 from .killing import Killed
 
 DRAWN = 2_718_281  # the seed that the studio draws where a request leaves it the choice
-PATIENCE = 2.0  # seconds that a request waits for company, and a slow one for the others
+PATIENCE = 2.0  # seconds that a request waits for company, and a slow one for the next of the others
 LINGER = 0.3  # seconds that the first ones stay together, to see whether more come than should
 DEFAULTS = {
     "prompt": "",
@@ -64,8 +65,9 @@ class Studio:
     """`with Studio() as studio:` serves on a free port of this machine; `url` is its root address.
 
     `company` makes the first requests wait until that many are there; `slow` is a prompt that waits until all of
-    `expected` were received; `broken` maps a prompt to the HTTP status it always ends in, the prompts of `once` fail
-    the first time; at the request number `dies_at` the server is gone, until `start` is called again.
+    `expected` were received, or nobody comes any more; `broken` maps a prompt to the HTTP status it always
+    ends in, the prompts of `once` fail the first time; at the request number `dies_at` the server is gone,
+    until `start` is called again.
     """
 
     def __init__(self, *, company: int = 1, slow: str = "", expected: int = 0, broken: Mapping[str, int] | None = None,
@@ -106,6 +108,7 @@ class Studio:
 
     def start(self) -> None:
         """Serve; after `stop` on the same port again."""
+        past_proxies()
         self._server = _Server(("127.0.0.1", self._port), _Handler)
         self._server.studio = self
         self._port = self._server.server_address[1]
@@ -141,6 +144,8 @@ class Studio:
             self._changed.notify_all()
         try:
             return self._paint(received, number)
+        except (TypeError, ValueError) as error:  # a value of another sort than its field's
+            return 422, {"detail": [{"type": "type_error", "loc": ["body"], "msg": str(error)}]}
         finally:
             with self._changed:
                 self.inside -= 1
@@ -157,10 +162,11 @@ class Studio:
             self.dies_at = 0
             self.stop()
             return None
-        self._wait(asked.get("prompt"))
-        status = self.broken.get(str(asked.get("prompt")))
-        if asked.get("prompt") in self.once:
-            self.once.discard(asked["prompt"])
+        prompt = str(asked.get("prompt"))
+        self._wait(prompt)
+        status = self.broken.get(prompt)
+        if prompt in self.once:
+            self.once.discard(prompt)
             status = 500
         if status:
             return status, {
@@ -174,15 +180,12 @@ class Studio:
         known = DEFAULTS | ({"denoising_strength": 0.75} if route == "img2img" else {})
         used = known | {name: value for name, value in asked.items() if name in known}
         seed = used["seed"] if isinstance(used["seed"], int) and used["seed"] >= 0 else DRAWN
-        try:
-            image = Image.new("RGB", (int(used["width"]), int(used["height"])), colour(used["prompt"], seed))
-        except (TypeError, ValueError) as error:
-            return 422, {"detail": [{"type": "int_parsing", "loc": ["body", "width"], "msg": str(error)}]}
+        image = Image.new("RGB", (int(used["width"]), int(used["height"])), colour(used["prompt"], seed))
         count = asked.get("batch_size", 1)
         info = used | {"seed": seed, "all_seeds": [seed + i for i in range(count)], "index_of_first_image": 0}
         return 200, {"images": [to_base64(image)] * count, "parameters": used, "info": json.dumps(info)}
 
-    def _wait(self, prompt: Any) -> None:
+    def _wait(self, prompt: str) -> None:
         with self._changed:
             if self.company > 1:
                 if not self._changed.wait_for(lambda: self.most >= self.company, self._patience):
@@ -190,8 +193,9 @@ class Studio:
                 self._changed.wait_for(lambda: self.most > self.company, self._linger)
                 self._linger = 0.02
             if self.slow and prompt == self.slow:
-                everybody = self._changed.wait_for(lambda: len(self.painting) >= self.expected, PATIENCE)
-                self.held_up = not everybody
+                # As long as others keep coming nobody is held up, however slow the machine is.
+                while not self.held_up and (seen := len(self.painting)) < self.expected:
+                    self.held_up = not self._changed.wait_for(lambda: len(self.painting) > seen, PATIENCE)
 
 
 def _pictures(encoded: Any) -> bool:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ...errors import ServiceError
+from ...errors import ImageError, ServiceError
 from ...settings import say
 from ...vqa import VisualQA
 from ...vqa_answers import VisualAnswer
@@ -170,7 +170,7 @@ class AskingChecks(Bench):
             wrong,
         )
         replies, counts, failed = found
-        wrong = mistakes.replies(replies, said, crowd.asked, question)
+        wrong = mistakes.replies(replies, pictures, said, crowd.asked, question)
         step.require(
             not wrong,
             say(zh="每张图问一次，回答各归各的图", en="each picture is asked once, and has its own reply"),
@@ -240,7 +240,9 @@ class _Crowd:
         time.sleep(0.02)  # long enough to be met by one too many
         with self._changed:
             self.inside -= 1
-        name = self.ids[picture]
+        name = self.ids.get(picture)
+        if name is None:
+            raise ImageError(say(zh="这里没有这张图。", en="There is no such picture."))
         if name not in self.said:
             raise ServiceError(say(zh="这张图看不清，请换一张。", en="This one cannot be seen, please take another."),
                                kind="bad_request")  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 from ...images import encode, open_image
 from ...search import ImageSearchEngine
 from ...settings import say
+from ..guard import another_process
 from ..step import Step, check
 from . import mistakes_finding as mistakes
 from .bench import Bench, bomb, turned
@@ -71,14 +72,17 @@ class FindingChecks(Bench):
             say(zh="进度从头报到尾，坏文件也算", en="progress is reported to the end, bad files included"),
             wrong,
         )
-        again = step.call(function, engine, list(files), progress, hints=mistakes.add_hints())
+        with another_process(function):
+            again = step.call(function, engine, list(files), progress, hints=mistakes.add_hints())
         step.require(
             len(engine) == len(pictures) and len(again[0]) == 0,
             say(zh="同样的文件再上传一次，图库不变", en="the same files once more change nothing"),
             say(
-                zh="再传一次，同样的图片又进来了：编号应由内容决定（摘要），不要用序号、时间或随机数。",
-                en="Uploaded once more the same pictures came in again: the content must decide the id (a digest), no "
-                "number, time or chance.",
+                zh="再传一次（换一个进程），同样的图片又进来了：编号应由内容决定（摘要，例如 hashlib.sha256），"
+                "不要用序号、时间、随机数，也不要用 hash()（每个进程都不同）。",
+                en="Uploaded once more, in another process, the same pictures came in again: the content "
+                "must decide the id, by a digest such as hashlib.sha256; no number, time or chance, nor "
+                "hash(), which differs in each process.",
             ),
         )
 
@@ -132,7 +136,7 @@ class FindingChecks(Bench):
         step.require(
             right > len(kinds) / 2,
             say(
-                zh=f"{len(kinds)} 个词，第一名就对的有 {right} 个（乱猜约 1 个）",
+                zh=f"{len(kinds)} 个词，第一名就对的有 {right} 个（瞎猜约 1 个）",
                 en=f"of {len(kinds)} words, {right} find their picture first (guessing: about 1)",
             ),
             say(

@@ -143,7 +143,7 @@ PLAIN = [
     ("The cat!", "cat", True), ("An ant", "ant", True), ("是！", "是", True),
     ("hot-air  balloon", "hot-air balloon", True),
     ("ant", "t", False), ("theatre", "atre", False), ("cat", "dog", False), ("3", "3.5", False), ("a", "", False),
-    ("red car", "redcar", False), ("no", "not sure", False),
+    ("red car", "redcar", False), ("no", "not sure", False), ("3.5", "35", False), ("plan a", "plan", False),
 ]  # fmt: skip
 
 ANSWERS = [
@@ -177,9 +177,9 @@ def plain(one: str, other: str, first: Any, second: Any, alike: bool) -> str:
             "final stop and English articles do not count.",
         )
     return say(
-        zh=f"{one!r} 和 {other!r} 不是同一个答案，却都成了 {first!r}：冠词是单独的一个词，只去句末的标点。",
-        en=f"{one!r} and {other!r} are different answers, and both became {first!r}: an article is a word of its own, "
-        "and only the final stop goes.",
+        zh=f"{one!r} 和 {other!r} 不是同一个答案，却都成了 {first!r}：冠词是开头单独的一个词，只去句末的标点。",
+        en=f"{one!r} and {other!r} are different answers, and both became {first!r}: an article is a word of "
+        "its own, at the beginning, and only the final stop goes.",
     )
 
 
@@ -244,7 +244,7 @@ def recall(
         )
     if is_mean(lambda first, right: len(set(first) & right) / k):
         return say(
-            zh="这是前 k 名里对的比例（精确率）；R@k 问的是有没有，有就算 1。",
+            zh="这是前 k 名里对的比例（查准率）；R@k 问的是有没有，有就算 1。",
             en="This is the share of right ones among the first k, precision; R@k asks whether there is one.",
         )
     if is_mean(lambda first, right: bool(set(first) & right), lambda ranking: ranking[:1]):
@@ -261,8 +261,16 @@ def recall(
 # ---------------------------------------------------------------------------------------------- asking them all
 
 
+def not_a_picture() -> str:
+    return say(
+        zh="answer 收到的是编号，不是图片：请把 pictures[编号] 交给它。",
+        en="answer got an id where it wants the picture: hand it pictures[id].",
+    )
+
+
 def all_hints() -> dict[str, str]:
     return {
+        r"ImageError": not_a_picture(),
         r"ServiceError": say(
             zh="一张图失败，全部都停了：每张图的错误各归各的，course_lib 的 batch 会替你收好（outcome.ok、outcome.error）。",
             en="One picture failed and stopped all: keep each one's error to itself, course_lib's batch does "
@@ -283,10 +291,11 @@ def three(found: Any) -> str:
     )
 
 
-def replies(
-    found: Mapping[str, Any], said: Mapping[str, str], asked: Sequence[tuple[str, str]], question: str
-) -> str:
+def replies(found: Mapping[str, Any], pictures: Mapping[str, str], said: Mapping[str, str],
+            asked: Sequence[tuple[str, str]], question: str) -> str:  # fmt: skip
     """What is wrong with the replies."""
+    if any(picture not in pictures.values() for picture, _ in asked):
+        return not_a_picture()
     if len(asked) != len(said) + 1 or len({picture for picture, _ in asked}) != len(asked):
         return say(
             zh=f"{len(said) + 1} 张图问了 {len(asked)} 次：每张问一次。",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -87,6 +88,15 @@ class SessionChecks(Bench):
                 "picture; without either show what is there, with None as scores.",
             ),
         )
+        step.run(session.search, "", b"no picture", hints=mistakes.hints())
+        step.require(
+            bool(session.note),
+            say(zh="用来搜的文件不是图片，得到一句提醒", en="a file that is no picture gets a reminder"),
+            say(
+                zh="搜索出错时，note 应写上那一句错误：except CourseError as error，note 是 str(error)。",
+                en="Where a search fails note should say why: except CourseError as error, str(error).",
+            ),
+        )
 
     def _asking(self, step: Step, session: Any, script: Script, pictures: dict[str, Image.Image]) -> None:
         step.run(session.ask, "too early?", hints=mistakes.early_hints())
@@ -156,7 +166,7 @@ class SessionChecks(Bench):
         step.run(session.ask, "four", hints=mistakes.hints())
         last = session.turns["p02"][-1][1] if len(session.turns["p02"]) > before else {}
         step.require(
-            last.get("model") == CLIP and not session.note,
+            last.get("model") == CLIP,
             say(zh="对话出错，CLIP 顶上", en="where the chat fails CLIP steps in"),
             say(
                 zh="对话出错时没有 CLIP 的回答：请用第 3 步的 ask(self.vqa, 图片, 问题)。",
@@ -203,6 +213,18 @@ class SessionChecks(Bench):
                 "the counts.",
             ),
         )
+        turn, script.clip = itertools.count(), unreachable()
+        script.chat = lambda image, question: "yes" if next(turn) % 3 else unreachable()
+        step.run(session.ask_all, "eight", hints=mistakes.hints())
+        step.require(
+            str(script.clip) in str(session.note),
+            say(zh="问遍时有失败的，note 写上一个原因", en="where some of them fail, note gives a reason"),
+            say(
+                zh='ask_all 有答不了的图时，note 应写上其中一个原因：next(iter(failed.values()), "")。',
+                en="Where some pictures get no answer in ask_all, note should give one of the reasons: "
+                'next(iter(failed.values()), "").',
+            ),
+        )
 
     def _adding(self, step: Step, session: Any, script: Script, engine: ImageSearchEngine) -> None:
         new = self.draw(22, [{"kind": list(self.words["kind"])[3]}])[0]
@@ -218,7 +240,7 @@ class SessionChecks(Bench):
         mine = session.results[0][0]
         script.chat = "mine"
         step.run(session.choose, mine)
-        step.run(session.ask, "eight")
+        step.run(session.ask, "nine")
         step.require(
             same(script.asked[-1][0], open_image(files[0][1]))
             and session.turns[mine][-1][1]["model"] == CHAT,

@@ -18,7 +18,7 @@ DEPRECATIONS = "https://developers.openai.com/api/docs/deprecations"
 class Milestone:
     """A model, what it brought in both languages, and how it is offered.
 
-    `offered` is "weights" (to download), "service" (behind an API alone) or "paper" (published and never opened).
+    `offered` is "weights" (to download), "service" (behind an API alone) or "paper" (published, the model never opened).
     `end` is the month a service is shut down, which may lie ahead of READ where it is announced.
     """
 
@@ -48,7 +48,7 @@ class Milestone:
 
 MILESTONES = (
     Milestone("CLIP", "2021-01", "weights", "图文对比学习", "contrastive image-text learning"),
-    Milestone("DALL·E", "2021-01", "paper", "文生图；从未开放", "text to image; never opened"),
+    Milestone("DALL·E", "2021-01", "paper", "文生图；模型从未开放", "text to image; model never opened"),
     Milestone("Flamingo", "2022-04", "paper", "少样本图文理解；从未开放", "few-shot; never opened"),
     Milestone("Stable Diffusion", "2022-08", "weights", "开源的文生图", "open text to image"),
     Milestone(

@@ -1,16 +1,16 @@
 # %% [markdown] lang="zh"
 # # 01 · 多模态基础
 #
-# 教科书上说，多模态有四大好处：互补、覆盖更广、更鲁棒、更自然。这一课不请你相信，而是*设计实验，一条一条地量*，连它不成立的时候也一起量出来。
+# 教科书上说，多模态有四大好处：互补、覆盖更广、更鲁棒、更自然。这一课不请你相信，而是*设计实验，一条一条地量*，连它们不成立的情形也一并量出来。
 #
 # **学完这一课，你能够**
 #
 # - 把文本、图像、视频、音频都看成数组，说出每个维度是什么；
 # - 用一个公平的规则融合（fuse）两路信息，知道为什么不能把得分直接相加；
 # - 用*测出来的*数字说明四个好处，也说得出融合什么时候帮不上忙、甚至帮倒忙；
-# - 对着一张有日期的年表，说出哪些名模型今天还能用。
+# - 对着一张有日期的年表，说出哪些著名的模型今天还能用。
 #
-# **时间**：约 30 分钟。**需要**：会 Python 和一点 NumPy；不需要显卡、网络或 API Key。**模型**：mini-clip（课程自带，在小世界上从零训练）。每个结果旁边都写着它出自谁。
+# **时间**：约 50 分钟。**需要**：会 Python 和一点 NumPy；不需要显卡、网络或 API 密钥。**模型**：mini-clip（课程自带，在小世界上从零训练）。每个结果旁边都写着它出自谁。
 
 # %% [markdown] lang="en"
 # # 01 · Multimodal basics
@@ -26,7 +26,7 @@
 # - back the four gains with numbers *you measured*, and say when fusion gains nothing, or does harm;
 # - say, from a dated table, which of the famous models can still be used today.
 #
-# **Time**: about 30 minutes. **You need**: Python and a little NumPy; no graphics card, no network, no API key.
+# **Time**: about 50 minutes. **You need**: Python and a little NumPy; no graphics card, no network, no API key.
 # **Model**: mini-clip (comes with the course, trained from scratch on Little World). Beside each result stands whose
 # it is.
 
@@ -93,7 +93,7 @@ plots.tokens({text: pieces(text) for text in texts})
 # %% [markdown] lang="zh"
 # ### 1.2 图像：高 × 宽 × 3
 #
-# 图像是网格上的数量：每个像素三个 0 到 255 的整数，红、绿、蓝。
+# 图像是排在网格上的数：每个像素有三个 0 到 255 的整数，分别是红、绿、蓝。
 
 # %% [markdown] lang="en"
 # ### 1.2 Image: height × width × 3
@@ -110,7 +110,7 @@ plots.pixels(image, left=47, top=58, side=7, titles=titles, width=7)
 # %% [markdown] lang="zh"
 # **看什么**：和文本相反，这里的数是*数量*，相邻的像素多半相近，取平均也有意义（那就是模糊）。`pixels[y, x]` 先行后列，和“宽 × 高”的说法正好相反，别弄混。
 #
-# > **陷阱：`uint8` 会绕回来。** 想把图调亮 90：
+# > **陷阱：`uint8` 会溢出，过了 255 就从 0 重新数起。** 想把图调亮 90：
 
 # %% [markdown] lang="en"
 # **What to notice**: unlike the ids of a text, these numbers are *amounts*. Neighbours are mostly alike, and a mean makes sense
@@ -177,7 +177,7 @@ plots.gallery(cuts, ["video[:, 86]", "video[::-1, 86]"], size=2.2)
 # %% [markdown] lang="zh"
 # **看什么**：斜纹就是运动，往右斜是往右开；斜纹越平，车越快，越陡越慢，不动的背景就成了竖条。倒放之后斜纹反向，可是*所有帧加起来一模一样*。所以谁把各帧（或各帧的向量）取个平均，谁就丢掉了方向：分不清“开进来”和“开出去”。第 05 课会回到这一点。
 #
-# ### 1.4 音频：一串采样
+# ### 1.4 音频：一串采样点
 #
 # 声音是气压随时间的起伏。每秒量 8000 次，就是一个一维数组。下面合成四声鸟叫，前两声音调往上，后两声往下。
 
@@ -225,10 +225,10 @@ for name, array in {"text": ids, "image": pixels, "video": video, "audio": sound
     print(f"{name:6} {str(array.shape):18} {str(array.dtype):8} {array.size:>9,} {unit}")
 
 # %% [markdown] lang="zh"
-# 一句话十几个数，一秒视频一百多万个。形状差这么多，怎么放到一起比较？**编码器**各自把它们变成*同样长*的向量：
+# 一句话十几个数，24 帧的一小段视频就有一百多万个。形状差这么多，怎么放到一起比较？**编码器**各自把它们变成*同样长*的向量：
 
 # %% [markdown] lang="en"
-# A sentence is a dozen numbers, a second of video more than a million. How can things of such different shapes be compared?
+# A sentence is a dozen numbers, a clip of 24 frames more than a million. How can things of such different shapes be compared?
 # An **encoder** for each turns them into vectors of *the same size*:
 
 # %%
@@ -240,18 +240,20 @@ for sentence, cosine in zip(sentences, (image_vector @ text_vectors.T)[0]):
     print(f"{cosine:5.2f}  {sentence}")
 
 # %% [markdown] lang="zh"
-# 图片和它的两种说明很近，和别的说明不近。这个本领怎样学来，是第 02 课的事；这一课只*用*它做实验。mini-clip 会看图和读字，不会听声音，所以下面的实验用图和文字两种模态。
+# 每行开头的数是两个向量夹角的**余弦**（cosine）：1 是方向相同，0 是互相垂直，越大越近。图片离自己的说明，不论中文英文，都比离别人的说明近得多。这个本领怎样学来，是第 02 课的事；这一课只*用*它做实验。mini-clip 会看图和读字，不会听声音，所以下面的实验用图和文字两种模态。
 
 # %% [markdown] lang="en"
-# The picture is close to its caption in either language and not to another's. How that is learnt is for lesson 02; here we
-# only *use* it. mini-clip sees and reads but does not hear, so the experiments below are about pictures and text.
+# The number in front is the **cosine** of the angle between the two vectors: 1 is the same direction, 0 a right angle;
+# the larger, the closer. The picture is far closer to its own caption, in either language, than to another's. How that is
+# learnt is for lesson 02; here we only *use* it. mini-clip sees and reads but does not hear, so the experiments below are
+# about pictures and text.
 
 # %% [markdown] lang="zh"
 # ## 2 信息互补：两个各知道一半的证人
 #
 # 设想两个证人：一个看到了画，但东西*被挡住了*；一个听到一句话，只说了东西和颜色。问四个问题：是什么？什么颜色？在哪里？什么时候？
 #
-# 先准备 300 幅训练时没用过的画和标准答案。前 100 幅留作**校准**（后面用到），只在后 200 幅上计分。
+# 先准备 300 幅训练时没用过的画和标准答案。前三分之一留作**校准**（后面用到），只在其余的画上计分。
 
 # %% [markdown] lang="en"
 # ## 2 Complementarity: two witnesses who know half each
@@ -259,8 +261,8 @@ for sentence, cosine in zip(sentences, (image_vector @ text_vectors.T)[0]):
 # Imagine two witnesses. One saw the picture, but the thing in it was *covered*. The other was told one sentence that names the
 # thing and its colour, no more. We ask both four questions: what is it, what colour, where, and when?
 #
-# First, 300 pictures that were not used in training, with the truth about each. The first 100 are put aside for **calibration**
-# (needed later); only the other 200 count.
+# First, 300 pictures that were not used in training, with the truth about each. The first third is put aside for **calibration**
+# (needed later); only the others count.
 
 # %%
 from little_world.captions import Plan
@@ -272,8 +274,9 @@ from little_world.training.data import scene_rng
 QUESTIONS = {"kind": COLORED, "color": COLORS, "background": BACKGROUNDS, "time": TIMES}
 NAMES = say(zh="是什么|颜色|在哪里|何时", en="what|colour|where|when").split("|")
 colored = [pair for pair in allowed_pairs() if pair[1]]  # trees and cacti have no colour to ask for
-scenes = [single(scene_rng(UNSEEN, i), size="large", pairs=colored) for i in range(300)]
-FIT, TEST = slice(0, 100), slice(100, 300)
+N = 300  # pictures; 60 will do for a full-size model on a CPU, section 5 wants at least 40
+scenes = [single(scene_rng(UNSEEN, i), size="large", pairs=colored) for i in range(N)]
+FIT, TEST = slice(0, N // 3), slice(N // 3, N)
 
 
 def fact(scene, question):
@@ -330,7 +333,7 @@ def answer_vectors(question, n=16):
 
 sheet = {question: answer_vectors(question) for question in QUESTIONS}
 seen, told = service.encode_image(covered), service.encode_text(terse)
-by_picture = {q: seen @ sheet[q].T for q in QUESTIONS}  # cosines, (300, answers)
+by_picture = {q: seen @ sheet[q].T for q in QUESTIONS}  # cosines, (N, answers)
 by_caption = {q: told @ sheet[q].T for q in QUESTIONS}
 
 # %%
@@ -351,7 +354,7 @@ def report(witnesses):
 report({PICTURE: by_picture, CAPTION: by_caption})
 
 # %% [markdown] lang="zh"
-# **看什么**：两行正好互为补集。看图的知道地点和时间，对被挡住的东西近于瞎猜；读字的反过来。四题全对，谁也做不到。这就是**互补**：不是“多一份资料更好”，而是*缺的恰好不是同一块*。
+# **看什么**：两行正好互补。看图的知道地点和时间，对被挡住的东西近于瞎猜；读字的反过来。四题全对，谁也做不到。这就是**互补**：不是“多一份资料更好”，而是*缺的恰好不是同一块*。
 #
 # 怎样合起来？最自然的想法是把两个证人的得分加起来。
 #
@@ -374,7 +377,7 @@ report({PICTURE: by_picture, CAPTION: by_caption, ADDED: added})
 # %% [markdown] lang="zh"
 # 没有一题比知道答案的那个证人好，“是什么”更是*差了一大截*。为什么？不知道的证人并没有保持沉默，它的余弦照样有高有低，而且它的尺度和另一个证人不同。声音大的未必知道得多。
 #
-# **对策**：让每个证人先说出*概率*，包括“我不知道”。余弦除以**温度**（temperature）$T$ 再做 softmax（每个数取指数，再除以总和，就成了加起来等于 1 的概率）；$T$ 越大，各答案的概率越接近，$T$ 极大就等于弃权。$T$ 取多少？在那 100 幅校准画上，取让标准答案概率最高的那个，每个证人、每个问题各一个。如果两份证据各自独立（给定答案之后），各答案事先又同样可能，概率就该相乘，也就是*对数概率相加*。
+# **对策**：让每个证人先说出*概率*，包括“我不知道”。余弦除以**温度**（temperature）$T$ 再做 softmax（每个数取指数，再除以总和，就成了加起来等于 1 的概率）；$T$ 越大，各答案的概率越接近，$T$ 极大就等于弃权。$T$ 取多少？在留作校准的画上，选能让标准答案的概率最高的那个 $T$；每个证人、每个问题各选一个。如果在给定答案之后，两份证据互相独立，各个答案事先又同样可能，概率就该相乘，也就是*对数概率相加*。
 
 # %% [markdown] lang="en"
 # On no question is the sum better than the witness who knows, and on *what it is* it is *far worse*. Why? The one who knows nothing
@@ -382,7 +385,7 @@ report({PICTURE: by_picture, CAPTION: by_caption, ADDED: added})
 #
 # **Cure**: make each witness say a *probability*, and let it say "I don't know". Divide the cosines by a **temperature** $T$ and take
 # the softmax (the exponential of each number, divided by their sum: probabilities that add up to 1). The larger $T$, the closer the probabilities to each other; a huge $T$ is an abstention. Which $T$? The one that
-# makes the truth most probable on the 100 calibration pictures, for each witness and each question. If the two pieces of evidence
+# makes the truth most probable on the calibration pictures, for each witness and each question. If the two pieces of evidence
 # are independent (given the answer) and all answers equally likely beforehand, the probabilities are to be multiplied, which
 # means *adding log-probabilities*.
 
@@ -428,7 +431,7 @@ for q, name in zip(QUESTIONS, NAMES):
 #
 # 上面的每个问题，总有一个证人答得出。有的问题天生就要两种模态，例如：**这两句说明，哪一句说的是这幅画？**（新闻配错了图、商品图文不符，都是这个问题。）
 #
-# 为了不让任何人取巧，我们成对地出题：一幅画，加上只改了*一件事*的孪生画，以及各自的说明。拿两句说明问第一幅画，再拿*同样两句*问第二幅画。每句话都是一次对、一次错，所以只看一边，*按定义*就是抛硬币。（视觉问答数据集 VQA v2 也是这样成对构造的，Goyal 等人 2017。）
+# 为了不让任何人取巧，我们成对地出题：一幅画，加上只改了*一件事*的孪生画，以及各自的说明。拿两句说明问第一幅画，再拿*同样两句*问第二幅画。每句话都是一次对、一次错，所以只看一边，*注定*只能抛硬币。（视觉问答数据集 VQA v2 也是这样成对构造的，Goyal 等人 2017。）
 
 # %% [markdown] lang="en"
 # ## 3 Coverage: what neither can answer alone
@@ -456,9 +459,10 @@ def twin(scene, question):
     return replace(scene, things=(thing,), background=facts["background"], time=facts["time"])
 
 
-twins = [(s, twin(s, question)) for s, question in zip(scenes[:200], cycle(QUESTIONS))]
-images = service.encode_image([draw(s) for pair in twins for s in pair]).reshape(200, 2, -1)
-texts = service.encode_text([caption(s, LANG) for pair in twins for s in pair]).reshape(200, 2, -1)
+twins = [(s, twin(s, question)) for s, question in zip(scenes[: 2 * N // 3], cycle(QUESTIONS))]
+half = len(twins) // 2  # to fit on; the other half is the test
+images = service.encode_image([draw(s) for pair in twins for s in pair]).reshape(len(twins), 2, -1)
+texts = service.encode_text([caption(s, LANG) for pair in twins for s in pair]).reshape(len(twins), 2, -1)
 
 # %%
 example = 1  # the colour was changed; try 0, 2, 3
@@ -467,42 +471,42 @@ for s, row in zip(twins[example], texts[example] @ images[example].T):
 plots.gallery([draw(s) for s in twins[example]], ["A", "B"], size=1.5)
 
 # %% [markdown] lang="zh"
-# 让四种做法来答。前三种是线性打分，在前 100 组孪生上用最小二乘学“相符 +1，不符 −1”；考后 100 组时，两句话里谁的分高就选谁：
+# 让四种做法来答。前三种是线性打分，在前一半孪生上用最小二乘学“相符 +1，不符 −1”；考后一半时，两句话里谁的分高就选谁：
 #
 # - **只看图**、**只读字**：只给它这一边的向量；
 # - **并排**：把图和字的向量接在一起，给它*全部*信息；
 # - **点积**：什么都不学，比两个向量的点积，也就是 CLIP 的相似度。
 
 # %% [markdown] lang="en"
-# Let four ways answer. The first three are linear scores, fitted on the first 100 twins by least squares ("fits" +1, "does not" -1);
-# on the other 100 they choose the caption with the higher score:
+# Let four ways answer. The first three are linear scores, fitted on one half of the twins by least squares ("fits" +1,
+# "does not" -1); on the other half they choose the caption with the higher score:
 #
 # - **picture** or **caption** alone: it is given the vector of that side;
 # - **side by side**: the vectors of both, joined: *all* there is to know;
 # - **dot product**: nothing is fitted; it compares the dot products of the two vectors, which is CLIP's similarity.
 
 # %%
-left = np.repeat(images, 2, axis=1)  # pictures A A B B
-right = np.tile(texts, (1, 2, 1))  # captions A B A B
-target = np.tile([1.0, -1.0, -1.0, 1.0], (200, 1))
+pictures_of = np.repeat(images, 2, axis=1)  # pictures A A B B
+captions_of = np.tile(texts, (1, 2, 1))  # captions A B A B
+target = np.tile([1.0, -1.0, -1.0, 1.0], (len(twins), 1))
 
 
 def chosen_right(scores):
-    """How often the true caption of a picture has the higher of its two scores. scores: (200, 4)"""
-    return np.mean(scores[100:].reshape(100, 2, 2).argmax(axis=2) == [0, 1])
+    """How often the true caption of a picture has the higher of its two scores. scores: (twins, 4)"""
+    return np.mean(scores[half:].reshape(-1, 2, 2).argmax(axis=2) == [0, 1])
 
 
 def fitted(features):
-    weights = np.linalg.lstsq(features[:100].reshape(400, -1), target[:100].ravel(), rcond=None)[0]
+    weights = np.linalg.lstsq(features[:half].reshape(4 * half, -1), target[:half].ravel(), rcond=None)[0]
     return features @ weights
 
 
 JOINED, DOT = say(zh="并排|点积", en="side by side|dot product").split("|")
 scores = {
-    PICTURE: fitted(left),
-    CAPTION: fitted(right),
-    JOINED: fitted(np.concatenate([left, right], axis=2)),
-    DOT: (left * right).sum(axis=2),
+    PICTURE: fitted(pictures_of),
+    CAPTION: fitted(captions_of),
+    JOINED: fitted(np.concatenate([pictures_of, captions_of], axis=2)),
+    DOT: (pictures_of * captions_of).sum(axis=2),
 }
 plots.bars({name: chosen_right(s) for name, s in scores.items()}, title=service.name, height=2.6)
 
@@ -525,7 +529,7 @@ plots.bars({name: chosen_right(s) for name, s in scores.items()}, title=service.
 #   nonlinear layers can learn it from the two side by side, but has to discover multiplication from data.)
 
 # %% [markdown] lang="zh"
-# ## 4 鲁棒性：证人吵不过噪声的时候
+# ## 4 鲁棒性：噪声盖过证人的时候
 #
 # 图会模糊，字会打错。我们把两边一点点弄坏，看谁还认得出*是什么*（二十来种里挑一种）：
 #
@@ -585,7 +589,7 @@ plots.gallery([spoilt_pictures[level][0] for level in (0, 2, 4)], ["0", "2", "4"
 
 # %%
 right = truth["kind"]
-# cosines (300, kinds) for each level
+# cosines (N, kinds) for each level
 P = [service.encode_image(some) @ sheet["kind"].T for some in spoilt_pictures]
 C = [service.encode_text(some) @ sheet["kind"].T for some in spoilt_captions]
 clean = fit_temperature(P[0][FIT], right[FIT]), fit_temperature(C[0][FIT], right[FIT])
@@ -635,7 +639,7 @@ made
 #
 # - **知情的融合**（实线）在每一档都大致不低于较好的那个证人；两边都半坏不坏的时候，它*比两个都好*。这就是冗余带来的鲁棒性。
 # - **盲信的融合**会被坏掉的一方拖下水，低于那个还清醒的证人。“多一个模态总不会更差”是错的：*得有人知道它坏了*。（右图里盲信几乎不吃亏：两边坏得一样快，谁更可信没有变。出事的是*只坏一边*。）
-# - 一边完好时，另一边几乎帮不上忙：没有错可以改。两边都毁了，谁也救不了谁。
+# - 一边完好时，另一边几乎帮不上忙：本来就没有多少错可以纠正。两边都毁了，谁也救不了谁。
 #
 # 为什么都半坏时能赢？因为两个证人*犯错的时候不一样*：
 
@@ -691,7 +695,7 @@ print(f"{say(zh='瞎猜', en='guessing'):8} {1 / len(QUESTIONS['kind']):4.0%}")
 from little_world import labels
 
 answers = [labels("kind", LANG)[kind] for kind in QUESTIONS["kind"]]
-scene_number = 105  # any from 100 to 299
+scene_number = N // 3 + 5  # any from N // 3 to N - 1
 
 
 def testimony(level):
@@ -766,13 +770,14 @@ for (title, first), order in zip(asking, found.values()):
 plots.gallery(shown, titles, columns=5, size=1.2)
 
 # %% [markdown] lang="zh"
-# **看什么**：只说“夜里”，所有夜景一样好，找中全靠运气；只指着图，找到的是同一个场景，可要黄昏还是夜晚，它无从知道；又指又说，才是你想要的那幅。而且“夜里”两个字来自文字，却能直接加在图的向量上：共同空间让不同模态*可以混着用*，这就是自然交互的底子。第 00 课里用中英文找同一幅画，也是同一回事。
+# **看什么**：只说“夜里”，所有夜景一样好，找中全靠运气；只指着图，找到的是同一个场景，可要黄昏还是夜晚，它无从知道（先找到的多半是黄昏，看上去离白天更近）；又指又说，才是你想要的那幅。而且“夜里”这个向量来自文字（16 句话的平均），却能直接加在图的向量上：共同空间让不同模态*可以混着用*，这就是自然交互的底子。第 00 课里用中英文找同一幅画，也是同一回事。
 
 # %% [markdown] lang="en"
-# **What to notice**: with words alone every night scene is as good as any other, and a hit is luck. With the picture alone it
-# finds the same scene, but at dusk or at night? It cannot know. Pointing *and* saying gets what you meant. And note that "at night" came from words, yet could be
-# added to the vector of a picture: in a shared space modalities can be *mixed*, and that is the ground under natural interaction.
-# Finding one picture in two languages, in lesson 00, was the same thing.
+# **What to notice**: with words alone every night scene is as good as any other, and a hit is luck. With the picture
+# alone it finds the same scene, but at dusk or at night? It cannot know (and mostly finds dusk, which looks more like
+# day). Pointing *and* saying gets what you meant. And note that "at night" came from words (it is the mean of 16
+# sentences), yet could be added to the vector of a picture: in a shared space modalities can be *mixed*, and that is the
+# ground under natural interaction. Finding one picture in two languages, in lesson 00, was the same thing.
 
 # %% [markdown] lang="zh"
 # > **完整模型。** 第 2–5 节的代码对任何 CLIP 都成立，换一行就行：
@@ -789,21 +794,22 @@ print(f'service = CLIPService("{big.id}")')
 print(say(zh="下载", en="download"), download, say(zh="内存", en="memory"), memory)
 
 # %% [markdown] lang="zh"
-# 它比 mini-clip 慢得多（先把 300 改成 60），而且在小世界的卡通画上*不一定*更准：它学的是照片。想公平，就换成你自己的照片和说明。
+# 它比 mini-clip 慢得多（先把第 2 节的 `N` 改成 60；画少了，正确率会晃得厉害些），而且在小世界的卡通画上*不一定*更准：它学的是照片。想公平，就换成你自己的照片和说明。
 #
 # ## 6 发展历程：一张有日期的年表
 #
-# 常见的年表列出五个里程碑：CLIP、DALL·E、Flamingo、GPT-4V、Sora。年份没错，可少写了一列：**现在还用得上吗**？下面截至 2026 年 11 月。绿条：权重公开，今天仍可下载；黄条：只有接口，还在服务；灰条：曾经提供服务，已关停；空心圆：发表了论文，但从未开放。
+# 常见的年表列出五个里程碑：CLIP、DALL·E、Flamingo、GPT-4V、Sora。年份没错，可少写了一列：**现在还用得上吗**？下面截至 2026 年 11 月。绿条：权重公开，今天仍可下载；黄条：只有接口，还在服务；灰条：曾经提供服务，已关停；空心圆：发表了论文，模型从未开放。
 
 # %% [markdown] lang="en"
-# It is much slower than mini-clip (turn 300 into 60 first), and on Little World's cartoons *not necessarily* better: it learnt from
-# photographs. For a fair trial give it your own photographs and captions.
+# It is much slower than mini-clip (set `N` of section 2 to 60 first; with fewer pictures the shares jump about more), and
+# on Little World's cartoons *not necessarily* better: it learnt from photographs. For a fair trial give it your own
+# photographs and captions.
 #
 # ## 6 How it came about: a table with dates
 #
 # Textbooks list five milestones: CLIP, DALL·E, Flamingo, GPT-4V, Sora. The years are right, but a column is missing: **can you still
 # use it?** As of November 2026. Green: weights are public and can be downloaded today. Yellow: a service, still running.
-# Grey: a service that was, and is shut down. Hollow: published as a paper and never opened.
+# Grey: a service that was, and is shut down. Hollow: published as a paper, the model never opened.
 
 # %%
 from course_lib.milestones import READ, events, milestones
@@ -888,8 +894,8 @@ quiz(
             en="So fit a temperature on calibration data and go to probabilities: who does not know then abstains.",
         ),
         say(zh="必须先训练一个融合网络", en="A fusion network has to be trained first"): say(
-            zh="不必。这一课在 100 个样本上给每个证人、每个问题各定了一个温度，没有训练任何网络。",
-            en="No: on 100 samples this lesson fitted one temperature for each witness and question, and no network.",
+            zh=f"不必。这一课只用 {N // 3} 个样本，给每个证人、每个问题各定了一个温度，没有训练任何网络。",
+            en=f"No: on {N // 3} samples this lesson fitted one temperature for each witness and question, and no network.",
         ),
     },
     answer="B",

@@ -87,7 +87,7 @@ columns(dict(zip(titles, (applications, services, protocols, models))), links, a
 #
 # - 连线只从左往右：左边用到右边，右边不认识左边。应用不知道协议，服务不知道模型：把右边的任何一块换成完整模型，左边一行都不用改。
 # - 几条线汇到同一个框，就是省下的功夫：搜索、问答、视频检索共用一座 CLIP，一次提速，三处受益。
-# - 反过来也要小心：**一座塔歪了，上面全歪**。mini-clip 分不清*谁在谁的*左边，站在它上面的搜索和视频检索也分不清。
+# - 反过来也要小心：**一座塔歪了，上面全歪**。mini-clip 不大分得清*谁在谁的*左边，站在它上面的搜索和视频检索也就不大分得清。
 
 # %% [markdown] lang="en"
 # **What to notice**:
@@ -96,8 +96,8 @@ columns(dict(zip(titles, (applications, services, protocols, models))), links, a
 #   not a line on the left changes.
 # - Where several lines meet in one box, work was saved: search, question answering and video stand on one CLIP, and what
 #   makes it faster is felt in all three.
-# - It cuts the other way, too: **what the tower gets wrong, all above it get wrong**. mini-clip cannot tell who is left
-#   of *whom*, and so neither can the search or the video index on top of it.
+# - It cuts the other way, too: **what the tower gets wrong, all above it get wrong**. mini-clip can hardly tell who is left
+#   of *whom*, and so the search and the video index on top of it hardly can.
 
 # %% [markdown] lang="zh"
 # ## 2 每一课量出了什么
@@ -272,7 +272,7 @@ plots.bars(scores, title=f"{service.name} · {len(asked)} " + say(zh="张同样�
 #
 # 把表再看一遍，这次看毛病：
 #
-# - **谁在谁的哪一边**：mini-clip 分不清“猫在狗左边”和“狗在猫左边”，四亿对图文训练出来的 CLIP 在 ARO 上也只比抛硬币强一点。规模没有治好它，因为病根在损失（第 02 课）。
+# - **谁在谁的哪一边**：mini-clip 不大分得清“猫在狗左边”和“狗在猫左边”，四亿对图文训练出来的 CLIP 在 ARO 上也只比抛硬币强一点。规模没有治好它，因为病根在损失（第 02 课）。
 # - **组合**：mini-clip 在没见过的颜色和种类上掉分；Stable Diffusion 要给两样东西各涂一种颜色，十次里对不了一次。（mini-sd 在没见过的组合上颜色几乎不错，可它那张卷子上只有一样东西，颜色没有张冠李戴的机会。）
 # - **数数**：mini-clip 只数得清训练里有过的数目（第 02 课的六只就数不了），Stable Diffusion 按数目画，三次里对一次。
 # - **没有的说有**：POPE 专门问图里没有的东西，完整的模型也会幻觉，所以第 03 课要考“不知道”。
@@ -291,7 +291,7 @@ plots.bars(scores, title=f"{service.name} · {len(asked)} " + say(zh="张同样�
 #
 # Read the table again, for the faults this time:
 #
-# - **Who to whom**: mini-clip cannot tell "a cat left of a dog" from "a dog left of a cat", and CLIP, with its 400 million
+# - **Who to whom**: mini-clip can hardly tell "a cat left of a dog" from "a dog left of a cat", and CLIP, with its 400 million
 #   pairs, is little better than a coin at ARO. Size did not cure it: the cause is in the loss (lesson 02).
 # - **Combinations**: mini-clip gets worse on pairs of colour and kind that it never saw; Stable Diffusion, asked for two
 #   things with a colour each, gets not even one picture in ten right. (mini-sd is nearly always right about the colour of

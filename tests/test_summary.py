@@ -106,6 +106,12 @@ def test_the_chapters_five_milestones_are_there():
     assert "GPT Image 2" not in {m.name for m in milestones(until="2025-02")}
 
 
+def test_what_was_never_opened_of_dall_e_is_the_model():
+    """Its image tokenizer is public: github.com/openai/DALL-E holds that part, and that part alone."""
+    (dall_e,) = (m for m in MILESTONES if m.name == "DALL·E")
+    assert "模型从未开放" in dall_e.zh and "model never opened" in dall_e.en and not dall_e.usable
+
+
 def test_no_model_of_the_registry_was_shut_down_when_it_was_read():
     for model in registry.hosted():
         assert model.ends is None or model.ends > READ, model.id

@@ -206,7 +206,7 @@ SIBLINGS = {
             "A100",
             "sd_card",
             "Training",
-            "https://huggingface.co/stable-diffusion-v1-5/stable-diffusion-v1-5",
+            f"https://huggingface.co/{_PAINTER.id}",
         ),
         Sibling(
             "mini-motion",

@@ -117,7 +117,7 @@ def test_the_parts_are_of_the_full_size_models_classes(engine, family):
 
 
 def assert_its_own(alone, together: list, number: int) -> None:
-    """A picture is the one of its number among two, but for sums in another order, as a batch or several threads take them.
+    """A picture is the one of its number among two, but for sums in another order, as a batch takes them.
 
     How much random weights make of such sums depends on the processor: the difference is held against the one to the
     other of the two, which has another seed.
@@ -139,12 +139,12 @@ def test_the_picture_is_the_pipelines_own(engine, family, scale):
     pipe.set_progress_bar_config(disable=True)
     pipe.scheduler = choose("Euler").scheduler(pipe.scheduler)
     generator = torch.Generator().manual_seed(1)
-    (expected,) = pipe(
-        prompt="a red car", generator=generator, num_inference_steps=4, width=64, height=64, **own[family]
-    ).images
+    with engine._threads():  # sums of several threads have another order
+        (expected,) = pipe(
+            prompt="a red car", generator=generator, num_inference_steps=4, width=64, height=64, **own[family]
+        ).images
     (found,) = paint(engine, how=settings(guidance=scale))
-    (other,) = paint(engine, seeds=(2,), how=settings(guidance=scale))
-    assert_its_own(np.asarray(expected).astype(int), [found, other], 0)
+    assert (found == np.asarray(expected)).all()
 
 
 def test_size_and_seed(server):
